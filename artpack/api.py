@@ -1,0 +1,113 @@
+"""``artpack.load``, ``artpack.save`` and ``artpack.open``: the library in three calls."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from artpack.artifact.format import MAX_DECODED_BYTES
+from artpack.artifact.reader import Artifact, open_artifact
+from artpack.atomic import write_atomically
+from artpack.checkpoint import from_state_dict
+from artpack.coding.profiles import profile_named
+from artpack.compress import compress
+from artpack.recipes import DEFAULT_RECIPE, load_recipe
+from artpack.selection import select
+
+
+def save(
+    state_dict: Mapping[str, Tensor],
+    path: str | os.PathLike[str],
+    *,
+    recipe: str = DEFAULT_RECIPE,
+    profile: str = "default",
+    jobs: int = 1,
+) -> int:
+    """
+    Pack a state dict into an artifact.
+
+    Args:
+        state_dict: Name to tensor, any dtypes and shapes.
+        path: Where to; an older file there is replaced at once or not at all.
+        recipe: Name of a recipe, or path of a TOML file.
+        profile: How hard to look for the smallest coding: ``fast``, ``default``, ``max``.
+        jobs: Number of worker processes; the bytes do not depend on it.
+
+    Returns:
+        The size of the file in bytes.
+
+    Raises:
+        CheckpointError: A weight is not finite or does not fit its grid.
+        RecipeError: There is no such recipe, or it is wrong.
+        UsageError: The profile is unknown.
+        OSError: The file cannot be written.
+
+    >>> import tempfile, torch
+    >>> weights = {"fc.weight": torch.eye(64), "fc.bias": torch.zeros(64)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     size = save(weights, folder + "/a.bin", recipe="lossless", profile="fast")
+    ...     back = load(folder + "/a.bin")
+    >>> size < 1000, torch.equal(back["fc.weight"], weights["fc.weight"])
+    (True, True)
+
+    """
+    with from_state_dict(state_dict) as checkpoint:
+        packed = compress(
+            checkpoint,
+            select(checkpoint),
+            load_recipe(recipe),
+            profile=profile_named(profile),
+            jobs=jobs,
+        )
+    return write_atomically(Path(path), packed.pieces())
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    dtype: torch.dtype | None = None,
+    max_decoded_bytes: int = MAX_DECODED_BYTES,
+) -> dict[str, Tensor]:
+    """
+    Get all tensors of an artifact back, every checksum and hash checked.
+
+    Args:
+        path: The artifact.
+        dtype: Give floating-point tensors in this dtype instead of their own.
+        max_decoded_bytes: Refuse a file whose symbols are more than this.
+
+    Returns:
+        Name to tensor, in the checkpoint's order, ready for ``load_state_dict``.
+
+    Raises:
+        ArtifactError: The file is damaged, hostile, or of another version.
+        OSError: The file cannot be read.
+
+    """
+    with open_artifact(Path(path), max_decoded_bytes=max_decoded_bytes) as artifact:
+        artifact.check_trailer()
+        return artifact.load(dtype=dtype)
+
+
+def open(  # noqa: A001 - the name that gzip, tarfile and safetensors taught everybody
+    path: str | os.PathLike[str], *, max_decoded_bytes: int = MAX_DECODED_BYTES
+) -> Artifact:
+    """
+    Open an artifact to read single tensors without decoding the rest.
+
+    Args:
+        path: The artifact.
+        max_decoded_bytes: Refuse a file whose symbols are more than this.
+
+    Returns:
+        The artifact, a context manager: ``artifact["fc.weight"]`` decodes only
+        the streams that hold rows of that tensor.
+
+    Raises:
+        ArtifactError: The file is damaged, hostile, or of another version.
+        OSError: The file cannot be read.
+
+    """
+    return open_artifact(Path(path), max_decoded_bytes=max_decoded_bytes)

@@ -1,0 +1,185 @@
+"""
+Where the bytes of an artifact went, tensor by tensor.
+
+Every byte of the file is counted once: the tensors' shares of the streams, the
+preamble, the header and the trailer add up to the size of the file. Tensors that
+share a stream divide its bytes in proportion to what their symbols cost under
+the stream's own symbol frequencies.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artpack.artifact.format import PREAMBLE_BYTES, TRAILER_BYTES
+from artpack.artifact.reader import Artifact
+from artpack.symbols import Symbols, histogram
+
+
+@dataclass(frozen=True)
+class TensorRow:
+    """
+    One tensor's part of the file.
+
+    Attributes:
+        name: Of the stored tensor.
+        shape: Its shape.
+        weights: How many it holds.
+        grid: Label of its quantizer.
+        pipelines: Labels of the pipelines that code its parts, codes first.
+        stored_bytes: Its share of the streams.
+        entropy_bytes: Order-0 entropy of its parts, each taken alone.
+        histogram: How often each symbol of the codes occurs.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    weights: int
+    grid: str
+    pipelines: tuple[str, ...]
+    stored_bytes: int
+    entropy_bytes: float
+    histogram: tuple[int, ...]
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Stored bits for each weight; 0 for an empty tensor."""
+        return 8 * self.stored_bytes / self.weights if self.weights else 0.0
+
+    @property
+    def entropy_bits_per_weight(self) -> float:
+        """Order-0 entropy in bits for each weight; 0 for an empty tensor."""
+        return 8 * self.entropy_bytes / self.weights if self.weights else 0.0
+
+    @property
+    def gap(self) -> float:
+        """Stored bytes over entropy, less one; 0 where there is no entropy."""
+        return self.stored_bytes / self.entropy_bytes - 1 if self.entropy_bytes else 0.0
+
+
+@dataclass(frozen=True)
+class Description:
+    """
+    Where all bytes of an artifact went.
+
+    Attributes:
+        file_bytes: Size of the file.
+        tensors: In the order stored.
+        overhead: Name to bytes of what belongs to no tensor.
+    """
+
+    file_bytes: int
+    tensors: tuple[TensorRow, ...]
+    overhead: dict[str, int]
+
+    @property
+    def weights(self) -> int:
+        """Number of weights of all tensors."""
+        return sum(row.weights for row in self.tensors)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of the whole file for each weight; 0 without weights."""
+        return 8 * self.file_bytes / self.weights if self.weights else 0.0
+
+
+def describe(artifact: Artifact) -> Description:
+    """
+    Account for every byte of an artifact.
+
+    Args:
+        artifact: An open one; all of it is decoded.
+
+    Returns:
+        Rows and overhead that add up to the size of the file.
+
+    Raises:
+        ArtifactError: The file is damaged.
+
+    """
+    plan = artifact.header.plan
+    stored = [0] * len(plan.tensors)
+    labels: list[set[tuple[int, str]]] = [set() for _ in plan.tensors]
+    for s, stream in enumerate(plan.streams):
+        costs = _costs(artifact.stream(s), plan.spec(stream.members[0]).alphabet)
+        shares = apportion(artifact.header.records[s].stored_bytes, costs)
+        for member, share in zip(stream.members, shares, strict=True):
+            stored[member.tensor] += share
+            labels[member.tensor].add((member.part, stream.pipeline.label))
+    rows = tuple(_row(artifact, t, stored[t], labels[t]) for t in range(len(plan.tensors)))
+    overhead = {
+        "preamble": PREAMBLE_BYTES,
+        "header": artifact.preamble.header_stored_bytes,
+        "trailer": TRAILER_BYTES,
+    }
+    size = artifact.preamble.file_bytes
+    assert sum(overhead.values()) + sum(stored) == size
+    return Description(size, rows, overhead)
+
+
+def _row(artifact: Artifact, t: int, stored_bytes: int, labels: set[tuple[int, str]]) -> TensorRow:
+    tensor = artifact.header.plan.tensors[t]
+    parts = artifact.quantized(tensor.name).parts
+    counts = [histogram(parts[spec.name], spec.alphabet) for spec in tensor.parts]
+    return TensorRow(
+        name=tensor.name,
+        shape=tensor.shape,
+        weights=int(np.prod(tensor.shape, dtype=np.int64)),
+        grid=tensor.quantizer.label,
+        pipelines=tuple(dict.fromkeys(label for _, label in sorted(labels))),
+        stored_bytes=stored_bytes,
+        entropy_bytes=sum(entropy_bits(count) for count in counts) / 8,
+        histogram=tuple(counts[0].tolist()),
+    )
+
+
+def entropy_bits(counts: NDArray[np.int64]) -> float:
+    """
+    Order-0 entropy of a histogram.
+
+    Args:
+        counts: How often each symbol occurs.
+
+    Returns:
+        Total bits of all symbols together.
+
+    >>> entropy_bits(np.array([2, 2, 0, 4]))
+    12.0
+
+    """
+    seen = counts[counts > 0].astype(np.float64)
+    return float(np.sum(seen * (np.log2(seen.sum()) - np.log2(seen)))) if seen.size else 0.0
+
+
+def _costs(members: Sequence[Symbols], alphabet: int) -> list[float]:
+    """Return the bits of each member under the frequencies of all of them."""
+    counts = [histogram(member, alphabet) for member in members]
+    total = np.sum(counts, axis=0)
+    price = np.log2(max(1, total.sum())) - np.log2(np.maximum(total, 1))
+    return [float(count @ price) for count in counts]
+
+
+def apportion(total: int, weights: Sequence[float]) -> list[int]:
+    """
+    Divide a whole number in proportion, without losing any of it.
+
+    Args:
+        total: What is divided.
+        weights: In which proportion; all zero means equally.
+
+    Returns:
+        Whole shares that sum to ``total``; the largest remainders get the rest.
+
+    >>> apportion(10, [1.0, 1.0, 1.0])
+    [4, 3, 3]
+
+    """
+    whole = sum(weights)
+    exact = [total * w / whole if whole else total / len(weights) for w in weights]
+    shares = [int(share) for share in exact]
+    order = sorted(range(len(exact)), key=lambda i: (shares[i] - exact[i], i))
+    for i in order[: total - sum(shares)]:
+        shares[i] += 1
+    return shares

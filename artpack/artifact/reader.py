@@ -1,0 +1,299 @@
+"""
+Reading an artifact: all of it, or one tensor at a time.
+
+Checks come before allocation: the preamble bounds the header, the header is
+checked against itself and the file's size, a stream's checksum is compared
+before it is decoded, and a tensor's hash before it is handed out.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from artpack.artifact import format as fmt
+from artpack.artifact.header import Header
+from artpack.artifact.header_decoder import decode_header
+from artpack.artifact.writer import HEADER_CODEC, hash_symbols
+from artpack.checkpoint import restore
+from artpack.coding.pipeline import Coded
+from artpack.errors import CorruptError, TruncatedError
+from artpack.plan import Member, Plan
+from artpack.symbols import Quantized, Symbols
+
+READ_BYTES = 1 << 20
+
+
+class Artifact:
+    """
+    An open artifact; a context manager.
+
+    Streams are decoded when a tensor first needs them, and kept, one byte a
+    symbol, until the artifact is closed.
+
+    Attributes:
+        header: What the file says about itself.
+        preamble: Its sizes.
+    """
+
+    def __init__(self, file: BinaryIO, *, max_decoded_bytes: int = fmt.MAX_DECODED_BYTES) -> None:
+        """
+        Read and check the preamble and the header.
+
+        Args:
+            file: Seekable; closed together with the artifact.
+            max_decoded_bytes: Refuse a file whose symbols are more than this.
+
+        Raises:
+            ArtifactError: The file is not a sound artifact, see errors.py.
+
+        """
+        self._file = file
+        self._decoded: dict[int, list[Symbols]] = {}
+        size = file.seek(0, io.SEEK_END)
+        front = self._read(0, min(size, fmt.PREAMBLE_BYTES))
+        self.preamble = fmt.unpack_preamble(front, available_bytes=size)
+        self.header = self._read_header()
+        self._offsets = self._check_directory(max_decoded_bytes)
+        self._index = {tensor.name: t for t, tensor in enumerate(self.header.plan.tensors)}
+        self._places = _places(self.header.plan)
+
+    def _read(self, offset: int, size: int) -> bytes:
+        self._file.seek(offset)
+        data = self._file.read(size)
+        if len(data) != size:
+            raise TruncatedError(f"{len(data)} of {size} bytes at offset {offset}")
+        return data
+
+    def _read_header(self) -> Header:
+        stored = self._read(fmt.PREAMBLE_BYTES, self.preamble.header_stored_bytes)
+        if fmt.checksum(stored) != self.preamble.header_checksum:
+            raise CorruptError("the header's checksum does not match: the file is damaged")
+        return decode_header(HEADER_CODEC.decode(stored, size=self.preamble.header_decoded_bytes))
+
+    def _check_directory(self, max_decoded_bytes: int) -> list[int]:
+        plan, records = self.header.plan, self.header.records
+        total = 0
+        offsets = [fmt.PREAMBLE_BYTES + self.preamble.header_stored_bytes]
+        for s, (stream, record) in enumerate(zip(plan.streams, records, strict=True)):
+            symbols = sum(rows * cols for rows, cols in plan.shapes(stream.members))
+            total += symbols
+            if record.coded_bytes > fmt.max_coded_bytes(symbols):
+                raise CorruptError(f"stream {s} claims {record.coded_bytes} bytes for {symbols}")
+            offsets.append(offsets[-1] + record.stored_bytes)
+        if total > max_decoded_bytes:
+            raise CorruptError(
+                f"the streams decode to {total} bytes, the limit is {max_decoded_bytes}:"
+                " raise the limit if you trust the file"
+            )
+        if offsets[-1] + fmt.TRAILER_BYTES != self.preamble.file_bytes:
+            raise CorruptError(f"the streams end at {offsets[-1]}, not at the trailer")
+        return offsets
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and forget what was decoded."""
+        self._decoded.clear()
+        self._file.close()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the checkpoint's tensors, in order."""
+        return self.header.outputs or tuple(self._index)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def check_trailer(self) -> None:
+        """
+        Compare the hash of the whole file with its trailer.
+
+        Raises:
+            CorruptError: They differ.
+
+        """
+        digest = hashlib.sha256()
+        end = self.preamble.file_bytes - fmt.TRAILER_BYTES
+        for offset in range(0, end, READ_BYTES):
+            digest.update(self._read(offset, min(READ_BYTES, end - offset)))
+        if digest.digest() != self._read(end, fmt.TRAILER_BYTES):
+            raise CorruptError("the file's hash does not match its trailer: the file is damaged")
+
+    def stored_stream(self, index: int) -> bytes:
+        """
+        Read a stream as it lies in the file.
+
+        Args:
+            index: Position in the directory.
+
+        Returns:
+            The bytes.
+
+        Raises:
+            CorruptError: They do not match their checksum.
+
+        """
+        record = self.header.records[index]
+        stored = self._read(self._offsets[index], record.stored_bytes)
+        if fmt.checksum(stored) != record.checksum:
+            raise CorruptError(f"stream {index}: the checksum does not match: the file is damaged")
+        return stored
+
+    def stream(self, index: int) -> list[Symbols]:
+        """
+        Decode a stream.
+
+        Args:
+            index: Position in the directory.
+
+        Returns:
+            The symbols of each member, uint8, two-dimensional.
+
+        Raises:
+            ArtifactError: The stream does not decode to what the header promises.
+
+        """
+        if index not in self._decoded:
+            plan, record = self.header.plan, self.header.records[index]
+            stream = plan.streams[index]
+            self._decoded[index] = stream.pipeline.decode(
+                Coded(self.stored_stream(index), record.coded_bytes),
+                shapes=plan.shapes(stream.members),
+                alphabet=plan.spec(stream.members[0]).alphabet,
+            )
+        return self._decoded[index]
+
+    def quantized(self, name: str) -> Quantized:
+        """
+        Decode the symbols of one stored tensor.
+
+        Args:
+            name: Name of a stored tensor (a bank's member, not the bank).
+
+        Returns:
+            Its symbols, checked against their hash.
+
+        Raises:
+            KeyError: There is no such stored tensor.
+            ArtifactError: The file is damaged.
+
+        """
+        t = self._index[name]
+        tensor = self.header.plan.tensors[t]
+        parts = {part.name: np.empty(part.shape, np.uint8) for part in tensor.parts}
+        for s, m, member in self._places[t]:
+            rows = slice(member.first_row, member.first_row + member.rows)
+            parts[tensor.parts[member.part].name][rows] = self.stream(s)[m]
+        quantized = Quantized(tensor.shape, parts)
+        if hash_symbols(quantized) != self.header.hashes[t]:
+            raise CorruptError(f"tensor {name!r}: the decoded symbols do not match their hash")
+        return quantized
+
+    def stored_tensor(self, name: str, *, dtype: torch.dtype | None = None) -> Tensor:
+        """
+        Decode one stored tensor.
+
+        Args:
+            name: Name of a stored tensor (a bank's member, not the bank).
+            dtype: Give floating-point tensors in this dtype instead of their own.
+
+        Returns:
+            The tensor.
+
+        Raises:
+            KeyError: There is no such stored tensor.
+            ArtifactError: The file is damaged.
+
+        """
+        plan = self.header.plan.tensors[self._index[name]]
+        own: torch.dtype = getattr(torch, plan.dtype)
+        tensor = plan.quantizer.dequantize(self.quantized(name))
+        return tensor.to(dtype if dtype is not None and own.is_floating_point else own)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.load([name])[name]
+
+    def load(
+        self, names: list[str] | None = None, *, dtype: torch.dtype | None = None
+    ) -> dict[str, Tensor]:
+        """
+        Decode some tensors of the checkpoint, or all.
+
+        Args:
+            names: Which; None for all.
+            dtype: Give floating-point tensors in this dtype instead of their own.
+
+        Returns:
+            Name to tensor, in the order asked for. Tied names share one tensor.
+
+        Raises:
+            KeyError: There is no such tensor.
+            ArtifactError: The file is damaged.
+
+        """
+        wanted = self.names if names is None else tuple(names)
+        ties = {tie.name: tie for tie in self.header.ties}
+        banks = {bank.name: bank for bank in self.header.banks}
+        made = dict.fromkeys(ties[name].target if name in ties else name for name in wanted)
+        stored = [m for name in made for m in (banks[name].members if name in banks else [name])]
+        tensors = {name: self.stored_tensor(name, dtype=dtype) for name in stored}
+        return restore(
+            wanted,
+            tensors,
+            tuple(ties[name] for name in wanted if name in ties),
+            tuple(banks[name] for name in made if name in banks),
+        )
+
+
+def _places(plan: Plan) -> list[list[tuple[int, int, Member]]]:
+    """List for each tensor the (stream, position in it, member) that its rows come from."""
+    places: list[list[tuple[int, int, Member]]] = [[] for _ in plan.tensors]
+    for s, stream in enumerate(plan.streams):
+        for m, member in enumerate(stream.members):
+            places[member.tensor].append((s, m, member))
+    return places
+
+
+def open_artifact(
+    source: Path | bytes, *, max_decoded_bytes: int = fmt.MAX_DECODED_BYTES
+) -> Artifact:
+    """
+    Open an artifact.
+
+    Args:
+        source: A file, or the content of one.
+        max_decoded_bytes: Refuse a file whose symbols are more than this.
+
+    Returns:
+        The artifact; close it, or use it in a ``with`` statement.
+
+    Raises:
+        ArtifactError: It is not a sound artifact.
+        OSError: The file cannot be read.
+
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+    try:
+        return Artifact(file, max_decoded_bytes=max_decoded_bytes)
+    except BaseException:
+        file.close()
+        raise

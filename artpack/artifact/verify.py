@@ -1,0 +1,141 @@
+"""Proving that an artifact is sound, and measuring what it lost against its checkpoint."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from artpack.artifact.reader import Artifact, open_artifact
+from artpack.checkpoint import Checkpoint
+from artpack.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class TensorError:
+    """
+    How far a tensor is from the one it was made of.
+
+    Attributes:
+        name: Of the stored tensor.
+        relative: Frobenius norm of the difference over that of the original; 0
+            where both are zero.
+        largest: Largest absolute difference.
+    """
+
+    name: str
+    relative: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class Verification:
+    """
+    What a check of an artifact found.
+
+    Attributes:
+        checked: How many streams and tensors were decoded without a fault.
+        faults: One line each; none means that the artifact is sound.
+        errors: Error of each tensor, when there was a checkpoint to compare with.
+    """
+
+    checked: int
+    faults: tuple[str, ...]
+    errors: tuple[TensorError, ...] = ()
+
+
+def verify(path: Path, *, against: Checkpoint | None = None) -> Verification:
+    """
+    Check all checksums and hashes, and compare with a checkpoint if there is one.
+
+    Args:
+        path: The artifact.
+        against: What it was made of.
+
+    Returns:
+        Everything that was found; the check goes on after a fault where it can.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read.
+        OSError: The artifact cannot be read.
+
+    """
+    try:
+        artifact = open_artifact(path)
+    except ArtifactError as error:
+        return Verification(0, (_fault(error),))
+    with artifact:
+        results = [_attempt(check) for check in _checks(artifact)]
+        faults = [fault for fault in results if fault is not None]
+        errors = []
+        if against is not None and not faults:
+            faults += _differences(artifact, against)
+            errors = [] if faults else list(tensor_errors(artifact, against))
+            faults += [f"{e.name!r}: kept as it is, but differs" for e in _lies(artifact, errors)]
+        return Verification(results.count(None), tuple(faults), tuple(errors))
+
+
+def _checks(artifact: Artifact) -> Iterator[Callable[[], object]]:
+    yield artifact.check_trailer
+    for s in range(len(artifact.header.records)):
+        yield partial(artifact.stream, s)
+    for tensor in artifact.header.plan.tensors:
+        yield partial(artifact.stored_tensor, tensor.name)
+
+
+def _attempt(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except ArtifactError as error:
+        return _fault(error)
+    return None
+
+
+def _fault(error: ArtifactError) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _differences(artifact: Artifact, checkpoint: Checkpoint) -> list[str]:
+    """Name tensors that only one side has, or whose shapes differ."""
+    packed = {tensor.name: tensor.shape for tensor in artifact.header.plan.tensors}
+    source = {info.name: info.shape for info in checkpoint.tensors}
+    faults = [f"{name!r} is not in the checkpoint" for name in packed if name not in source]
+    return faults + [
+        f"{name!r} is {list(packed[name])}, in the checkpoint {list(shape)}"
+        for name, shape in source.items()
+        if name in packed and packed[name] != shape
+    ]
+
+
+def tensor_errors(artifact: Artifact, checkpoint: Checkpoint) -> Iterator[TensorError]:
+    """
+    Measure the error of every stored tensor.
+
+    Args:
+        artifact: An open one.
+        checkpoint: What it was made of; it has all tensors of the artifact.
+
+    Yields:
+        The tensors' errors, in the order stored.
+
+    """
+    for tensor in artifact.header.plan.tensors:
+        original = _exact(checkpoint.read(tensor.name))
+        decoded = _exact(artifact.stored_tensor(tensor.name))
+        # Infinities that were kept are equal, though their difference is not a number.
+        difference = torch.where(decoded == original, 0, decoded - original)
+        norm, size = float(difference.norm()), float(original.norm())
+        largest = float(difference.abs().max()) if difference.numel() else 0.0
+        yield TensorError(tensor.name, norm / size if size else norm, largest)
+
+
+def _exact(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+
+
+def _lies(artifact: Artifact, errors: list[TensorError]) -> list[TensorError]:
+    """Return those whose quantizer promises no loss and yet there is one."""
+    kept = {t.name for t in artifact.header.plan.tensors if t.quantizer.stage_id == "raw"}
+    return [error for error in errors if error.name in kept and error.largest > 0]

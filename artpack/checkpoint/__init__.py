@@ -1,0 +1,24 @@
+"""
+A file of weights as ordered, named tensors.
+
+:func:`open_checkpoint` reads what ``torch.save`` wrote, safetensors, and the
+folders and shard indexes of Hugging Face; :func:`from_state_dict` takes what
+is in memory already. Both give a :class:`Checkpoint`: tied tensors are stored
+once, three-dimensional banks are opened into one matrix a layer, and
+:func:`restore` makes the original names out of what was stored.
+"""
+
+from artpack.checkpoint.banks import Bank
+from artpack.checkpoint.checkpoint import Checkpoint, from_state_dict, open_checkpoint, restore
+from artpack.checkpoint.source import TensorInfo
+from artpack.checkpoint.ties import Tie
+
+__all__ = [
+    "Bank",
+    "Checkpoint",
+    "TensorInfo",
+    "Tie",
+    "from_state_dict",
+    "open_checkpoint",
+    "restore",
+]

@@ -1,0 +1,226 @@
+"""Checkpoints: opened from files or made from a state dict, and restored from what was stored."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from torch import Tensor
+
+from artpack.checkpoint.banks import Bank, close_bank, find_banks
+from artpack.checkpoint.reader import TensorReader
+from artpack.checkpoint.safetensors_file import safetensors_source
+from artpack.checkpoint.shards import INDEX_SUFFIX, choose_file, index_source
+from artpack.checkpoint.source import Source, TensorInfo
+from artpack.checkpoint.state_dict import only_tensors, strip_prefixes
+from artpack.checkpoint.ties import Tie, find_ties
+from artpack.checkpoint.torch_file import torch_source
+from artpack.errors import CorruptError, UsageError
+
+
+class Checkpoint:
+    """
+    Ordered, named tensors, read one at a time; a context manager.
+
+    Attributes:
+        names: All names that the model knows, in the checkpoint's order: ties
+            and banks among them, slices of banks not.
+        tensors: What is to be stored, in the same order: banks opened, ties dropped.
+        ties: Names that mean a tensor of another name.
+        banks: Tensors that are stored as their slices.
+        notes: What was decided on the way, one line each.
+    """
+
+    def __init__(self, source: Source, *, notes: Iterable[str] = ()) -> None:
+        """
+        Find ties and banks.
+
+        Args:
+            source: Where the tensors are.
+            notes: What was decided before.
+
+        Raises:
+            CheckpointError: The source is not usable.
+
+        """
+        self._reader = TensorReader(source)
+        self._closed = False
+        self.names = tuple(info.name for info in self._reader.infos)
+        self.ties = find_ties(self._reader)
+        tied = {tie.name for tie in self.ties}
+        untied = [info for info in self._reader.infos if info.name not in tied]
+        self.banks = find_banks(untied, self.names)
+        opened = list(_open_banks(untied, self.banks))
+        self.tensors = tuple(info for info, _ in opened)
+        self._places = {info.name: place for info, place in opened}
+        self.notes = (*notes, *self._reader.notes)
+
+    def read(self, name: str) -> Tensor:
+        """
+        Read one stored tensor.
+
+        Nothing is kept: as long as the caller drops one tensor before it asks for
+        the next, no more of the files is resident than the largest tensor.
+
+        Args:
+            name: One of ``tensors``.
+
+        Returns:
+            Of the dtype and shape in ``tensors``; contiguous, on the CPU, and for
+            reading only: it may be memory of the file or of the state dict.
+
+        Raises:
+            UsageError: There is no such tensor, or the checkpoint is closed.
+            CheckpointError: A file was changed since it was opened.
+
+        """
+        if self._closed:
+            raise UsageError(f"{name!r}: the checkpoint is closed")
+        if name not in self._places:
+            raise UsageError(f"no stored tensor {name!r}; see Checkpoint.tensors")
+        return self._reader.read(*self._places[name])
+
+    def release(self) -> None:
+        """
+        Give back the memory of tensors that were read and dropped, sooner than the next read would.
+
+        Raises:
+            CheckpointError: A file was changed since it was opened.
+
+        """
+        self._reader.release()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the source in hexadecimal, see :meth:`TensorReader.sha256`."""
+        if self._closed:
+            raise UsageError("sha256: the checkpoint is closed")
+        return self._reader.sha256()
+
+    def close(self) -> None:
+        """Let go of the files; tensors that were read stay valid."""
+        self._closed = True
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _open_banks(
+    infos: Iterable[TensorInfo], banks: Iterable[Bank]
+) -> Iterator[tuple[TensorInfo, tuple[str, int | None]]]:
+    """Give each stored tensor with the name and the index where the reader has it."""
+    members = {bank.name: bank.members for bank in banks}
+    for info in infos:
+        if info.name not in members:
+            yield info, (info.name, None)
+        for index, member in enumerate(members.get(info.name, ())):
+            yield TensorInfo(member, info.shape[1:], info.dtype), (info.name, index)
+
+
+def open_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
+    """
+    Open a file or folder of weights.
+
+    Args:
+        path: A file of ``torch.save``, a ``.safetensors`` file, an index of
+            shards (``*.index.json``), or a folder that holds one of them.
+        key: Where in a file of ``torch.save`` the state dict is, dots between
+            the levels; None to look under the usual keys, see
+            :data:`artpack.checkpoint.state_dict.USUAL_KEYS`.
+
+    Returns:
+        The checkpoint; close it, or use it in a ``with`` statement. The prefixes
+        ``module.`` and ``_orig_mod.`` are gone from its names.
+
+    Raises:
+        CheckpointError: It is not a usable checkpoint.
+        UsageError: There is nothing under the key, or the format has no keys.
+
+    """
+    file = choose_file(path) if path.is_dir() else path
+    source = _source(file, key)
+    notes = () if file == path else (f"took {file.name} of the folder",)
+    return Checkpoint(Source(source.files, lambda: strip_prefixes(source.load())), notes=notes)
+
+
+def _source(file: Path, key: str | None) -> Source:
+    has_keys = file.suffix != ".safetensors" and not file.name.endswith(INDEX_SUFFIX)
+    if has_keys:
+        return torch_source(file, key=key)
+    if key is not None:
+        raise UsageError(f"key {key!r}: {file.name} holds a single state dict; leave the key out")
+    return safetensors_source(file) if file.suffix == ".safetensors" else index_source(file)
+
+
+def from_state_dict(state_dict: Mapping[str, Tensor]) -> Checkpoint:
+    """
+    Make a checkpoint of tensors in memory.
+
+    Args:
+        state_dict: Name to tensor, on any device. Entries that are not tensors
+            are left out, and noted. Names are kept as they are.
+
+    Returns:
+        The checkpoint. It reads the tensors when asked, so they must not change.
+
+    Raises:
+        CheckpointError: There are no tensors, or one of them is not plain.
+
+    >>> import torch
+    >>> embedding = torch.zeros(4, 2)
+    >>> checkpoint = from_state_dict({"lm_head.weight": embedding, "wte.weight": embedding})
+    >>> [info.name for info in checkpoint.tensors]
+    ['wte.weight']
+    >>> checkpoint.ties
+    (Tie(name='lm_head.weight', target='wte.weight'),)
+
+    """
+    loaded = only_tensors(state_dict, "state dict")
+    return Checkpoint(Source((), lambda: loaded))
+
+
+def restore(
+    names: Iterable[str],
+    tensors: Mapping[str, Tensor],
+    ties: Iterable[Tie],
+    banks: Iterable[Bank],
+) -> dict[str, Tensor]:
+    """
+    Make the model's tensors out of the stored ones.
+
+    Args:
+        names: Which, and in what order.
+        tensors: Stored name to tensor: at least what the names, ties and banks need.
+        ties: As the checkpoint had them.
+        banks: As the checkpoint had them.
+
+    Returns:
+        Name to tensor. Tied names share one tensor.
+
+    Raises:
+        CorruptError: A name leads to no tensor, or the slices of a bank do not fit.
+
+    >>> import torch
+    >>> list(restore(["b", "a"], {"a": torch.zeros(2)}, [Tie("b", "a")], []))
+    ['b', 'a']
+
+    """
+    made = dict(tensors) | {bank.name: close_bank(bank, tensors) for bank in banks}
+    target = {tie.name: tie.target for tie in ties}
+    restored = {}
+    for name in names:
+        origin = target.get(name, name)
+        if origin not in made:
+            raise CorruptError(f"{name!r}: there is no stored tensor {origin!r}")
+        restored[name] = made[origin]
+    return restored

@@ -1,0 +1,186 @@
+"""Reading one tensor after another without keeping their pages."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from artpack.checkpoint.source import Source, TensorInfo, reason
+from artpack.errors import CheckpointError
+
+
+class TensorReader:
+    """
+    The tensors of a source, of which only as much stays in memory as the largest.
+
+    Pages of a map stay resident once they are touched, so the maps are made
+    anew whenever the tensors read from them add up to more than the largest
+    one. What the caller still holds stays valid, and resident.
+
+    Attributes:
+        infos: The tensors, in the source's order.
+        notes: The source's notes.
+    """
+
+    def __init__(self, source: Source) -> None:
+        """
+        Map the source and check that every tensor is plain.
+
+        Args:
+            source: Where the tensors are.
+
+        Raises:
+            CheckpointError: It cannot be loaded, or a tensor is not plain.
+
+        """
+        self._source = source
+        self._stamps = [_stamp(file) for file in source.files]
+        loaded = source.load()
+        for name, tensor in loaded.tensors.items():
+            _check_plain(name, tensor)
+        self._tensors = loaded.tensors
+        self._largest_bytes = max(tensor.nbytes for tensor in loaded.tensors.values())
+        self._mapped_bytes = 0
+        self.notes = loaded.notes
+        self.infos = tuple(
+            TensorInfo(name, tuple(tensor.shape), tensor.dtype)
+            for name, tensor in loaded.tensors.items()
+        )
+
+    def read(self, name: str, index: int | None = None) -> Tensor:
+        """
+        Read a tensor, or one slice along its first axis.
+
+        Args:
+            name: One of ``infos``.
+            index: Which slice; None for all.
+
+        Returns:
+            Contiguous, on the CPU, for reading only: it may be the source's own memory.
+
+        Raises:
+            CheckpointError: The file was changed since it was opened.
+
+        """
+        size = self._view(name, index).nbytes
+        if self._mapped_bytes + size > self._largest_bytes:
+            self._map_anew()
+        self._mapped_bytes += size
+        view = self._view(name, index).detach()
+        return view.cpu().resolve_conj().resolve_neg().contiguous()
+
+    def release(self) -> None:
+        """
+        Give back the pages of what was read, if they are worth the mapping anew.
+
+        Raises:
+            CheckpointError: The file was changed since it was opened.
+
+        """
+        if 2 * self._mapped_bytes > self._largest_bytes:
+            self._map_anew()
+
+    def memory(self, name: str) -> tuple[object, ...]:
+        """
+        Say where a tensor's elements are.
+
+        Args:
+            name: One of ``infos``.
+
+        Returns:
+            Equal for two names only if they are one and the same tensor.
+
+        """
+        tensor = self._tensors[name]
+        if not tensor.numel():
+            return (name,)
+        bits = tensor.is_conj(), tensor.is_neg()
+        return tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, bits
+
+    def digest(self, name: str) -> bytes:
+        """
+        Hash the bytes of a tensor.
+
+        Args:
+            name: One of ``infos``.
+
+        Returns:
+            SHA-256 of the elements in row-major order, little endian.
+
+        """
+        flat = self.read(name).reshape(-1).view(torch.uint8)
+        return hashlib.sha256(flat.numpy().data).digest()
+
+    def sha256(self) -> str:
+        """
+        Hash the source.
+
+        Returns:
+            Hexadecimal SHA-256. Of one file: of its bytes. Of several: of the lines
+            that ``sha256sum`` prints for them, sorted by name. Of tensors in memory:
+            of the name, dtype, shape and digest of each, in order.
+
+        Raises:
+            CheckpointError: A file was changed since it was opened.
+
+        """
+        if not self._source.files:
+            lines = [
+                json.dumps([i.name, str(i.dtype), i.shape, self.digest(i.name).hex()]) + "\n"
+                for i in self.infos
+            ]
+            return hashlib.sha256("".join(lines).encode()).hexdigest()
+        digests = {file.name: _hash_file(file) for file in self._source.files}
+        self._check_unchanged()
+        if len(digests) == 1:
+            return next(iter(digests.values()))
+        lines = [f"{digests[name]}  {name}\n" for name in sorted(digests)]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def close(self) -> None:
+        """Drop the maps; tensors that were read stay valid."""
+        self._tensors = {}
+
+    def _view(self, name: str, index: int | None) -> Tensor:
+        tensor = self._tensors[name]
+        return tensor if index is None else tensor[index]
+
+    def _map_anew(self) -> None:
+        # A training run may have put its next checkpoint in the place of this one.
+        self._check_unchanged()
+        self._tensors = self._source.load().tensors
+        self._mapped_bytes = 0
+
+    def _check_unchanged(self) -> None:
+        for file, stamp in zip(self._source.files, self._stamps, strict=True):
+            if _stamp(file) != stamp:
+                raise CheckpointError(f"{file}: changed while it was being read; copy it first")
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({reason(error)})") from error
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_plain(name: str, tensor: Tensor) -> None:
+    """Refuse a tensor that is more, or less, than its elements."""
+    if type(tensor) not in (Tensor, Parameter):
+        raise CheckpointError(f"{name!r}: a {type(tensor).__name__}; save it as a plain tensor")
+    if tensor.is_meta:
+        raise CheckpointError(f"{name!r}: on the meta device, without elements")
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested:
+        kind = tensor.dtype if tensor.is_quantized else tensor.layout
+        raise CheckpointError(f"{name!r}: a {kind} tensor; save it dense")
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise CheckpointError(f"{name!r}: the name is not valid unicode")

@@ -1,0 +1,108 @@
+"""Where tensors come from: files that can be mapped, and mapped again."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+MAX_LISTED = 8
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """
+    What is known of a tensor without reading it.
+
+    Attributes:
+        name: Unique within the checkpoint.
+        shape: Its axes; empty for a scalar.
+        dtype: Its dtype in the checkpoint.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def weights(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Size in memory."""
+        return self.weights * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """
+    All tensors of a source.
+
+    Attributes:
+        tensors: Name to tensor, in the source's order.
+        notes: What was decided on the way, one line each.
+    """
+
+    tensors: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """
+    Files, and how to map the tensors in them.
+
+    Attributes:
+        files: What ``load`` reads; empty when the tensors are in memory.
+        load: Makes new maps of the files. The tensors lie in the maps, so that
+            no weight is read before it is touched, and pages that were touched
+            are given back when the last tensor of a map is dropped.
+    """
+
+    files: tuple[Path, ...]
+    load: Callable[[], Loaded]
+
+
+def listed(items: Iterable[str]) -> str:
+    """
+    Join names for a message; only the first few of many.
+
+    Args:
+        items: The names.
+
+    Returns:
+        One line.
+
+    >>> listed(["a", "b"])
+    'a, b'
+    >>> listed(str(i) for i in range(12))
+    '0, 1, 2, 3, 4, 5, 6, 7 and 4 more'
+
+    """
+    names = list(items)
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def reason(error: BaseException) -> str:
+    r"""
+    Shorten another library's error to a clause of one line.
+
+    Args:
+        error: What it raised.
+
+    Returns:
+        What the system says, or the error's type and the first sentence of its message.
+
+    >>> reason(ValueError("bad magic. There is more.\nAnd more."))
+    'ValueError: bad magic'
+
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    first = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -1,0 +1,122 @@
+"""
+A pipeline: how the symbols of some parts become one stream of bytes.
+
+::
+
+    parts ─► layout (each) ─► concatenate ─► symbol coder ─► codec ─► stored bytes
+                  └─ side information, in front of the stored bytes, uncoded
+
+The symbols of all parts share one alphabet. Everything a decoder needs beyond
+the stored bytes follows from the shapes, except ``coded_bytes``, the size
+between symbol coder and codec.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from artpack.coding.codecs import CODECS
+from artpack.coding.layouts import LAYOUTS
+from artpack.coding.symbol_coders import SYMBOL_CODERS
+from artpack.errors import CorruptError, TruncatedError
+from artpack.stages import Codec, ConfiguredStage, Layout, SymbolCoder
+from artpack.symbols import Symbols
+
+
+@dataclass(frozen=True)
+class Coded:
+    """
+    One stream of bytes.
+
+    Attributes:
+        stored: The bytes as they go into the file, side information first.
+        coded_bytes: Size of what the symbol coder made, before the codec.
+    """
+
+    stored: bytes
+    coded_bytes: int
+
+
+@dataclass(frozen=True)
+class Pipeline(ConfiguredStage):
+    """
+    A layout, a symbol coder and a codec in a row.
+
+    Attributes:
+        layout: The order of each part's symbols.
+        coder: Symbols to bytes.
+        codec: Bytes to fewer bytes.
+    """
+
+    stage_id: ClassVar[str] = "pipeline"
+    layout: Layout = field(metadata={"table": LAYOUTS})
+    coder: SymbolCoder = field(metadata={"table": SYMBOL_CODERS})
+    codec: Codec = field(metadata={"table": CODECS})
+
+    @property
+    def label(self) -> str:
+        """Ids of the three stages, such as ``rows|rans|stored``."""
+        return "|".join(stage.stage_id for stage in (self.layout, self.coder, self.codec))
+
+    def encode(self, parts: Sequence[Symbols], *, alphabet: int) -> Coded:
+        """
+        Turn parts into one stream.
+
+        Args:
+            parts: uint8, two-dimensional, every value in ``[0, alphabet)``.
+            alphabet: Number of symbols, 1 to 256.
+
+        Returns:
+            The stream.
+
+        """
+        laid = [self.layout.forward(part) for part in parts]
+        symbols = np.concatenate([np.zeros(0, np.uint8), *(s for _, s in laid)])
+        coded = self.coder.encode(symbols, alphabet=alphabet)
+        stored = b"".join(side for side, _ in laid) + self.codec.encode(coded)
+        return Coded(stored, len(coded))
+
+    def decode(
+        self, coded: Coded, *, shapes: Sequence[tuple[int, int]], alphabet: int
+    ) -> list[Symbols]:
+        """
+        Undo :meth:`encode`.
+
+        Args:
+            coded: What ``encode`` returned.
+            shapes: Rows and columns of each part, in the order encoded.
+            alphabet: The same number.
+
+        Returns:
+            The parts, uint8, of these shapes.
+
+        Raises:
+            TruncatedError: The stream ends early.
+            CorruptError: The stream does not hold what the shapes promise.
+
+        """
+        side_sizes = [self.layout.side_bytes(shape) for shape in shapes]
+        sides, body = _cut(coded.stored, side_sizes)
+        data = self.codec.decode(body, size=coded.coded_bytes)
+        counts = [rows * cols for rows, cols in shapes]
+        symbols = self.coder.decode(data, alphabet=alphabet, count=sum(counts))
+        if symbols.size != sum(counts):
+            raise CorruptError(f"{symbols.size} symbols decoded, {sum(counts)} expected")
+        pieces = np.split(symbols, np.cumsum(counts[:-1])) if counts else []
+        return [
+            self.layout.inverse(side, piece, shape=shape)
+            for side, piece, shape in zip(sides, pieces, shapes, strict=True)
+        ]
+
+
+def _cut(data: bytes, sizes: Sequence[int]) -> tuple[list[bytes], bytes]:
+    if sum(sizes) > len(data):
+        raise TruncatedError(f"{sum(sizes)} bytes of side information, {len(data)} there")
+    pieces = []
+    at = 0
+    for size in sizes:
+        pieces.append(data[at : at + size])
+        at += size
+    return pieces, data[at:]

@@ -1,0 +1,92 @@
+"""
+Profiles: which pipelines an auction lets bid, and how many it hears out.
+
+rANS bids in each. ``fast`` adds a quick byte codec, ``default`` the strong ones
+with context mixing among them. ``max`` adds every packing, row sorting and the
+slowest model, and hears more of them on all of the data.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from artpack.coding.codecs import Brotli, Lzma, Stored, Zpaq, Zstd
+from artpack.coding.layouts import Columns, Rows, SimilarRows
+from artpack.coding.pipeline import Pipeline
+from artpack.coding.symbol_coders import Base3, Base5, Base5Word, Bits, Bytes, Planes, Rans
+from artpack.errors import UsageError
+from artpack.stages import Codec, Layout, SymbolCoder, nearest
+
+
+@dataclass(frozen=True)
+class Profile:
+    """
+    Who may bid in an auction.
+
+    Attributes:
+        name: What the command line calls it.
+        layouts: Orders that are tried, plain rows first.
+        packings: Symbol coders that are tried, where they accept the alphabet.
+        codecs: Codecs that are tried on what the packings make.
+        finalists: How many of them, after a screening, code all of the data.
+    """
+
+    name: str
+    layouts: tuple[Layout, ...]
+    packings: tuple[SymbolCoder, ...]
+    codecs: tuple[Codec, ...]
+    finalists: int
+
+    def pipelines(self, alphabet: int, *, flat: bool) -> Iterator[Pipeline]:
+        """
+        List the bidders, in the order that breaks ties.
+
+        Args:
+            alphabet: Number of symbols, 1 to 256.
+            flat: All parts are single rows or columns: their order is what it is.
+
+        Yields:
+            Pipelines that can code this alphabet. What rANS made is not
+            compressed again and does not depend on the order of the symbols.
+
+        """
+        yield Pipeline(Rows(), Rans(), Stored())
+        packings = [coder for coder in self.packings if coder.accepts(alphabet)]
+        for layout in self.layouts[:1] if flat else self.layouts:
+            for coder in packings:
+                for codec in self.codecs:
+                    yield Pipeline(layout, coder, codec)
+
+
+_PLAIN = (Rows(), Columns())
+_PACKINGS = (Bytes(), Bits(), Planes(), Base3(), Base5(), Base5Word())
+_STRONG = (Brotli(), Lzma(), Zpaq())
+
+FAST = Profile("fast", _PLAIN, (Bytes(),), (Zstd(level=3),), finalists=1)
+DEFAULT = Profile("default", _PLAIN, (Bytes(),), _STRONG, finalists=2)
+MAX = Profile(
+    "max",
+    (*_PLAIN, SimilarRows()),
+    _PACKINGS,
+    (Stored(), Zstd(), *_STRONG, Zpaq(model="general")),
+    finalists=6,
+)
+PROFILES = {profile.name: profile for profile in (FAST, DEFAULT, MAX)}
+
+
+def profile_named(name: str) -> Profile:
+    """
+    Look a profile up.
+
+    Args:
+        name: ``fast``, ``default`` or ``max``.
+
+    Returns:
+        The profile.
+
+    Raises:
+        UsageError: There is no such profile.
+
+    """
+    if name not in PROFILES:
+        raise UsageError(f"unknown profile {name!r}{nearest(name, PROFILES)}")
+    return PROFILES[name]

@@ -1,0 +1,20 @@
+"""Symbols to bytes: packing and entropy coding alike."""
+
+from artpack.coding.symbol_coders.bits import Bits, Bytes
+from artpack.coding.symbol_coders.planes import Planes
+from artpack.coding.symbol_coders.radix import Base3, Base5, Base5Word
+from artpack.coding.symbol_coders.rans import Rans
+from artpack.stages import SymbolCoder, Table, by_id
+
+SYMBOL_CODERS: Table[SymbolCoder] = by_id((Bytes, Bits, Base3, Base5, Base5Word, Planes, Rans))
+
+__all__ = [
+    "SYMBOL_CODERS",
+    "Base3",
+    "Base5",
+    "Base5Word",
+    "Bits",
+    "Bytes",
+    "Planes",
+    "Rans",
+]

@@ -1,0 +1,53 @@
+"""
+Every error that artpack raises on purpose.
+
+::
+
+    ArtpackError
+      UsageError             the caller asked for something impossible
+      CheckpointError        the input is not a usable checkpoint
+      RecipeError            the recipe is wrong (names the file, the key, the rule)
+      ArtifactError          the artifact is not readable
+        TruncatedError       its bytes end early
+        CorruptError         its bytes disagree with themselves
+        VersionError         it was written by a newer artpack
+        UnknownStageError    it names a stage that this artpack does not have
+
+Messages are one lower-case line: what is wrong, where, and what to do.
+"""
+
+
+class ArtpackError(Exception):
+    """Base of all errors that artpack raises on purpose."""
+
+
+class UsageError(ArtpackError, ValueError):
+    """The caller asked for something impossible; the message names the field and the remedy."""
+
+
+class CheckpointError(ArtpackError):
+    """The input is not a usable checkpoint; the message names the tensor."""
+
+
+class RecipeError(ArtpackError):
+    """The recipe is wrong; the message names the file and the key."""
+
+
+class ArtifactError(ArtpackError):
+    """The artifact cannot be read."""
+
+
+class TruncatedError(ArtifactError):
+    """The artifact ends early."""
+
+
+class CorruptError(ArtifactError):
+    """The artifact's bytes disagree with themselves."""
+
+
+class VersionError(ArtifactError):
+    """The artifact was written by a newer format version."""
+
+
+class UnknownStageError(ArtifactError):
+    """The artifact or recipe names a stage that this artpack does not have."""

@@ -1,0 +1,7 @@
+"""
+Scores a model: token streams, the bytes that they stand for, windows, loss.
+
+Data goes left to right: :mod:`~artpack.evaluate.stream` reads tokens and counts their
+bytes, :mod:`~artpack.evaluate.placements` says what is run and what of it is scored,
+and :mod:`~artpack.evaluate.score` runs it.
+"""

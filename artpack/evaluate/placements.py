@@ -1,0 +1,89 @@
+"""
+Named ways to place windows on a stream: what is meant, and what each seed did.
+
+The seeds' own cut the stream to whole windows first, so they skip its last targets;
+:meth:`~artpack.evaluate.windows.WindowPlan.coverage` says how many.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
+
+from artpack.errors import UsageError
+from artpack.evaluate.documents import by_document, packed
+from artpack.evaluate.shards import Tokens
+from artpack.evaluate.sliding import (
+    Placement,
+    full_context,
+    rescored_tail,
+    sequential,
+    sliding,
+)
+from artpack.evaluate.windows import WindowPlan
+from artpack.stages import nearest
+
+StreamPlacement: TypeAlias = Callable[[Tokens, int, int], WindowPlan]
+PR1934_ROW_WINDOWS = 32
+PR1934_RANKS = 8
+
+
+def _stream(place: Placement, ids: Tokens, window_tokens: int, stride_tokens: int) -> WindowPlan:
+    return place(max(ids.size - 1, 0), window_tokens, stride_tokens)
+
+
+def _cut(place: StreamPlacement, ids: Tokens, window_tokens: int, stride_tokens: int) -> WindowPlan:
+    """Place on as many targets as fill whole windows, as every seed's loader does."""
+    targets = max(ids.size - 1, 0)
+    kept = targets // window_tokens * window_tokens
+    return replace(place(ids[: kept + 1], window_tokens, stride_tokens), targets=targets)
+
+
+def _sequential(targets: int, window_tokens: int, _stride_tokens: int) -> WindowPlan:
+    return sequential(targets, window_tokens)
+
+
+def _pr1123(targets: int, window_tokens: int, stride_tokens: int) -> WindowPlan:
+    return rescored_tail(targets, window_tokens, stride_tokens, shortest=stride_tokens)
+
+
+def _pr1934(ids: Tokens, window_tokens: int, _stride_tokens: int) -> WindowPlan:
+    rows = PR1934_ROW_WINDOWS * window_tokens
+    return packed(ids, window_tokens, rows, ranks=PR1934_RANKS)
+
+
+PLACEMENTS: Mapping[str, StreamPlacement] = {
+    "sequential": partial(_stream, _sequential),
+    "sliding": partial(_stream, sliding),
+    "documents": by_document,
+    "pr2086": partial(_cut, partial(_stream, sliding)),
+    "pr576": partial(_cut, partial(_stream, rescored_tail)),
+    "pr1123": partial(_cut, partial(_stream, _pr1123)),
+    "pr826": partial(_cut, partial(_stream, full_context)),
+    "pr826-documents": partial(_cut, partial(by_document, place=full_context)),
+    "pr1934-packed": partial(_cut, _pr1934),
+}
+
+
+def place(name: str, ids: Tokens, window_tokens: int, stride_tokens: int) -> WindowPlan:
+    """
+    Place windows by name.
+
+    Args:
+        name: A key of :data:`PLACEMENTS`.
+        ids: The stream; documents start with id 1.
+        window_tokens: Tokens per window.
+        stride_tokens: Scored positions per window; what has no stride ignores it.
+
+    Returns:
+        The plan.
+
+    Raises:
+        UsageError: There is no such placement, or window or stride are out of range.
+
+    """
+    if name not in PLACEMENTS:
+        raise UsageError(f"no window placement {name!r}{nearest(name, PLACEMENTS)}")
+    if window_tokens < 1:
+        raise UsageError(f"window_tokens is {window_tokens}; it must be 1 or more")
+    return PLACEMENTS[name](ids, window_tokens, stride_tokens)

@@ -1,0 +1,264 @@
+"""
+Loss and bits per byte of a model, and how far a packed model is from its baseline.
+
+Everything is summed per document in float64. The documents' sums are what ranks
+exchange and what the bootstrap draws from, so errors allow for tokens of one
+document being alike.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor
+
+from artpack.errors import UsageError
+from artpack.evaluate.estimate import Estimate, Sums, bootstrap_errors
+from artpack.evaluate.forward import (
+    REFERENCE,
+    Measure,
+    Progress,
+    Scorable,
+    Settings,
+    measure_plan,
+)
+from artpack.evaluate.ranks import Ranks, shard, sum_over_ranks
+from artpack.evaluate.shards import Tokens
+from artpack.evaluate.windows import Coverage, WindowPlan
+
+
+@dataclass(frozen=True)
+class Score:
+    """
+    What a model scored.
+
+    Attributes:
+        loss_nats: Mean loss per scored token.
+        bits_per_byte: Loss in bits over the bytes of text that the scored tokens
+            stand for; targets scored repeatedly count repeatedly in both.
+        loss_sum_nats: Sum of the losses.
+        bytes: Those bytes.
+        documents: How many documents the scored tokens come from.
+        coverage: What was scored and what was not.
+    """
+
+    loss_nats: Estimate
+    bits_per_byte: Estimate
+    loss_sum_nats: float
+    bytes: int
+    documents: int
+    coverage: Coverage
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    A packed model beside its baseline, on the same tokens in the same run.
+
+    Attributes:
+        baseline: The baseline's score.
+        packed: The packed model's score.
+        bits_per_byte_increase: Packed minus baseline, error of the paired difference.
+        kl_nats: Mean KL(baseline || packed) per scored token.
+        top1_agreement: Share of scored tokens where both find the same id likeliest.
+    """
+
+    baseline: Score
+    packed: Score
+    bits_per_byte_increase: Estimate
+    kl_nats: Estimate
+    top1_agreement: Estimate
+
+
+def score(
+    model: Scorable,
+    ids: Tokens,
+    plan: WindowPlan,
+    byte_counts: NDArray[np.int64],
+    *,
+    settings: Settings = REFERENCE,
+    bos_id: int = 1,
+    progress: Progress | None = None,
+) -> Score:
+    """
+    Score a model.
+
+    In a torch process group each process runs its share and all return the same.
+
+    Args:
+        model: On ``settings.device`` and in evaluation mode.
+        ids: The stream that the plan was made for, shape (N,).
+        plan: What to run and what to score.
+        byte_counts: Bytes that each token of the stream stands for, shape (N,).
+        settings: Device, precision and batch size.
+        bos_id: The id that starts a document.
+        progress: Told after every batch.
+
+    Returns:
+        Loss and bits per byte with standard errors.
+
+    Raises:
+        UsageError: Plan, stream and byte counts do not fit each other, or the plan
+            scores nothing that stands for text.
+
+    """
+    run = _Run(ids, plan, byte_counts, settings, bos_id, progress)
+    sums = run.document_sums([model], _losses, columns=1)
+    errors = bootstrap_errors(sums, lambda total: _score_numbers(total, 2))
+    return _score(sums.sum(0), 2, errors, len(sums), plan.coverage())
+
+
+def compare(
+    baseline: Scorable,
+    packed: Scorable,
+    ids: Tokens,
+    plan: WindowPlan,
+    byte_counts: NDArray[np.int64],
+    *,
+    settings: Settings = REFERENCE,
+    bos_id: int = 1,
+    progress: Progress | None = None,
+) -> Comparison:
+    """
+    Score two models on the same tokens and say how far apart they are.
+
+    Args:
+        baseline: The unpacked model.
+        packed: The model out of the artifact.
+        ids: The stream that the plan was made for, shape (N,).
+        plan: What to run and what to score.
+        byte_counts: Bytes that each token of the stream stands for, shape (N,).
+        settings: Device, precision and batch size.
+        bos_id: The id that starts a document.
+        progress: Told after every batch.
+
+    Returns:
+        Both scores and their differences, with standard errors of the differences.
+
+    Raises:
+        UsageError: Plan, stream and byte counts do not fit each other, or the plan
+            scores nothing that stands for text.
+
+    """
+    run = _Run(ids, plan, byte_counts, settings, bos_id, progress)
+    sums = run.document_sums([baseline, packed], _differences, columns=4)
+    total, count, coverage = sums.sum(0), len(sums), plan.coverage()
+    errors = bootstrap_errors(sums, _comparison_numbers)
+    increase, kl, agreement = (
+        Estimate(float(value), error)
+        for value, error in zip(_comparison_numbers(total)[4:], errors[4:], strict=True)
+    )
+    return Comparison(
+        _score(total, 2, errors[:2], count, coverage),
+        _score(total, 3, errors[2:4], count, coverage),
+        increase,
+        kl,
+        agreement,
+    )
+
+
+def token_losses(
+    model: Scorable, ids: Tokens, plan: WindowPlan, *, settings: Settings = REFERENCE
+) -> NDArray[np.float32]:
+    """
+    Return the loss of every scored position, in this process alone.
+
+    Args:
+        model: On ``settings.device`` and in evaluation mode.
+        ids: The stream that the plan was made for, shape (N,).
+        plan: What to run and what to score.
+        settings: Device, precision and batch size.
+
+    Returns:
+        Nats, float32, in the order of ``plan.scored_targets()``.
+
+    Raises:
+        UsageError: The plan was made for another stream.
+
+    """
+    _check_stream(ids, plan)
+    return measure_plan([model], ids, plan, _losses, columns=1, settings=settings)[:, 0]
+
+
+@dataclass(frozen=True)
+class _Run:
+    ids: Tokens
+    plan: WindowPlan
+    byte_counts: NDArray[np.int64]
+    settings: Settings
+    bos_id: int
+    progress: Progress | None
+
+    def document_sums(self, models: Sequence[Scorable], measure: Measure, *, columns: int) -> Sums:
+        """Return tokens, bytes and the measure's columns of every document with scores."""
+        self._check()
+        part = shard(self.plan, Ranks.current(), batch_rows=self.settings.batch_rows(self.plan))
+        numbers = measure_plan(
+            models,
+            self.ids,
+            part,
+            measure,
+            columns=columns,
+            settings=self.settings,
+            progress=self.progress,
+        )
+        scored = part.scored_targets()
+        document = np.cumsum(self.ids[:-1] == self.bos_id)
+        weights = [np.ones(len(scored)), self.byte_counts[scored + 1], *numbers.T]
+        shares = [np.bincount(document[scored], w, document[-1] + 1) for w in weights]
+        sums = sum_over_ranks(np.stack(shares, axis=1), device=self.settings.device)
+        return sums[sums[:, 0] > 0]
+
+    def _check(self) -> None:
+        _check_stream(self.ids, self.plan)
+        if self.byte_counts.shape != self.ids.shape:
+            raise UsageError(f"{self.byte_counts.size} byte counts for {self.ids.size} tokens")
+        if not self.byte_counts[1:][self.plan.times_scored() > 0].any():
+            raise UsageError("the scored tokens stand for no text; score more of the stream")
+
+
+def _check_stream(ids: Tokens, plan: WindowPlan) -> None:
+    if ids.size != plan.targets + 1:
+        raise UsageError(f"the plan is for {plan.targets + 1} tokens, the stream has {ids.size}")
+
+
+def _losses(logits: Sequence[Tensor], targets: Tensor) -> Tensor:
+    return F.cross_entropy(logits[0], targets, reduction="none")[:, None]
+
+
+def _differences(logits: Sequence[Tensor], targets: Tensor) -> Tensor:
+    baseline, packed = (part.log_softmax(-1) for part in logits)
+    at = targets[:, None]
+    kl = (baseline.exp() * (baseline - packed)).sum(-1, keepdim=True)
+    same = (baseline.argmax(-1, keepdim=True) == packed.argmax(-1, keepdim=True)).float()
+    return torch.cat([-baseline.gather(1, at), -packed.gather(1, at), kl, same], dim=1)
+
+
+def _score_numbers(total: Sums, column: int) -> Sums:
+    tokens, text_bytes, loss = total[..., 0], total[..., 1], total[..., column]
+    return np.stack([loss / tokens, loss / (math.log(2) * text_bytes)], axis=-1)
+
+
+def _comparison_numbers(total: Sums) -> Sums:
+    baseline, packed = _score_numbers(total, 2), _score_numbers(total, 3)
+    increase = packed[..., 1:] - baseline[..., 1:]
+    means = total[..., 4:] / total[..., :1]
+    return np.concatenate([baseline, packed, increase, means], axis=-1)
+
+
+def _score(
+    total: Sums, column: int, errors: list[float | None], documents: int, coverage: Coverage
+) -> Score:
+    loss, bits = _score_numbers(total, column)
+    return Score(
+        loss_nats=Estimate(float(loss), errors[0]),
+        bits_per_byte=Estimate(float(bits), errors[1]),
+        loss_sum_nats=float(total[column]),
+        bytes=int(total[1]),
+        documents=documents,
+        coverage=coverage,
+    )

@@ -1,0 +1,111 @@
+"""What a token contributes: hashed bigrams, value embeddings, and the token before."""
+
+import torch
+from torch import Tensor, nn
+
+from artpack.models.documents import Documents
+from artpack.models.linear import Linear, Table
+
+
+def previous(x: Tensor, documents: Documents | None = None) -> Tensor:
+    """
+    Shift by one token: each position gets what the one before it holds.
+
+    Args:
+        x: (B, T) or (B, T, channels).
+        documents: Packed documents; None makes each row one document.
+
+    Returns:
+        The same shape; 0 at the first token of a document.
+
+    """
+    shifted = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], dim=1)
+    if documents is None:
+        return shifted
+    starts = documents.starts if x.ndim == 2 else documents.starts[..., None]
+    return shifted.masked_fill(starts, 0)
+
+
+def bigram_rows(ids: Tensor, rows: int, documents: Documents | None = None) -> Tensor:
+    """
+    Hash each token and the one before it to a row of the bigram table.
+
+    Args:
+        ids: int64 (B, T).
+        rows: Rows of the table.
+        documents: Packed documents; None makes each row one document.
+
+    Returns:
+        int64 (B, T): ``(36313 * id ^ 27191 * previous) mod (rows - 1)``, and
+        ``rows - 1`` at the first token of a document.
+
+    Source: PR 576, which hashes in int32; no id below 2**16 overflows that.
+
+    >>> bigram_rows(torch.tensor([[1, 52, 30]]), 1024).tolist()
+    [[1023, 339, 389]]
+
+    """
+    hashed = ((36313 * ids) ^ (27191 * previous(ids, documents))) % (rows - 1)
+    if documents is not None:
+        return hashed.masked_fill(documents.starts, rows - 1)
+    return torch.cat([torch.full_like(ids[:, :1], rows - 1), hashed[:, 1:]], dim=1)
+
+
+class ScaledTable(nn.Module):
+    """
+    A narrow table, widened by a projection and scaled by one number.
+
+    Args:
+        rows: Rows of the table.
+        dim: Width of the table.
+        out_dim: Width of the result.
+    """
+
+    def __init__(self, rows: int, dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.embed = Table(rows, dim)
+        self.proj = Linear(dim, out_dim)
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, index: Tensor) -> Tensor:
+        """Return int64 (B, T) to (B, T, out)."""
+        x: Tensor = self.proj(self.embed(index))
+        return x * self.scale.to(x.dtype)
+
+
+class ChannelSmear(nn.Module):
+    """
+    A learned share of each channel comes from the token before.
+
+    Args:
+        dim: Channels.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor, before: Tensor) -> Tensor:
+        """Return ``(1 - g) x + g before`` with ``g = sigmoid(gate)``, (B, T, dim)."""
+        share = self.gate.to(x.dtype).sigmoid()
+        return (1 - share) * x + share * before
+
+
+def token_smear(x: Tensor, before: Tensor, gate: Linear, strength: Tensor) -> Tensor:
+    """
+    Add the token before, weighed by a gate that the current token opens.
+
+    Args:
+        x: (B, T, dim).
+        before: (B, T, dim).
+        gate: Reads the first channels of ``x``.
+        strength: (1,) factor on what is added.
+
+    Returns:
+        (B, T, dim).
+
+    Source: PR 1934, its SmearGate.
+
+    """
+    opened: Tensor = gate(x[..., : gate.shape[1]]).sigmoid()
+    return x + strength.to(x.dtype) * opened * before

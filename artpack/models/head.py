@@ -1,0 +1,50 @@
+"""From the last hidden state to logits: the softcaps."""
+
+from torch import Tensor
+
+from artpack.models.mechanisms import Softcap, Temperature
+
+
+def softcap(raw: Tensor, cap: Softcap) -> Tensor:
+    """
+    Bound logits.
+
+    Args:
+        raw: Float tensor, any shape.
+        cap: Kind and limit.
+
+    Returns:
+        The same shape, magnitudes up to the limit.
+
+    Source: PR 2086 for the polynomial ``u - u³/3 + u⁵/15``.
+
+    >>> import torch
+    >>> raw = torch.tensor([-30.0, -10.0, 0.5, 25.0], dtype=torch.float64)
+    >>> softcap(raw, Softcap("poly5", 10.0)).numpy().round(6).tolist()
+    [-10.0, -7.333333, 0.499584, 10.0]
+
+    """
+    if cap.kind == "tanh":
+        return cap.limit * (raw / cap.limit).tanh()
+    u = (raw / cap.limit).clamp(-2, 2)
+    square = u * u
+    return cap.limit * (u * (1 - square / 3 + square * square / 15)).clamp(-1, 1)
+
+
+def cool(raw: Tensor, cap: Softcap, place: Temperature, temperature: Tensor | float) -> Tensor:
+    """
+    Bound logits and divide them by a temperature, in the model's order.
+
+    Args:
+        raw: Float tensor, any shape.
+        cap: Kind and limit of the softcap.
+        place: Which of the two comes first.
+        temperature: Above 0; 1 changes nothing.
+
+    Returns:
+        The same shape.
+
+    """
+    if place.before_softcap:
+        return softcap(raw / temperature, cap)
+    return softcap(raw, cap) / temperature

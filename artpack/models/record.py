@@ -1,0 +1,134 @@
+"""
+Frozen dataclasses that turn into JSON and back, with every key and type checked.
+
+A field is a bool, int, float, str or ``Literal``, a tuple of one of these or of
+records, another record, or one of them or None. A field whose metadata names a
+``table`` is a stage. Ranges are checked by the record's own ``__post_init__``.
+"""
+
+from dataclasses import MISSING, Field, fields
+from types import NoneType, UnionType
+from typing import Any, Literal, Self, cast, get_args, get_origin, get_type_hints
+
+from artpack.errors import UsageError
+from artpack.stages import Config, JsonValue, nearest, stage_from_json, stage_to_json
+
+
+class Record:
+    """Gives a frozen dataclass ``to_json`` and ``from_json`` out of its fields."""
+
+    def to_json(self) -> Config:
+        """
+        Return every field as JSON.
+
+        Returns:
+            Field name to value; a mechanism that is off is None.
+
+        """
+        return {field.name: _to_json(field, getattr(self, field.name)) for field in _fields(self)}
+
+    @classmethod
+    def from_json(cls, value: JsonValue, *, where: str = "model") -> Self:
+        """
+        Rebuild from :meth:`to_json`.
+
+        Args:
+            value: Field name to value. Fields with a default may be missing.
+            where: Path of the record, for messages.
+
+        Returns:
+            An equal record.
+
+        Raises:
+            UsageError: A key is unknown or missing, a value has the wrong type
+                or is out of range; the message gives the field's path.
+            UnknownStageError: A field names a stage that does not exist.
+
+        """
+        if not isinstance(value, dict):
+            raise UsageError(f"{where} must be an object, got {value!r}")
+        known = {field.name: field for field in _fields(cls)}
+        for key in value:
+            if key not in known:
+                raise UsageError(f"{where}: unknown field {key!r}{nearest(key, known)}")
+        hints = get_type_hints(cls)
+        read = {}
+        for name, field in known.items():
+            if name in value:
+                read[name] = _read(field, hints[name], value[name], f"{where}.{name}")
+            elif field.default is MISSING and field.default_factory is MISSING:
+                raise UsageError(f"{where}: field {name!r} is missing")
+        try:
+            return cls(**read)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
+
+
+def check_range(
+    record: Record,
+    name: str,
+    lowest: float,
+    highest: float,
+) -> None:
+    """
+    Check that a number lies in a closed range.
+
+    Args:
+        record: Whose field it is.
+        name: The field; None in it is not checked.
+        lowest: Smallest value allowed.
+        highest: Largest value allowed.
+
+    Raises:
+        UsageError: It does not.
+
+    """
+    value = getattr(record, name)
+    if value is not None and not lowest <= value <= highest:
+        raise UsageError(f"{name} must be in {lowest}..{highest}, got {value}")
+
+
+def _fields(record: object) -> tuple[Field[Any], ...]:
+    return fields(cast("Any", record))
+
+
+def _to_json(field: Field[Any], value: Any) -> JsonValue:
+    if "table" in field.metadata:
+        return stage_to_json(value)
+    if isinstance(value, tuple):
+        return [_to_json(field, item) for item in value]
+    return value.to_json() if isinstance(value, Record) else cast("JsonValue", value)
+
+
+def _read(field: Field[Any], hint: Any, value: JsonValue, where: str) -> object:
+    if "table" in field.metadata:
+        return stage_from_json(field.metadata["table"], value)
+    if get_origin(hint) is UnionType:
+        if value is None:
+            return None
+        hint = next(choice for choice in get_args(hint) if choice is not NoneType)
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise UsageError(f"{where} must be a list, got {value!r}")
+        item = get_args(hint)[0]
+        return tuple(_read(field, item, v, f"{where}[{i}]") for i, v in enumerate(value))
+    if get_origin(hint) is Literal:
+        return _read_choice(get_args(hint), value, where)
+    if isinstance(hint, type) and issubclass(hint, Record):
+        return hint.from_json(value, where=where)
+    return _read_scalar(hint, value, where)
+
+
+def _read_choice(choices: tuple[str, ...], value: JsonValue, where: str) -> str:
+    if not isinstance(value, str) or value not in choices:
+        remedy = nearest(value, choices) if isinstance(value, str) else f" ({', '.join(choices)})"
+        raise UsageError(f"{where}: unknown choice {value!r}{remedy}")
+    return value
+
+
+def _read_scalar(hint: type, value: JsonValue, where: str) -> object:
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise UsageError(f"{where} must be {hint.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,49 @@
+"""PR 1123: five-level MLP-up weights, value residual."""
+
+from artpack.models.config import ModelConfig
+from artpack.models.mechanisms import Names, Rope, Simulated, Smear, Softcap
+from artpack.models.seeds.arguments import (
+    Arguments,
+    ignore_training,
+    read_bigram,
+    read_value_embedding,
+)
+from artpack.models.simulate import RowInt, RowPentanary
+from artpack.stages import JsonValue
+
+PR1123_QAT = (
+    Simulated("*.attn.c_[qk]", RowInt(6)),
+    Simulated("*.attn.*", RowInt(5)),
+    Simulated("*.mlp.up", RowPentanary()),
+    Simulated("*.mlp.down", RowInt(4)),
+)
+"""What PR 1123 does in training with quantization on; off, it simulates nothing."""
+
+
+def read_pr1123(config: dict[str, JsonValue]) -> ModelConfig:
+    """Read the config of PR 1123."""
+    args = Arguments("pr1123", config.get("constructor_args"))
+    dim, heads = args.integer("model_dim"), args.integer("num_heads")
+    ignore_training(args)
+    model = ModelConfig(
+        vocab_size=args.integer("vocab_size"),
+        model_dim=dim,
+        num_layers=args.integer("num_layers"),
+        num_heads=heads,
+        num_kv_heads=args.integer("num_kv_heads"),
+        mlp_hidden=int(dim * args.number("hidden_mult")),
+        rope=Rope(args.number("rope_base"), args.integer("rope_dims") or dim // heads),
+        softcap=Softcap("tanh", args.number("logit_softcap")),
+        names=Names(mlp_up="up", mlp_down="down"),
+        bigram=read_bigram(args, "bigram_vocab"),
+        smear=Smear("channel") if args.flag("use_smear") else None,
+        value_embedding=read_value_embedding(args),
+        value_residual=args.flag("value_residual"),
+        xsa_last_layers=args.integer("xsa_last_n"),
+        mlp_slope=0.5,
+        layer_scale=args.flag("ln_scale"),
+        block_norm_epsilon=1e-6,
+        simulated=(Simulated("*.mlp.up", RowPentanary()),),
+    )
+    args.finish()
+    return model

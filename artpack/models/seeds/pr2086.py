@@ -1,0 +1,46 @@
+"""PR 2086: quinary weights, fused queries, keys and values, factored embedding."""
+
+from artpack.models.config import ModelConfig
+from artpack.models.mechanisms import Names, Rope, Simulated, Softcap, Yarn
+from artpack.models.seeds.arguments import Arguments, ignore_training
+from artpack.models.simulate import Float8, GroupQuinary
+from artpack.stages import JsonValue
+
+
+def read_pr2086(config: dict[str, JsonValue]) -> ModelConfig:
+    """Read the config of PR 2086."""
+    args = Arguments("pr2086", config.get("constructor_args"))
+    args.require("activation", "relu2")
+    trained, reach = args.integer("train_seq_len"), args.integer("yarn_max_len")
+    bends = args.choice("rope_type", {"yarn": True, "rope": False})
+    dim, heads = args.integer("model_dim"), args.integer("num_heads")
+    embedding_dim = args.integer("embed_dim")
+    ignore_training(args, "no_cache")
+    model = ModelConfig(
+        vocab_size=args.integer("vocab_size"),
+        model_dim=dim,
+        num_layers=args.integer("num_layers"),
+        num_heads=heads,
+        num_kv_heads=args.integer("num_kv_heads"),
+        mlp_hidden=dim * args.integer("mlp_mult"),
+        rope=Rope(
+            base=args.number("rope_base"),
+            dims=dim // heads,
+            yarn=Yarn(trained, reach) if bends else None,
+        ),
+        softcap=Softcap(
+            args.choice("softcap_type", {"poly": "poly5", "tanh": "tanh"}),
+            args.number("logit_softcap"),
+        ),
+        names=Names(matrices="fused_qkv"),
+        embedding_dim=embedding_dim if embedding_dim not in (0, dim) else None,
+        norm_before_projections=True,
+        vocab_bias=True,
+        simulated=(
+            Simulated("tok_emb", Float8()),
+            Simulated("embed_proj*", Float8()),
+            Simulated("blocks.*", GroupQuinary(args.integer("group_size"), bf16=True)),
+        ),
+    )
+    args.finish()
+    return model

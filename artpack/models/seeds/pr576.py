@@ -1,0 +1,58 @@
+"""PR 576: full-head attention, a temperature in the checkpoint."""
+
+from artpack.models.config import ModelConfig
+from artpack.models.mechanisms import Simulated, Smear, Softcap, Temperature
+from artpack.models.seeds.arguments import (
+    NTK_REFERENCE_TOKENS,
+    Arguments,
+    ignore_training,
+    read_bigram,
+    read_ntk_rope,
+    read_value_embedding,
+)
+from artpack.models.simulate import RowClippedInt
+from artpack.stages import JsonValue
+
+PR576_QAT = (
+    Simulated("blocks.*", RowClippedInt(5, 0.9995)),
+    Simulated("*.proj", RowClippedInt(5, 0.9995)),
+)
+"""What PR 576 means its linear layers to do in the last part of training."""
+
+
+def read_pr576(config: dict[str, JsonValue]) -> ModelConfig:
+    """Read the config of PR 576."""
+    args = Arguments("pr576", config.get("constructor_args"))
+    args.require("dtg", value=False)
+    dim, heads = args.integer("model_dim"), args.integer("num_heads")
+    ignore_training(args)
+    model = ModelConfig(
+        vocab_size=args.integer("vocab_size"),
+        model_dim=dim,
+        num_layers=args.integer("num_layers"),
+        num_heads=heads,
+        num_kv_heads=args.integer("num_kv_heads"),
+        mlp_hidden=int(dim * args.number("mlp_mult")),
+        rope=read_ntk_rope(args, dim // heads, _reference_tokens(config)),
+        softcap=Softcap("tanh", args.number("logit_softcap")),
+        bigram=read_bigram(args, "bigram_vocab_size"),
+        smear=Smear("channel"),
+        value_embedding=read_value_embedding(args),
+        xsa_last_layers=args.integer("xsa_last_n"),
+        layer_scale=args.flag("ln_scale"),
+        temperature=Temperature(stored=True),
+    )
+    args.finish()
+    return model
+
+
+def _reference_tokens(config: dict[str, JsonValue]) -> int:
+    """Return the NTK reference, which golden runs may set after construction."""
+    overrides = config.get("post_construction_overrides") or {}
+    derived = config.get("derived") or {}
+    for settings in (overrides, derived):
+        if isinstance(settings, dict):
+            for name, value in settings.items():
+                if name.endswith("train_seq_len") and isinstance(value, int):
+                    return value
+    return NTK_REFERENCE_TOKENS

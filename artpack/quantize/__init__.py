@@ -1,0 +1,33 @@
+"""
+Weights to symbols and back, without data: every grid, in one table.
+
+::
+
+    weights ─► quantize ─► parts: codes, scales, ... ─► dequantize ─► weights
+
+Each grid is a :class:`~artpack.stages.Quantizer`.
+"""
+
+from artpack.quantize.asym_int import RowAsymInt
+from artpack.quantize.floats import Bf16, Fp8, Fp16
+from artpack.quantize.group_levels import GroupLevels
+from artpack.quantize.pentanary import RowPentanary
+from artpack.quantize.raw import Raw
+from artpack.quantize.row_int import RowInt
+from artpack.stages import Quantizer, Table, by_id
+
+__all__ = [
+    "QUANTIZERS",
+    "Bf16",
+    "Fp8",
+    "Fp16",
+    "GroupLevels",
+    "Raw",
+    "RowAsymInt",
+    "RowInt",
+    "RowPentanary",
+]
+
+QUANTIZERS: Table[Quantizer] = by_id(
+    (RowInt, GroupLevels, RowPentanary, RowAsymInt, Fp8, Fp16, Bf16, Raw)
+)

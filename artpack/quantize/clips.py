@@ -1,0 +1,135 @@
+"""
+Where the outermost level of a row's grid goes.
+
+Statistics of rows are taken in float64: another order of summation, on another
+machine or with other threads, then moves a threshold by some 1e-16 of itself,
+and it would have to lie that close to a rounding boundary of fp16 to change a
+stored scale.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from artpack.errors import UsageError
+from artpack.stages import ConfiguredStage, Stage, Table, by_id
+
+
+class Clip(Stage, Protocol):
+    """A rule for the magnitude beyond which a row's weights are clipped."""
+
+    def thresholds(self, rows: Tensor, *, radius: int) -> Tensor:
+        """Return one float64 magnitude a row of a float64 matrix; 0 where the rule has none."""
+
+
+@dataclass(frozen=True)
+class StdClip(ConfiguredStage):
+    """
+    Clip at a multiple of the row's standard deviation.
+
+    Attributes:
+        k: How many standard deviations; positive.
+
+    Source: parameter-golf pull request 1934, whose steps are ``12 * std / 31``.
+
+    """
+
+    stage_id: ClassVar[str] = "std"
+    k: float
+
+    def __post_init__(self) -> None:
+        if not (self.k > 0 and math.isfinite(self.k)):
+            raise UsageError(f"std: k must be positive, got {self.k}")
+
+    def thresholds(self, rows: Tensor, *, radius: int) -> Tensor:  # noqa: ARG002
+        """
+        Return the thresholds.
+
+        Args:
+            rows: float64, shape ``(rows, cols)``.
+            radius: Not used.
+
+        Returns:
+            float64, shape ``(rows,)``: of the unbiased standard deviation, which
+            is taken as 0 for a row of one weight.
+
+        """
+        centred = rows - rows.mean(dim=1, keepdim=True)
+        variance = centred.square().sum(dim=1) / max(rows.shape[1] - 1, 1)
+        return self.k * variance.sqrt()
+
+
+@dataclass(frozen=True)
+class PercentileClip(ConfiguredStage):
+    """
+    Clip at a percentile of the row's magnitudes.
+
+    Attributes:
+        percentile: Above 0, up to 100, which clips nothing.
+    """
+
+    stage_id: ClassVar[str] = "percentile"
+    percentile: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.percentile <= 100:
+            raise UsageError(
+                f"percentile: percentile must be above 0, up to 100, got {self.percentile}"
+            )
+
+    def thresholds(self, rows: Tensor, *, radius: int) -> Tensor:  # noqa: ARG002
+        """
+        Return the thresholds.
+
+        Args:
+            rows: float64, shape ``(rows, cols)``.
+            radius: Not used.
+
+        Returns:
+            float64, shape ``(rows,)``: interpolated between the two nearest magnitudes.
+
+        """
+        magnitudes = rows.abs().numpy()
+        found = np.percentile(magnitudes, self.percentile, axis=1, overwrite_input=True)
+        return torch.from_numpy(found)
+
+
+@dataclass(frozen=True)
+class MseClip(ConfiguredStage):
+    """Clip at that share of the row's maximum which gives the smallest squared rounding error."""
+
+    stage_id: ClassVar[str] = "mse"
+
+    SHARES: ClassVar[tuple[float, ...]] = tuple(percent / 100 for percent in range(100, 0, -2))
+
+    def thresholds(self, rows: Tensor, *, radius: int) -> Tensor:
+        """
+        Return the thresholds.
+
+        Args:
+            rows: float64, shape ``(rows, cols)``.
+            radius: The outermost code of the grid.
+
+        Returns:
+            float64, shape ``(rows,)``: the largest of equally good ones.
+
+        """
+        widest = rows.abs().amax(dim=1)
+        best = widest.clone()
+        least = torch.full_like(widest, math.inf)
+        for share in self.SHARES:
+            threshold = share * widest
+            # A row of zeros: any step does, but 0/0 would not.
+            step = (threshold / radius).clamp(min=torch.finfo(torch.float64).tiny).unsqueeze(1)
+            codes = (rows / step).round_().clamp_(-radius, radius)
+            error = (rows - codes.mul_(step)).square_().sum(dim=1)
+            best = torch.where(error < least, threshold, best)
+            least = torch.minimum(error, least)
+        return best
+
+
+CLIPS: Table[Clip] = by_id((StdClip, PercentileClip, MseClip))

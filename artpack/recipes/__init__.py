@@ -1,0 +1,117 @@
+"""
+Recipes: what can be asked for, one TOML file each.
+
+A recipe is an ordered table of named rules; the first that takes a tensor says
+how it is quantized. docs/RECIPES.md explains every key.
+"""
+
+import copy
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from artpack.errors import ArtpackError, RecipeError
+from artpack.plan import PlanSpec, rule_from_json
+from artpack.stages import nearest
+
+DEFAULT_RECIPE = "int6"
+
+
+def recipe_names() -> list[str]:
+    """
+    List the recipes that come with the package.
+
+    Returns:
+        Their names, sorted.
+
+    """
+    folder = files("artpack.recipes")
+    return sorted(
+        item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")
+    )
+
+
+def load_recipe(source: str, overrides: Sequence[str] = ()) -> PlanSpec:
+    """
+    Read a recipe.
+
+    Args:
+        source: Name of a recipe of the package, or path of a TOML file.
+        overrides: ``KEY=VALUE``, where the key is a dotted path into the rules,
+            ``matrices.quantizer.bits``, and the value is TOML or plain text.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: There is no such recipe, it is not valid TOML, or a key or
+            value in it or in an override is wrong.
+
+    >>> spec = load_recipe("int6", ["matrices.quantizer.bits=5"])
+    >>> spec.rules[0].quantizer.label
+    'int5'
+
+    """
+    name, text = _recipe_text(source)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {source}: not valid TOML: {error}") from error
+    try:
+        return _spec(name, _overridden(data, overrides))
+    except ArtpackError as error:
+        raise RecipeError(f"recipe {source}: {error}") from error
+
+
+def _recipe_text(source: str) -> tuple[str, str]:
+    if source in recipe_names():
+        return source, files("artpack.recipes").joinpath(f"{source}.toml").read_text("utf-8")
+    path = Path(source)
+    if path.suffix != ".toml":
+        raise RecipeError(f"unknown recipe {source!r}{nearest(source, recipe_names())}")
+    try:
+        return path.stem, path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {source}: cannot be read: {error}") from error
+
+
+def _spec(name: str, data: dict[str, Any]) -> PlanSpec:
+    for key in data:
+        if key not in ("about", "rules"):
+            raise RecipeError(f"unknown key {key!r}{nearest(key, ('about', 'rules'))}")
+    rules = data.get("rules")
+    if not isinstance(rules, dict) or not rules:
+        raise RecipeError("there is no table [rules.NAME]")
+    about = data.get("about", "")
+    if not isinstance(about, str):
+        raise RecipeError(f"about must be text, got {about!r}")
+    return PlanSpec(name, about, tuple(rule_from_json(rule, rules[rule]) for rule in rules))
+
+
+def _overridden(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    data = copy.deepcopy(data)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise RecipeError(f"--set {override!r}: write it as KEY=VALUE")
+        *path, last = key.strip().split(".")
+        table = data.get("rules", {})
+        for step in path:
+            if step not in table:
+                raise RecipeError(f"--set {key}: no {step!r} there{nearest(step, table)}")
+            if isinstance(table[step], str):
+                table[step] = {"id": table[step]}
+            table = table[step]
+            if not isinstance(table, dict):
+                raise RecipeError(f"--set {key}: {step!r} has no fields")
+        table[last] = _toml_value(value)
+    return data
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()

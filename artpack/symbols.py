@@ -1,0 +1,83 @@
+"""
+Symbols, and how a quantized tensor is made of them.
+
+A quantized tensor is a few *parts*, each a two-dimensional array of small
+unsigned integers: the codes, the scales, whatever else its grid needs. What
+parts there are follows from the quantizer and the tensor's shape alone
+(:class:`PartSpec`), so a file need not say it and a reader always knows how
+many symbols to expect.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Symbols = NDArray[np.uint8]
+"""Unsigned 8-bit symbols, every value below its alphabet."""
+
+MAX_ALPHABET = 256
+
+_COUNTED_AT_ONCE = 1 << 18
+
+
+@dataclass(frozen=True)
+class PartSpec:
+    """
+    Name, shape and alphabet of one part of a quantized tensor.
+
+    Attributes:
+        name: Unique within the tensor: ``codes``, ``scales``.
+        rows: Number of rows, 0 or more.
+        cols: Number of columns, 0 or more.
+        alphabet: Symbols are in ``[0, alphabet)``; 1 to 256.
+    """
+
+    name: str
+    rows: int
+    cols: int
+    alphabet: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows, self.cols
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """
+    A tensor as symbols.
+
+    Attributes:
+        shape: Shape of the weight tensor that this stands for.
+        parts: Part name to symbols, uint8, of the shape that the quantizer's
+            ``parts(shape)`` gives.
+    """
+
+    shape: tuple[int, ...]
+    parts: Mapping[str, Symbols]
+
+
+def histogram(symbols: Symbols, alphabet: int) -> NDArray[np.int64]:
+    """
+    Count how often each symbol occurs.
+
+    Args:
+        symbols: uint8, any shape, every value in ``[0, alphabet)``.
+        alphabet: Number of symbols.
+
+    Returns:
+        int64, shape ``(alphabet,)``.
+
+    >>> histogram(np.array([[2, 0], [2, 1]], np.uint8), 4).tolist()
+    [1, 1, 2, 0]
+
+    """
+    counts = np.zeros(alphabet, np.int64)
+    flat = symbols.reshape(-1)
+    # numpy widens what it counts to eight bytes each, so not all of it at once.
+    for start in range(0, flat.size, _COUNTED_AT_ONCE):
+        counts += np.bincount(flat[start : start + _COUNTED_AT_ONCE], minlength=alphabet)
+    return counts

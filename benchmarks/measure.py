@@ -1,0 +1,139 @@
+"""
+What it takes to code a lot of symbols: bytes, seconds, memory.
+
+Encoding and decoding each get a process of their own, forked from one that has
+done the imports. What was decoded is compared before anything is reported.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Self, TypeVar
+
+import numpy as np
+
+from artpack.coding.auction import Lot, sell
+from artpack.coding.pipeline import Coded, Pipeline
+from artpack.coding.profiles import Profile
+from artpack.symbols import Symbols
+from artpack.workers import Workers
+from benchmarks.memory import peak_growth_mib, sample, status_mib
+
+T = TypeVar("T")
+
+ENOUGH_S = 0.5
+"""Once it took so long, work is not done again."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Some parts of a lot, coded."""
+
+    pipeline: Pipeline
+    coded: Coded
+    shapes: tuple[tuple[int, int], ...]
+    alphabet: int
+
+
+Encoder = Callable[[Lot], list[Stream]]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """
+    What an encoder made of a lot.
+
+    Attributes:
+        streams: How many streams.
+        bytes: Their bytes together.
+        encode_s: Seconds, the least of several runs.
+        decode_s: The same for decoding.
+        encode_mib: By how much memory grew at most.
+        decode_mib: The same for decoding.
+    """
+
+    streams: int
+    bytes: int
+    encode_s: float
+    decode_s: float
+    encode_mib: float
+    decode_mib: float
+
+    def __add__(self, other: Self) -> Self:
+        """Return the cost of doing both, one after the other."""
+        return replace(
+            self,
+            streams=self.streams + other.streams,
+            bytes=self.bytes + other.bytes,
+            encode_s=self.encode_s + other.encode_s,
+            decode_s=self.decode_s + other.decode_s,
+            encode_mib=max(self.encode_mib, other.encode_mib),
+            decode_mib=max(self.decode_mib, other.decode_mib),
+        )
+
+
+def encode_as(pipeline: Pipeline, lot: Lot) -> list[Stream]:
+    """Code a lot as one stream."""
+    return [_stream(lot, pipeline, pipeline.encode(lot.parts, alphabet=lot.alphabet))]
+
+
+def encode_by_auction(profile: Profile, lot: Lot) -> list[Stream]:
+    """Code a lot as ``artpack compress --jobs 1`` does."""
+    sold = sell(lot, profile, Workers().run)
+    return [_stream(lot, award.pipeline, award.coded) for lot, award in sold]
+
+
+def decode(streams: list[Stream]) -> list[Symbols]:
+    """Return the parts of the whole lot."""
+    return [
+        part
+        for s in streams
+        for part in s.pipeline.decode(s.coded, shapes=s.shapes, alphabet=s.alphabet)
+    ]
+
+
+def measure(encoder: Encoder, lot: Lot, *, runs: int) -> Cost:
+    """Code a lot, decode it and compare; each at most so many times."""
+    streams, encode_s, encode_mib = _in_fresh_process(partial(encoder, lot), runs)
+    parts, decode_s, decode_mib = _in_fresh_process(partial(decode, streams), runs)
+    assert len(parts) == len(lot.parts)
+    assert all(map(np.array_equal, parts, lot.parts)), "decoded to other symbols"
+    stored = sum(len(stream.coded.stored) for stream in streams)
+    return Cost(len(streams), stored, encode_s, decode_s, encode_mib, decode_mib)
+
+
+def _stream(lot: Lot, pipeline: Pipeline, coded: Coded) -> Stream:
+    shapes = tuple((part.shape[0], part.shape[1]) for part in lot.parts)
+    return Stream(pipeline, coded, shapes, lot.alphabet)
+
+
+def _in_fresh_process(work: Callable[[], T], runs: int) -> tuple[T, float, float]:
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(1, mp_context=context) as fresh:
+        return fresh.submit(_run, work, runs).result()
+
+
+def _run(work: Callable[[], T], runs: int) -> tuple[T, float, float]:
+    """Do the work a few times; return its result, the best time and the peak of memory."""
+    start = time.perf_counter()
+    (result, own_mib), program_mib = sample(partial(peak_growth_mib, work), _program_mib)
+    seconds = [time.perf_counter() - start]
+    while len(seconds) < runs and sum(seconds) < ENOUGH_S:
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    # A peak never falls: the last one seen of a program, before it ended, is the highest.
+    return result, min(seconds), own_mib + next((s for s in reversed(program_mib) if s), 0.0)
+
+
+def _program_mib() -> float:
+    """Return the peak so far of the program that this process has started, 0 if there is none."""
+    pid = os.getpid()
+    programs = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(status_mib("VmHWM", program) for program in programs)

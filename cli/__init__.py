@@ -1,0 +1,1 @@
+"""The command line: ``artpack``. Everything it can do, the library can do without it."""

@@ -1,0 +1,5 @@
+"""``python -m artpack_cli`` is ``artpack``."""
+
+from .main import main
+
+main()

@@ -1,0 +1,133 @@
+"""``artpack compress``: a checkpoint in, an artifact out."""
+
+import time
+from pathlib import Path
+
+import click
+
+from artpack.artifact.describe import describe
+from artpack.artifact.reader import open_artifact
+from artpack.atomic import write_atomically
+from artpack.checkpoint import open_checkpoint
+from artpack.coding.profiles import PROFILES, profile_named
+from artpack.compress import Packed
+from artpack.compress import compress as compress_checkpoint
+from artpack.recipes import DEFAULT_RECIPE, load_recipe
+from artpack.selection import Selection, select
+
+from . import render
+from .options import checkpoint_argument, json_option, key_option
+
+
+@click.command()
+@checkpoint_argument
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The artifact; by default CHECKPOINT with the ending .artpack.",
+)
+@click.option(
+    "--recipe",
+    default=DEFAULT_RECIPE,
+    show_default=True,
+    metavar="NAME|FILE.toml",
+    help="What to do; see 'artpack recipes'.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the recipe: matrices.quantizer.bits=5.",
+)
+@key_option
+@click.option(
+    "--include", default="", metavar="REGEX", help="Pack only tensors whose name matches."
+)
+@click.option("--exclude", metavar="REGEX", help="Leave out tensors whose name matches.")
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    default="default",
+    show_default=True,
+    help="How hard to look for the smallest coding.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Worker processes; the bytes do not depend on it.",
+)
+@click.option(
+    "--deadline-seconds",
+    type=click.FloatRange(min=0),
+    help="Stop looking after this long; the bytes then depend on the machine.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Do everything but write: print the bytes of each tensor."
+)
+@json_option
+def compress(
+    *,
+    checkpoint: Path,
+    output: Path | None,
+    recipe: str,
+    overrides: tuple[str, ...],
+    key: str | None,
+    include: str,
+    exclude: str | None,
+    profile: str,
+    jobs: int,
+    deadline_seconds: float | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Pack CHECKPOINT into one small file."""
+    started = time.monotonic()
+    spec = load_recipe(recipe, overrides)
+    target = output or checkpoint.with_suffix(".artpack")
+    with open_checkpoint(checkpoint, key=key) as source, render.progress("packing") as progress:
+        selection = select(source, include=include, exclude=exclude)
+        packed = compress_checkpoint(
+            source,
+            selection,
+            spec,
+            profile=profile_named(profile),
+            jobs=jobs,
+            deadline_s=deadline_seconds,
+            progress=progress,
+        )
+        notes = [*source.notes, *_notes(packed, selection, spec.name)]
+    pieces = packed.pieces()
+    if not dry_run:
+        write_atomically(target, pieces)
+    summary = {
+        "checkpoint": str(checkpoint),
+        "artifact": None if dry_run else str(target),
+        "recipe": spec.name,
+        "notes": notes,
+        "bytes_in": sum(info.bytes for info in selection.tensors),
+        "bytes_out": sum(map(len, pieces)),
+        "weights": sum(info.weights for info in selection.tensors),
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    if not dry_run:
+        render.compress_summary(summary, as_json=as_json)
+        return
+    with open_artifact(b"".join(pieces)) as artifact:
+        render.dry_run(summary, describe(artifact), as_json=as_json)
+
+
+def _notes(packed: Packed, selection: Selection, recipe: str) -> list[str]:
+    notes = []
+    if selection.left_out:
+        notes.append(f"left out: {', '.join(selection.left_out)}")
+    if packed.unused_rules:
+        notes.append(f"rules of {recipe} that matched nothing: {', '.join(packed.unused_rules)}")
+    if packed.unheard:
+        notes.append(
+            f"the deadline cut off {packed.unheard} bids: the file may be larger than need be"
+        )
+    return notes

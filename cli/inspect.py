@@ -1,0 +1,64 @@
+"""``artpack inspect``: where the bytes of an artifact went."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from artpack.artifact.describe import TensorRow, describe
+from artpack.artifact.reader import open_artifact
+from artpack.atomic import write_atomically
+
+from . import render
+from .options import artifact_argument, json_option
+from .page import html_page
+
+SORTS: dict[str, Callable[[TensorRow], float | str]] = {
+    "bytes": lambda row: -row.stored_bytes,
+    "bits": lambda row: -row.bits_per_weight,
+    "name": lambda row: row.name,
+}
+
+
+@click.command()
+@artifact_argument
+@json_option
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write one self-contained page.",
+)
+@click.option(
+    "--sort", type=click.Choice(list(SORTS)), help="Order of the rows; by default as stored."
+)
+@click.option("--tensor", default="", metavar="REGEX", help="Only tensors whose name matches.")
+def inspect(
+    *,
+    artifact: Path,
+    as_json: bool,
+    markdown: bool,
+    html: Path | None,
+    sort: str | None,
+    tensor: str,
+) -> None:
+    """Show where the bytes of ARTIFACT went, to the byte."""
+    try:
+        wanted = re.compile(tensor)
+    except re.error as error:
+        raise click.BadParameter(str(error), param_hint="--tensor") from error
+    with open_artifact(artifact) as opened:
+        description, header = describe(opened), opened.header
+    if html is not None:
+        write_atomically(html, [html_page(artifact.name, description, header).encode()])
+        render.written(html)
+        return
+    rows = [row for row in description.tensors if wanted.search(row.name)]
+    if sort is not None:
+        rows.sort(key=SORTS[sort])
+    if as_json:
+        render.inspect_json(description, rows, header.provenance)
+    else:
+        render.inspect_table(description, rows, markdown=markdown)

@@ -1,0 +1,49 @@
+
+"use strict";
+const table = document.querySelector(".tensors");
+const body = table.tBodies[0];
+const stored = [...body.rows];
+const bytesColumn = table.querySelector('th[data-column="bytes"]').cellIndex;
+const areas = new Map([...document.querySelectorAll(".map a")].map((a) => [a.getAttribute("href"), a]));
+const collator = new Intl.Collator("en", { numeric: true });
+const cell = (row, column) => row.cells[column].textContent;
+const number = (row, column) => parseFloat(cell(row, column).replaceAll(",", ""));
+
+const orders = {
+  ascending: (column, numeric) => (a, b) =>
+    numeric ? number(a, column) - number(b, column) : collator.compare(cell(a, column), cell(b, column)),
+  descending: (column, numeric) => (a, b) => orders.ascending(column, numeric)(b, a),
+};
+
+// First click: the order one looks for; second: the opposite; third: as stored in the file.
+function sort(header) {
+  const numeric = header.classList.contains("n");
+  const cycle = numeric ? ["descending", "ascending", null] : ["ascending", "descending", null];
+  const order = cycle[(cycle.indexOf(header.getAttribute("aria-sort")) + 1) % 3];
+  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+  if (order) header.setAttribute("aria-sort", order);
+  body.append(...(order ? [...stored].sort(orders[order](header.cellIndex, numeric)) : stored));
+}
+
+for (const header of table.querySelectorAll("th[data-column]")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.append(...header.childNodes);
+  button.addEventListener("click", () => sort(header));
+  header.append(button);
+}
+
+const filter = document.querySelector(".filter");
+const input = filter.querySelector("input");
+input.addEventListener("input", () => {
+  const wanted = input.value.toLowerCase();
+  let [shown, bytes] = [0, 0];
+  for (const row of stored) {
+    row.hidden = !cell(row, 0).toLowerCase().includes(wanted);
+    areas.get(`#${row.id}`)?.classList.toggle("dim", row.hidden);
+    if (!row.hidden) [shown, bytes] = [shown + 1, bytes + number(row, bytesColumn)];
+  }
+  filter.querySelector("output").textContent = wanted
+    ? `${shown} of ${stored.length} tensors, ${bytes.toLocaleString("en")} bytes` : "";
+});
+filter.hidden = false;

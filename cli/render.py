@@ -1,0 +1,188 @@
+"""The only module that prints: tables for people, JSON for programs, progress on stderr."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from artpack.artifact.describe import Description, TensorRow
+from artpack.artifact.verify import TensorError, Verification
+from artpack.plan import PlanSpec
+
+from .markup import printable
+from .rows import COLUMNS, TEXT_COLUMNS, other_cells, tensor_cells, total_cells
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+def _print_table(table: Table) -> None:
+    # A pipe has no width; a table must not be cut to fit the 80 that rich then assumes.
+    console = Console()
+    Console(width=console.width if console.is_terminal else 200).print(table)
+
+
+def _add_row(table: Table, cells: Iterable[str]) -> None:
+    # Names come from strangers' files: no markup in them is obeyed, no escape gets through.
+    table.add_row(*(Text(printable(cell)) for cell in cells))
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar with an estimate on stderr, if that is a terminal; yield what moves it."""
+    columns = (TextColumn(what), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def compress_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what compress did."""
+    if as_json:
+        _print_json({**summary, **_ratios(summary)})
+        return
+    for note in summary["notes"]:
+        click.echo(f"note: {printable(note)}", err=True)
+    ratios = _ratios(summary)
+    click.echo(
+        f"{summary['artifact'] or 'nothing written'}:"
+        f" {summary['bytes_in']:,} -> {summary['bytes_out']:,} bytes,"
+        f" {ratios['bits_per_weight']:.3f} bits per weight,"
+        f" {ratios['ratio']:.2f} times smaller, {summary['seconds']:.1f} s"
+    )
+
+
+def _ratios(summary: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        "bits_per_weight": 8 * summary["bytes_out"] / max(1, summary["weights"]),
+        "ratio": summary["bytes_in"] / summary["bytes_out"],
+    }
+
+
+def dry_run(summary: Mapping[str, Any], description: Description, *, as_json: bool) -> None:
+    """Print what compress would have written."""
+    if as_json:
+        tensors = [_row_json(row, description) for row in description.tensors]
+        _print_json({**summary, **_ratios(summary), "tensors": tensors})
+        return
+    inspect_table(description, description.tensors, markdown=False)
+    compress_summary(summary, as_json=False)
+
+
+def inspect_json(
+    description: Description, rows: Sequence[TensorRow], provenance: Mapping[str, Any]
+) -> None:
+    """Print the description as JSON."""
+    _print_json(
+        {
+            "file_bytes": description.file_bytes,
+            "weights": description.weights,
+            "bits_per_weight": description.bits_per_weight,
+            "overhead": description.overhead,
+            "tensors": [_row_json(row, description) for row in rows],
+            "provenance": provenance,
+        }
+    )
+
+
+def _row_json(row: TensorRow, description: Description) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "shape": list(row.shape),
+        "weights": row.weights,
+        "grid": row.grid,
+        "pipelines": list(row.pipelines),
+        "stored_bytes": row.stored_bytes,
+        "bits_per_weight": row.bits_per_weight,
+        "entropy_bits_per_weight": row.entropy_bits_per_weight,
+        "gap": row.gap,
+        "share": row.stored_bytes / description.file_bytes,
+        "histogram": list(row.histogram),
+    }
+
+
+def inspect_table(description: Description, rows: Sequence[TensorRow], *, markdown: bool) -> None:
+    """Print the description as a table whose bytes add up to the file."""
+    lines = [tensor_cells(row, description) for row in rows]
+    hidden = sum(row.stored_bytes for row in description.tensors) - sum(
+        row.stored_bytes for row in rows
+    )
+    if hidden:
+        lines.append(other_cells("tensors not shown", hidden, description))
+    lines += [other_cells(name, size, description) for name, size in description.overhead.items()]
+    lines.append(total_cells(description))
+    if markdown:
+        click.echo(_markdown(lines))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column in TEXT_COLUMNS else "right")
+    for line in lines:
+        _add_row(table, line)
+    _print_table(table)
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    rule = [":--" if column in TEXT_COLUMNS else "--:" for column in COLUMNS]
+    escaped = [[printable(cell).replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [COLUMNS, rule, *escaped])
+
+
+def verification(path: Path, result: Verification, *, as_json: bool) -> None:
+    """Print what verify found."""
+    if as_json:
+        _print_json(
+            {
+                "artifact": str(path),
+                "sound": not result.faults,
+                "checked": result.checked,
+                "faults": list(result.faults),
+                "errors": [vars(error) for error in result.errors],
+            }
+        )
+        return
+    if result.errors:
+        _print_table(_error_table(result.errors))
+    for fault in result.faults:
+        click.echo(f"{path}: {printable(fault)}", err=True)
+    if not result.faults:
+        click.echo(f"{path}: sound, {result.checked} checks passed")
+
+
+def _error_table(errors: Sequence[TensorError]) -> Table:
+    table = Table("tensor", box=None, pad_edge=False)
+    table.add_column("relative error", justify="right")
+    table.add_column("largest error", justify="right")
+    for error in errors:
+        _add_row(table, (error.name, f"{error.relative:.3e}", f"{error.largest:.3e}"))
+    return table
+
+
+def unpacked(path: Path, tensors: int, size: int) -> None:
+    """Say where the weights went."""
+    click.echo(f"{path}: {tensors} tensors, {size:,} bytes")
+
+
+def written(path: Path) -> None:
+    """Say where a report went."""
+    click.echo(f"{path}: written")
+
+
+def recipes(specs: Sequence[PlanSpec], *, as_json: bool) -> None:
+    """Print the recipes."""
+    if as_json:
+        _print_json([{"about": spec.about, **spec.to_json()} for spec in specs])
+        return
+    table = Table("recipe", "what it does", box=None, pad_edge=False)
+    for spec in specs:
+        _add_row(table, (spec.name, spec.about))
+    _print_table(table)

@@ -1,0 +1,39 @@
+"""Running the command line in a process of its own, as a user does."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Return a function that runs ``artpack ARGS`` in the temporary folder."""
+
+    def call(*args: str, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "artpack_cli", *args]
+        return subprocess.run(  # type: ignore[call-overload, no-any-return]
+            command, cwd=tmp_path, capture_output=True, text=True, check=False, **options
+        )
+
+    return call
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """Write a small checkpoint as a trainer would."""
+    generator = torch.Generator().manual_seed(3)
+    weights = {
+        f"blocks.{layer}.{kind}.weight": torch.randn(48, 32, generator=generator)
+        for layer in range(2)
+        for kind in ("fc", "proj")
+    }
+    weights["norm"] = torch.ones(32)
+    path = tmp_path / "ckpt.pt"
+    torch.save({"model": weights, "step": 5}, path)
+    return path

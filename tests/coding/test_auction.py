@@ -1,0 +1,130 @@
+"""The auction: the smallest verified bid wins, whoever runs it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from artpack.coding.auction import SAMPLE_SYMBOLS, Bids, Lot, auction, bid, sell
+from artpack.coding.codecs import Stored, Zstd
+from artpack.coding.layouts import Columns, Rows
+from artpack.coding.pipeline import Coded, Pipeline
+from artpack.coding.profiles import DEFAULT, FAST, MAX, PROFILES, Profile, profile_named
+from artpack.coding.symbol_coders import Base5, Bytes, Rans
+from artpack.errors import ArtpackError, UsageError
+from artpack.stages import ConfiguredStage
+from artpack.symbols import Symbols
+from artpack.workers import Workers
+
+
+def gaussian(rows: int, cols: int, *, radius: int = 31, seed: int = 0) -> Symbols:
+    codes = np.random.default_rng(seed).normal(0, 2.4, (rows, cols)).round()
+    return (codes.clip(-radius, radius) + radius).astype(np.uint8)
+
+
+def values(count: int) -> Symbols:
+    """Two bytes a value, one all noise, the other nearly constant: a case for the byte shuffle."""
+    chance = np.random.default_rng(1)
+    noise, nearly = chance.integers(0, 256, count), 60 + (chance.random(count) < 0.01)
+    return np.stack([noise, nearly], axis=1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("profile", [FAST, DEFAULT, MAX], ids=lambda profile: profile.name)
+def test_the_award_is_the_smallest_of_all_bids_on_a_small_lot(profile: Profile) -> None:
+    lot = Lot((gaussian(30, 40), gaussian(20, 40, seed=1)), 63)
+    everyone = Profile("all", profile.layouts, profile.packings, profile.codecs, finalists=10**6)
+    bids = [bid(lot, pipeline, None) for pipeline in everyone.pipelines(63, flat=False)]
+    smallest = min(len(coded.stored) for coded in bids if coded is not None)
+    (award,) = auction([lot], profile, Workers().run)
+    assert len(award.coded.stored) == smallest
+
+
+def test_structure_by_columns_is_found() -> None:
+    (award,) = auction([Lot((values(10_000),), 256)], FAST, Workers().run)
+    assert award.pipeline == Pipeline(Columns(), Bytes(), Zstd(level=3))
+    assert len(award.coded.stored) < 10_300
+
+
+def test_workers_do_not_change_the_award() -> None:
+    lots = [Lot((gaussian(100, 50, seed=s),), 63) for s in range(3)]
+    alone = auction(lots, FAST, Workers(1).run)
+    assert auction(lots, FAST, Workers(2).run) == alone
+
+
+def test_ties_go_to_the_first_in_the_profile() -> None:
+    profile = Profile("tie", (Rows(), Columns()), (Bytes(),), (Stored(),), finalists=2)
+    lot = Lot((np.arange(256, dtype=np.uint8).reshape(16, 16),), 256)
+    (award,) = auction([lot], profile, Workers().run)
+    assert award.pipeline == Pipeline(Rows(), Bytes(), Stored())
+
+
+@dataclass(frozen=True)
+class Forgetful(ConfiguredStage):
+    """A codec that is very good at encoding."""
+
+    stage_id: ClassVar[str] = "forgetful"
+
+    def encode(self, data: bytes) -> bytes:  # noqa: ARG002
+        return b""
+
+    def decode(self, data: bytes, *, size: int) -> bytes:  # noqa: ARG002
+        return bytes(size)
+
+
+def test_a_bid_that_does_not_decode_to_what_went_in_cannot_win() -> None:
+    profile = Profile("liar", (Rows(),), (Bytes(),), (Forgetful(), Stored()), finalists=2)
+    (award,) = auction([Lot((gaussian(40, 40),), 63)], profile, Workers().run)
+    assert award.pipeline == Pipeline(Rows(), Rans(), Stored())
+
+
+def test_an_auction_of_liars_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    liar = Pipeline(Rows(), Bytes(), Forgetful())
+    monkeypatch.setattr(Profile, "pipelines", lambda *_, **__: iter([liar]))
+    with pytest.raises(ArtpackError, match="no pipeline decoded"):
+        auction([Lot((gaussian(4, 4),), 63)], FAST, Workers().run)
+
+
+def test_after_the_deadline_only_the_first_bidder_is_heard() -> None:
+    (award,) = auction([Lot((values(10_000),), 256)], FAST, Workers().run, deadline=0.0)
+    assert award.pipeline == Pipeline(Rows(), Rans(), Stored())
+    assert award.unheard == len(list(FAST.pipelines(256, flat=False))) - 1
+
+
+def test_like_parts_share_a_stream_and_unlike_ones_do_not() -> None:
+    like = Lot((gaussian(100, 100), gaussian(100, 100, seed=1)), 63)
+    assert [lot for lot, _ in sell(like, FAST, Workers().run)] == [like]
+    narrow = (gaussian(100, 100) // 8 + 28).astype(np.uint8)
+    sold = sell(Lot((like.parts[0], narrow), 63), FAST, Workers().run)
+    assert [lot.parts for lot, _ in sold] == [(like.parts[0],), (narrow,)]
+
+
+def test_large_lots_are_screened_and_small_ones_are_not() -> None:
+    calls: list[int] = []
+
+    def run(function: Callable[..., Coded | None], tasks: Sequence[tuple[Any, ...]]) -> Bids:
+        calls.append(len(tasks))
+        return Workers().run(function, tasks)
+
+    bidders = len(list(DEFAULT.pipelines(256, flat=False)))
+    auction([Lot((values(100),), 256)], DEFAULT, run)
+    auction([Lot((values(SAMPLE_SYMBOLS),), 256)], DEFAULT, run)
+    assert calls == [0, bidders, bidders - 1, 1 + DEFAULT.finalists]
+
+
+def test_only_packings_that_take_the_alphabet_bid() -> None:
+    coders = {type(pipeline.coder) for pipeline in MAX.pipelines(63, flat=False)}
+    assert Base5 not in coders
+    assert Base5 in {type(pipeline.coder) for pipeline in MAX.pipelines(5, flat=False)}
+
+
+def test_flat_lots_are_laid_out_one_way_only() -> None:
+    layouts = {type(pipeline.layout) for pipeline in MAX.pipelines(63, flat=True)}
+    assert layouts == {Rows}
+
+
+def test_profiles_are_found_by_name() -> None:
+    assert [profile_named(name) for name in PROFILES] == [FAST, DEFAULT, MAX]
+    with pytest.raises(UsageError, match="did you mean 'default'"):
+        profile_named("defualt")

@@ -1,0 +1,23 @@
+"""Fixtures that every room's tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of golden data and the real checkpoint; skip where it is missing."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("ARTPACK_SHARED", default))
+    if not (folder / "data" / "lm6m" / "ckpt.pt").is_file():
+        pytest.skip(f"the shared data folder is missing: {folder} (set ARTPACK_SHARED)")
+    return folder
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")

@@ -1,0 +1,79 @@
+"""A GPU scores what the CPU does."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from sentencepiece import SentencePieceProcessor
+from torch import Tensor
+
+from artpack.evaluate.forward import Settings
+from artpack.evaluate.score import compare, score
+from artpack.evaluate.sliding import sequential, sliding
+from artpack.evaluate.stream import Stream, read_stream
+from artpack.models import GPT, Documents, build
+from artpack.models.seeds import read_config
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
+
+
+@dataclass
+class Compiled:
+    """A model whose layers run compiled."""
+
+    model: GPT
+
+    def __post_init__(self) -> None:
+        self._hidden = torch.compile(self.model.hidden)
+
+    def hidden(self, ids: Tensor, documents: Documents | None = None) -> Tensor:
+        """Return the hidden states."""
+        states: Tensor = self._hidden(ids, documents)
+        return states
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return the logits."""
+        return self.model.logits(hidden)
+
+
+@pytest.fixture(scope="module")
+def model(shared: Path) -> GPT:
+    folder = shared / "data" / "lm6m"
+    config = read_config(json.loads((folder / "config.json").read_text()))
+    return build(config, torch.load(folder / "ckpt.pt", weights_only=True))
+
+
+@pytest.fixture(scope="module")
+def stream(shared: Path) -> Stream:
+    folder = shared / "data" / "lm6m"
+    tokenizer = SentencePieceProcessor(model_file=str(folder / "sp1024.model"))
+    return read_stream(str(folder / "val.bin"), tokenizer)
+
+
+def test_float32_scores_what_the_cpu_scores(model: GPT, stream: Stream) -> None:
+    ids, counts = stream.ids[:4097], stream.byte_counts[:4097]
+    plan = sliding(4096, 512, 128)
+    cpu = score(model.cpu(), ids, plan, counts)
+    gpu = score(model.cuda(), ids, plan, counts, settings=Settings(device="cuda"))
+    assert gpu.loss_nats.value == pytest.approx(cpu.loss_nats.value, abs=1e-5)
+
+
+def test_bf16_costs_less_than_a_thousandth_bit_per_byte(model: GPT, stream: Stream) -> None:
+    plan, ids, counts = sequential(stream.ids.size - 1, 512), stream.ids, stream.byte_counts
+    exact = score(model.cuda(), ids, plan, counts, settings=Settings(device="cuda"))
+    rough = Settings(device="cuda", precision="bf16")
+    bf16 = score(model.cuda(), ids, plan, counts, settings=rough)
+    assert abs(bf16.bits_per_byte.value - exact.bits_per_byte.value) < 1e-3
+
+
+def test_a_compiled_model_scores_the_same(model: GPT, stream: Stream) -> None:
+    ids, counts = stream.ids[:16385], stream.byte_counts[:16385]
+    plan, settings = sequential(16384, 512), Settings(device="cuda")
+    both = compare(model.cuda(), Compiled(model), ids, plan, counts, settings=settings)
+    assert abs(both.bits_per_byte_increase.value) < 1e-5
+    assert both.kl_nats.value < 1e-6

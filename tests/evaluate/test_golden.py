@@ -1,0 +1,91 @@
+"""The golden script passes what is right and fails what is wrong, missing or unknown."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+TESTS = Path(__file__).parents[1]
+TINY = TESTS / "golden" / "tiny"
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    command = [sys.executable, str(TESTS / "golden.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not done.stderr
+    return done.returncode, done.stdout
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(TINY, tmp_path / "tiny"))
+
+
+def test_our_own_case_passes() -> None:
+    code, output = run(TINY)
+    assert (code, "FAIL" in output) == (0, False), output
+    assert output.endswith(" passed, 0 failed, 0 not yet checked\n")
+
+
+def test_published_systems_pass_and_nothing_of_theirs_is_unknown(shared: Path) -> None:
+    code, output = run(shared / "golden")
+    assert (code, "FAIL" in output) == (0, False), output
+    assert "pr826/A hessians.npz: not yet checked: issue 4" in output
+    assert "pr576/A ttt_params_after.npz: not yet checked: issue 5" in output
+
+
+def test_another_logit_fails(case: Path) -> None:
+    with np.load(case / "io.npz") as io:
+        arrays = dict(io)
+    arrays["logits"][0, 3, 5] += 1e-3
+    np.savez(case / "io.npz", **arrays)
+    code, output = run(case)
+    assert code == 1
+    assert "FAIL  " in output
+    assert "io.npz logits: largest difference 1.00e-03, tolerance 2e-05" in output
+
+
+def test_another_score_fails(case: Path) -> None:
+    evals = json.loads((case / "evals.json").read_text())
+    evals["sliding"]["val_bpb"] += 2e-5
+    evals["documents"]["bytes"] += 1
+    (case / "evals.json").write_text(json.dumps(evals))
+    code, output = run(case, "--only", "scoring")
+    assert code == 1
+    assert output.count("FAIL") == 2
+
+
+def test_a_value_that_is_no_number_fails(case: Path) -> None:
+    with np.load(case / "io.npz") as io:
+        arrays = dict(io)
+    arrays["losses"][0, 0] = np.nan
+    np.savez(case / "io.npz", **arrays)
+    assert run(case, "--only", "models")[0] == 1
+
+
+def test_a_tensor_too_few_fails(case: Path) -> None:
+    config = json.loads((case / "config.json").read_text())
+    (case / "config.json").write_text(json.dumps({**config, "num_layers": 6}))
+    code, output = run(case, "--only", "models")
+    assert code == 1
+    assert "missing blocks.4" in output
+
+
+def test_what_no_check_knows_fails_unless_an_area_is_named(case: Path) -> None:
+    (case / "riddle.npz").write_bytes(b"")
+    with np.load(case / "io.npz") as io:
+        np.savez(case / "io.npz", **dict(io), riddle=np.zeros(1))
+    code, output = run(case)
+    assert code == 1
+    assert output.count("riddle: there is no check for this") == 1
+    assert output.count("riddle.npz: there is no check for this") == 1
+    assert run(case, "--only", "models,scoring")[0] == 0
+
+
+def test_a_folder_without_a_case_fails(tmp_path: Path) -> None:
+    assert run(tmp_path)[0] == 1
+    assert run(tmp_path / "none")[0] == 1

@@ -1,0 +1,141 @@
+"""A golden folder, and the account of what in it has been checked."""
+
+import json
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artpack.models.seeds import seed_system
+from tests.golden_checks.report import Report
+
+PENDING = (
+    # Pattern of "file" or "file entry", its area, the issue that will check it. First match.
+    ("io.npz roundtrip__*", "container", 4),
+    ("evals.json *roundtrip*", "container", 4),
+    ("evals.json *dequantized*", "container", 4),
+    ("artifact*", "container", 4),
+    ("*/artifact*", "container", 4),
+    ("quant*", "quant", 4),
+    ("extra_attn_gptq/*", "quant", 4),
+    ("hessians.npz", "quant", 4),
+    ("calib_tokens.npy", "quant", 4),
+    ("ttt_*", "ttt", 5),
+    ("evals.json *ttt*", "ttt", 5),
+    ("evals.json *ngram*", "ngram", 5),
+    ("evals_tokens.npz model_entropy", "ngram", 5),
+    ("evals_tokens.npz ngram_*", "ngram", 5),
+    ("evals_tokens.npz final_p", "ngram", 5),
+    ("evals_tokens.npz ctx_table_nonzero", "ngram", 5),
+    ("evals_tokens.npz full_table_sum", "ngram", 5),
+)
+
+
+class Entries:
+    """The named entries of one file, and which of them have been taken."""
+
+    def __init__(self, entries: dict[str, Any]) -> None:
+        self._entries, self._left = entries, set(entries)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def take(self, name: str) -> Any:
+        """Return an entry, which counts as checked from here on."""
+        self._left.discard(name)
+        return self._entries[name]
+
+    def peek(self, name: str) -> Any:
+        """Return an entry that something else will check."""
+        return self._entries[name]
+
+    def left(self) -> list[str]:
+        """Return the names of entries that nobody took."""
+        return sorted(self._left)
+
+
+class Case:
+    """
+    One golden folder.
+
+    Args:
+        folder: Where its files are, absolute.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.label = "/".join(folder.parts[-2:])
+        self.files = {p.name for p in folder.iterdir() if p.is_file() and p.suffix != ".md"}
+        self._opened: dict[str, Entries] = {}
+        self._taken: set[str] = set()
+        self.config: dict[str, Any] = {}
+        if "config.json" in self.files:
+            self.config = json.loads((folder / "config.json").read_text())
+        self.system = seed_system(self.config) if self.config else ""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.files
+
+    def path(self, name: str) -> Path:
+        """Return a file's path; the file counts as checked from here on."""
+        self._taken.add(name)
+        return self.folder / name
+
+    def entries(self, name: str) -> Entries:
+        """Return the entries of an ``.npz`` or ``.json`` file, each to be taken."""
+        if name not in self._opened:
+            path = self.path(name)
+            if path.suffix == ".npz":
+                with np.load(path, allow_pickle=False) as arrays:
+                    self._opened[name] = Entries(dict(arrays))
+            else:
+                self._opened[name] = Entries(flatten(json.loads(path.read_text())))
+        return self._opened[name]
+
+    def settle(self, areas: list[str], *, everything: bool, report: Report) -> None:
+        """List what nobody took: as pending, or as a failure when every area has run."""
+        untaken = [(name, self._key(name)) for name in self.files - self._taken]
+        for name, entries in self._opened.items():
+            untaken += [(f"{name} {entry}", f"{name} {entry}") for entry in entries.left()]
+        for what, key in sorted(untaken):
+            rule = next((rule for rule in PENDING if fnmatchcase(key, rule[0])), None)
+            if rule is None:
+                if everything:
+                    report.fail(f"{self.label} {what}", "there is no check for this")
+            elif rule[1] in areas:
+                report.pending(f"{self.label} {what}", rule[2])
+
+    def _key(self, name: str) -> str:
+        """Return the name, after its folder's where that is no case: ``extra/units.npz``."""
+        inside = not self.config and not re.fullmatch(r"pr\d+", self.folder.name)
+        return f"{self.folder.name}/{name}" if inside else name
+
+
+def flatten(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON object with what lies under ``results`` as ``results.WEIGHTS.RUN``."""
+    flat = {key: value for key, value in values.items() if key != "results"}
+    for weights, runs in values.get("results", {}).items():
+        flat |= {f"results.{weights}.{run}": value for run, value in runs.items()}
+    return flat
+
+
+def find_cases(root: Path) -> list[Case]:
+    """
+    Find every folder with files below a folder, itself included.
+
+    Args:
+        root: Where to look.
+
+    Returns:
+        The cases, in the order of their paths.
+
+    """
+    root = root.absolute()
+    folders = [root, *sorted(p for p in root.rglob("*") if p.is_dir())] if root.is_dir() else []
+    return [case for case in map(Case, folders) if case.files]

@@ -1,0 +1,66 @@
+"""One line for each thing compared."""
+
+from typing import Any
+
+import numpy as np
+
+
+class Report:
+    """Prints comparisons and counts what failed and what is left to later work."""
+
+    def __init__(self) -> None:
+        self.compared = self.failures = self.pending_count = 0
+
+    def close(self, what: str, got: Any, want: Any, tolerance: float) -> None:
+        """Compare numbers; the largest absolute difference counts."""
+        got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
+        if got.shape != want.shape:
+            self.fail(what, f"shape {got.shape}, not {want.shape}")
+            return
+        worst = float(np.abs(got - want).max(initial=0.0))
+        # Written so that NaN fails.
+        outcome = f"largest difference {worst:.2e}, tolerance {tolerance:.3g}"
+        self._line(what, outcome, passed=worst <= tolerance)
+
+    def exact(self, what: str, got: Any, want: Any) -> None:
+        """Compare anything that must be equal."""
+        same = bool(got == want)
+        outcome = "exact" if same else f"{_short(got)}, not {_short(want)}"
+        self._line(what, outcome, passed=same)
+
+    def exact_arrays(self, what: str, got: Any, want: Any) -> None:
+        """Compare arrays that must be equal, and count the entries that are not."""
+        got, want = np.asarray(got), np.asarray(want)
+        if got.shape != want.shape:
+            self.fail(what, f"shape {got.shape}, not {want.shape}")
+            return
+        wrong = int(np.count_nonzero(got != want))
+        self._line(what, f"{wrong} of {want.size} entries differ, tolerance 0", passed=wrong == 0)
+
+    def fail(self, what: str, why: str) -> None:
+        """Say what is wrong beyond numbers."""
+        self._line(what, why, passed=False)
+
+    def pending(self, what: str, issue: int) -> None:
+        """Say what later work will check."""
+        self.pending_count += 1
+        print(f"--    {what}: not yet checked: issue {issue}")
+
+    def indicative(self, what: str, why: str) -> None:
+        """Say what cannot be compared, and why."""
+        print(f"--    {what}: not compared: {why}")
+
+    def summary(self) -> str:
+        """Return the last line."""
+        passed = self.compared - self.failures
+        return f"{passed} passed, {self.failures} failed, {self.pending_count} not yet checked"
+
+    def _line(self, what: str, outcome: str, *, passed: bool) -> None:
+        self.compared += 1
+        self.failures += not passed
+        print(f"{'ok  ' if passed else 'FAIL'}  {what}: {outcome}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,176 @@
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artpack.errors import UsageError
+from artpack.models import expected_shapes
+from artpack.models.mechanisms import Lanes, Ntk
+from artpack.models.presets import preset
+from artpack.models.seeds import READERS, from_seed_config, read_config, seed_system
+
+LM6M: dict[str, Any] = {
+    "vocab_size": 1024,
+    "model_dim": 256,
+    "num_layers": 8,
+    "num_heads": 4,
+    "num_kv_heads": 2,
+    "head_dim": 64,
+    "mlp_hidden": 1024,
+    "rope_base": 10000,
+    "rope_dims": 64,
+    "logit_softcap": 30.0,
+    "activation": "relu2",
+    "tied_embeddings": True,
+    "train_window_tokens": 512,
+}
+
+
+def golden_config(shared: Path, system: str) -> Any:
+    return json.loads((shared / "golden" / system / "A" / "config.json").read_text())
+
+
+def test_a_flat_config_is_read() -> None:
+    assert read_config(LM6M) == preset("lm6m")
+
+
+def test_our_own_config_is_read() -> None:
+    config = preset("pr1934")
+    assert read_config(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"depth": 3}, "lm6m: unknown constructor arguments depth"),
+        ({"num_layers": "8"}, "lm6m: num_layers must be a whole number, got '8'"),
+        ({"rope_base": True}, "lm6m: rope_base must be a number, got True"),
+        ({"activation": "gelu"}, "lm6m: activation 'gelu' is not supported, only 'relu2'"),
+        ({"head_dim": 32}, "lm6m: head_dim 32 is not supported, only 64"),
+    ],
+)
+def test_an_argument_without_a_mechanism_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_config({**LM6M, **change})
+
+
+def test_a_missing_argument_is_named() -> None:
+    with pytest.raises(UsageError, match="'rope_dims' is missing"):
+        read_config({name: value for name, value in LM6M.items() if name != "rope_dims"})
+
+
+def test_an_unknown_system_is_named() -> None:
+    with pytest.raises(UsageError, match="'pr9999'"):
+        from_seed_config({"pr": 9999})
+    with pytest.raises(UsageError, match="no published system"):
+        from_seed_config([1])
+
+
+@pytest.mark.parametrize("system", [name for name in READERS if name != "lm6m"])
+def test_the_config_says_which_system_it_is(shared: Path, system: str) -> None:
+    assert seed_system(golden_config(shared, system)) == system
+
+
+@pytest.mark.parametrize("system", ["pr2086", "pr1123", "pr576"])
+def test_published_arguments_give_the_preset(shared: Path, system: str) -> None:
+    config = golden_config(shared, system)
+    config["constructor_args"] = config["published_constructor_args"]
+    del config["derived"]
+    published = preset(system, faithful=True)
+    if system == "pr2086":
+        # The preset computes as the published, compiled run did; the reader as plain float32.
+        read = from_seed_config(config)
+        published = replace(published, rope=read.rope, simulated=read.simulated)
+    assert from_seed_config(config) == published
+
+
+@pytest.mark.parametrize("system", ["pr2086", "pr1123", "pr826", "pr576"])
+def test_a_new_constructor_argument_is_refused(shared: Path, system: str) -> None:
+    config = golden_config(shared, system)
+    arguments = (
+        config["experiment_config"]["model"] if system == "pr826" else config["constructor_args"]
+    )
+    arguments["num_experts"] = 4
+    with pytest.raises(UsageError, match=f"{system}: unknown constructor arguments num_experts"):
+        from_seed_config(config)
+
+
+@pytest.mark.parametrize("system", ["pr2086", "pr1123", "pr826", "pr576", "pr1934"])
+def test_an_untied_head_is_refused(shared: Path, system: str) -> None:
+    config = golden_config(shared, system)
+    tables = {"pr826": "experiment_config", "pr1934": "hyperparameters"}
+    arguments = config[tables.get(system, "constructor_args")]
+    arguments = arguments["model"] if system == "pr826" else arguments
+    arguments["tie_embeddings"] = False
+    with pytest.raises(UsageError, match="tie_embeddings"):
+        from_seed_config(config)
+
+
+def test_the_arguments_of_pr1934_switch_its_mechanisms_off(shared: Path) -> None:
+    config = golden_config(shared, "pr1934")
+    config["hyperparameters"] |= {
+        "num_loops": 0,
+        "smear_gate_enabled": False,
+        "sparse_attn_gate_enabled": False,
+        "skip_gates_enabled": False,
+        "ln_scale": False,
+        "parallel_start_layer": 0,
+        "parallel_final_lane": "attn",
+        "rope_dims": 0,
+    }
+    model = from_seed_config(config)
+    assert (model.loop, model.smear, model.head_gate) == (None, None, None)
+    assert model.skips is not None
+    assert not model.skips.gated
+    assert model.lanes == Lanes(model.num_layers, "attention")
+    assert model.rope.dims == model.head_dim
+    assert "parallel_resid_lambdas" in expected_shapes(model)
+
+
+def test_the_arguments_of_pr826_switch_its_mechanisms_off(shared: Path) -> None:
+    config = golden_config(shared, "pr826")
+    config["experiment_config"]["model"] |= {
+        "activation_mode": "relu2",
+        "bigram_vocab_size": 0,
+        "ve_enabled": False,
+        "use_unet_skips": False,
+    }
+    model = from_seed_config(config)
+    assert (model.mlp_slope, model.bigram, model.value_embedding) == (0.0, None, None)
+    assert model.skips is None
+
+
+def test_the_ntk_reference_of_pr576_can_be_overridden(shared: Path) -> None:
+    config = golden_config(shared, "pr576")
+    assert from_seed_config(config).rope.ntk == Ntk(1024)
+    derived = copy.deepcopy(config)
+    derived["derived"]["rotary_train_seq_len"] = 32
+    assert from_seed_config(derived).rope.ntk == Ntk(32)
+    config["post_construction_overrides"] = {"blocks.*.attn.rotary.train_seq_len": 16}
+    assert from_seed_config(config).rope.ntk == Ntk(16)
+
+
+@pytest.mark.parametrize(
+    ("system", "change", "message"),
+    [
+        ("pr2086", {"softcap_type": "sigmoid"}, "no mechanism for softcap_type 'sigmoid'"),
+        ("pr576", {"ln_scale": "yes"}, "ln_scale must be true or false, got 'yes'"),
+        ("pr1123", {"ve_layers": "3,x"}, "ve_layers must be layer numbers, got '3,x'"),
+        ("pr1123", {"rope_base": None}, "rope_base must be a number, got None"),
+    ],
+)
+def test_a_wrong_value_is_named(
+    shared: Path, system: str, change: dict[str, Any], message: str
+) -> None:
+    config = golden_config(shared, system)
+    config["constructor_args"] |= change
+    with pytest.raises(UsageError, match=f"{system}: {message}"):
+        from_seed_config(config)
+
+
+def test_arguments_that_are_no_table_are_refused() -> None:
+    with pytest.raises(UsageError, match="pr576: the constructor arguments must be an object"):
+        from_seed_config({"pr": 576})

@@ -1,0 +1,104 @@
+"""Recipes: those of the package load, and every mistake in one is named."""
+
+from pathlib import Path
+
+import pytest
+
+from artpack.errors import RecipeError
+from artpack.plan import rule_from_json
+from artpack.quantize import Fp8, Fp16, RowInt
+from artpack.quantize.clips import StdClip
+from artpack.recipes import load_recipe, recipe_names
+
+NAMES = {"int4", "int5", "int6", "int8", "lossless", "quinary", "ternary"}
+
+
+def test_the_package_has_these_recipes() -> None:
+    assert set(recipe_names()) >= NAMES
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_of_the_package_loads_and_takes_every_tensor(name: str) -> None:
+    spec = load_recipe(name)
+    assert spec.name == name
+    assert spec.about
+    for shape in ((), (5,), (3, 4), (2, 3, 4)):
+        assert spec.rule_for("any", shape) is not None
+
+
+def test_int6_is_what_the_issue_asked_for() -> None:
+    spec = load_recipe("int6")
+    matrix, vector = spec.rule_for("tok_emb.weight", (10, 10)), spec.rule_for("norm", (10,))
+    assert matrix is not None
+    assert vector is not None
+    assert matrix.quantizer == RowInt(bits=6, clip=StdClip(12.85))
+    assert vector.quantizer == Fp16()
+
+
+def test_overrides_change_numbers_and_whole_stages() -> None:
+    spec = load_recipe("int6", ["matrices.quantizer.bits=4", "vectors.quantizer=fp8"])
+    assert spec.rules[0].quantizer == RowInt(bits=4, clip=StdClip(12.85))
+    assert spec.rules[1].quantizer == Fp8()
+
+
+def test_an_override_can_reach_into_a_stage_named_alone() -> None:
+    spec = load_recipe("int5", ["matrices.quantizer.clip.id=std", "matrices.quantizer.clip.k=9"])
+    assert spec.rules[0].quantizer == RowInt(bits=5, clip=StdClip(9.0))
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("matrices.quantizer.bits", "KEY=VALUE"),
+        ("matrixes.quantizer.bits=5", "did you mean 'matrices'"),
+        ("matrices.quantizer.bit=5", "did you mean 'bits'"),
+        ("matrices.quantizer.bits=5.5", "must be int"),
+        ("matrices.quantizer.bits=99", "99"),
+        ("matrices.quantizer.id=row-imt", "did you mean 'row-int'"),
+        ("matrices.min_dims.x=1", "no fields"),
+        ("matrices.min_dims=two", "must be int"),
+        ("matrices.matches=x", "did you mean 'match'"),
+        ("matrices.match=(", "match"),
+    ],
+)
+def test_every_wrong_override_is_named(override: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        load_recipe("int6", [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("rules = ", "not valid TOML"),
+        ("about = 'x'", "no table"),
+        ("[rules]", "no table"),
+        ("ruels = 1", "did you mean 'rules'"),
+        ("about = 1\n[rules.a]\nquantizer = 'fp16'", "about must be text"),
+        ("[rules.a]\nmatch = 'x'", "needs a 'quantizer'"),
+        ("[rules]\na = 1", "needs a 'quantizer'"),
+        ("[rules.a]\nquantizer = 5", "object with an 'id'"),
+        ("[rules.a]\nquantizer = 'row-int'", "missing"),
+    ],
+)
+def test_every_mistake_in_a_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=words) as caught:
+        load_recipe(str(path))
+    assert "mine.toml" in str(caught.value)
+
+
+def test_unknown_names_and_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="did you mean 'quinary'"):
+        load_recipe("quinry")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(str(tmp_path / "none.toml"))
+    (tmp_path / "latin.toml").write_bytes(b"\xff")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(str(tmp_path / "latin.toml"))
+
+
+def test_the_json_of_a_recipe_rebuilds_it() -> None:
+    for name in recipe_names():
+        for rule in load_recipe(name).rules:
+            assert rule_from_json(rule.name, rule.to_json()) == rule
