@@ -28,7 +28,7 @@ demo: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" demo/run.sh
 
 bench: setup
-	$(BIN)/python benchmarks/bench_coding.py
+	$(BIN)/python -m benchmarks.bench_coding --csv benchmarks/results
 
 format: setup
 	$(BIN)/ruff check --fix .

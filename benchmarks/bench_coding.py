@@ -26,7 +26,16 @@ from artpack.coding.codecs import Brotli, Lrzip, Lzma, Stored, Zpaq, Zstd
 from artpack.coding.layouts import Columns, Rows
 from artpack.coding.pipeline import Pipeline
 from artpack.coding.profiles import DEFAULT
-from artpack.coding.symbol_coders import Base3, Base5, Base5Word, Bits, Bytes, Planes, Rans
+from artpack.coding.symbol_coders import (
+    Base3,
+    Base5,
+    Base5Word,
+    Bits,
+    Bytes,
+    ClassedRans,
+    Planes,
+    Rans,
+)
 from artpack.stages import Codec, SymbolCoder
 from benchmarks.coding_results import AUCTION, Claim, Result, check_claims, totals
 from benchmarks.machine import machine
@@ -109,6 +118,9 @@ def measured(group: Group, *, quick: bool) -> Iterator[Result]:
 def pipelines(group: Group, *, quick: bool) -> Iterator[Pipeline]:
     """Yield what makes sense: no codec behind rANS, one layout where order means nothing."""
     yield Pipeline(Rows(), Rans(), Stored())
+    yield Pipeline(Rows(), ClassedRans(), Stored())
+    if group.true_bits is None:
+        yield Pipeline(Columns(), ClassedRans(), Stored())
     for codec in CODECS[:1] if quick else CODECS:
         yield Pipeline(Rows(), Bytes(), codec)
         if group.true_bits is None:

@@ -11,7 +11,7 @@ from benchmarks.measure import Cost
 from benchmarks.report import Row
 
 AUCTION = "auction"
-RANS = "rows|rans|stored"
+RANS = ("rows|rans|stored", "rows|classed-rans|stored", "columns|classed-rans|stored")
 LRZIP = "columns|bytes|lrzip"
 BROTLI = "brotli"
 
@@ -110,22 +110,24 @@ def check_claims(results: Sequence[Result], *, int6: Sequence[str], model: str) 
 
 def _check_rans(results: Sequence[Result]) -> Iterator[Claim]:
     total = totals(results)
-    if not {RANS, LRZIP} <= total.keys():
+    ours = [total[label] for label in RANS if label in total]
+    if not ours or LRZIP not in total:
         return
-    rans, lrzip = total[RANS], total[LRZIP]
+    rans, lrzip = min(ours, key=lambda one: one.bytes_in_file), total[LRZIP]
     shares = [
         ours.cost.bytes / theirs.cost.bytes
-        for ours, theirs in zip(_of(RANS, results), _of(LRZIP, results), strict=True)
+        for ours, theirs in zip(_of(rans.pipeline, results), _of(LRZIP, results), strict=True)
     ]
     share = rans.cost.bytes / lrzip.cost.bytes
     yield Claim(
-        f"{rans.source}: rANS takes {share:.4f} of the bytes of lrzip, {min(shares):.4f} to"
-        f" {max(shares):.4f} by group (claim: at most {RANS_OVER_LRZIP} together)",
+        f"{rans.source}: {rans.pipeline} takes {share:.4f} of the bytes of lrzip,"
+        f" {min(shares):.4f} to {max(shares):.4f} by group"
+        f" (claim: at most {RANS_OVER_LRZIP} together)",
         share <= RANS_OVER_LRZIP,
     )
     speed = lrzip.cost.decode_s / rans.cost.decode_s
     yield Claim(
-        f"{rans.source}: rANS decodes {speed:.0f} times faster than lrzip"
+        f"{rans.source}: {rans.pipeline} decodes {speed:.0f} times faster than lrzip"
         f" (claim: at least {RANS_TIMES_LRZIP_SPEED:.0f})",
         speed >= RANS_TIMES_LRZIP_SPEED,
     )

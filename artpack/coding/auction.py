@@ -2,8 +2,8 @@
 The auction: which pipeline codes a lot in the fewest bytes, by measurement.
 
 A *lot* is a list of parts that share an alphabet and may share a stream. Every
-bidder codes a sample; the best few then code all of the lot, and so does rANS,
-whose cost no sample can tell. The smallest wins; of equal ones the first in the
+packed bid codes a sample; the best few then code all of the lot, and so do the
+entropy coders, whose cost no sample can tell. The smallest wins; of equal ones the first in the
 profile's order, so the result depends neither on timing nor on the number of
 workers. Nobody wins before its bytes have been decoded and compared.
 """
@@ -51,6 +51,11 @@ class Lot:
     def flat(self) -> bool:
         """Whether no part has an order of rows and columns to choose from."""
         return all(min(part.shape) <= 1 for part in self.parts)
+
+    @property
+    def large(self) -> bool:
+        """Whether bidders are screened on a sample."""
+        return self.symbols > SAMPLE_SYMBOLS
 
     def sample(self) -> "Lot":
         """Return the first rows of each part, about ``SAMPLE_SYMBOLS`` together."""
@@ -173,7 +178,7 @@ def bid(lot: Lot, pipeline: Pipeline, deadline: float | None) -> Coded | None:
 
 @dataclass(frozen=True)
 class _Heat:
-    """Who codes all of a lot, rANS first, and how many the deadline kept from trying."""
+    """Who codes all of a lot, and how many the deadline kept from trying."""
 
     bidders: list[Pipeline]
     unheard: int
@@ -182,32 +187,34 @@ class _Heat:
 def _heats(
     lots: Sequence[Lot], profile: Profile, run: Runner, deadline: float | None
 ) -> list[_Heat]:
-    bidders = [list(profile.pipelines(lot.alphabet, flat=lot.flat)) for lot in lots]
-    large = [lot.symbols > SAMPLE_SYMBOLS for lot in lots]
+    certain = [list(profile.certain(flat=lot.flat)) for lot in lots]
+    screened = [list(profile.screened(lot.alphabet, flat=lot.flat)) for lot in lots]
     tasks = [
         (lot.sample(), pipeline, deadline)
-        for lot, pipelines, screened in zip(lots, bidders, large, strict=True)
-        if screened
-        for pipeline in pipelines[1:]
+        for lot, pipelines in zip(lots, screened, strict=True)
+        if lot.large
+        for pipeline in pipelines
     ]
     results = iter(run(bid, tasks))
     return [
-        _screen(pipelines, [next(results) for _ in pipelines[1:]], profile.finalists)
-        if screened
-        else _Heat(pipelines, 0)
-        for pipelines, screened in zip(bidders, large, strict=True)
+        _screen(sure, pipelines, [next(results) for _ in pipelines], profile.finalists)
+        if lot.large
+        else _Heat(sure + pipelines, 0)
+        for lot, sure, pipelines in zip(lots, certain, screened, strict=True)
     ]
 
 
-def _screen(pipelines: list[Pipeline], bids: list[Coded | None], finalists: int) -> _Heat:
-    """Keep the first bidder and the best of the others on the sample."""
+def _screen(
+    certain: list[Pipeline], pipelines: list[Pipeline], bids: list[Coded | None], finalists: int
+) -> _Heat:
+    """Keep the certain bidders and the best of the others on the sample."""
     heard = [
         (len(coded.stored), pipeline)
-        for coded, pipeline in zip(bids, pipelines[1:], strict=True)
+        for coded, pipeline in zip(bids, pipelines, strict=True)
         if coded is not None
     ]
     best = sorted(heard, key=lambda pair: pair[0])[:finalists]
-    return _Heat([pipelines[0], *(pipeline for _, pipeline in best)], bids.count(None))
+    return _Heat(certain + [pipeline for _, pipeline in best], bids.count(None))
 
 
 def _award(lot: Lot, bids: Sequence[tuple[Pipeline, Coded | None]], unheard: int) -> Award:

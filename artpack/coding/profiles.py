@@ -1,9 +1,9 @@
 """
 Profiles: which pipelines an auction lets bid, and how many it hears out.
 
-rANS bids in each. ``fast`` adds a quick byte codec, ``default`` the strong ones
-with context mixing among them. ``max`` adds every packing, row sorting and the
-slowest model, and hears more of them on all of the data.
+rANS bids in each. ``fast`` adds a quick byte codec; ``default`` adds rANS with
+classes and the strong codecs, context mixing among them. ``max`` adds every packing,
+row sorting and the slowest model, and hears more of them on all of the data.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from artpack.coding.codecs import Brotli, Lzma, Stored, Zpaq, Zstd
 from artpack.coding.layouts import Columns, Rows, SimilarRows
 from artpack.coding.pipeline import Pipeline
-from artpack.coding.symbol_coders import Base3, Base5, Base5Word, Bits, Bytes, Planes, Rans
+from artpack.coding.symbol_coders import (
+    Base3,
+    Base5,
+    Base5Word,
+    Bits,
+    Bytes,
+    ClassedRans,
+    Planes,
+    Rans,
+)
 from artpack.errors import UsageError
 from artpack.stages import Codec, Layout, SymbolCoder, nearest
 
@@ -25,31 +34,48 @@ class Profile:
     Attributes:
         name: What the command line calls it.
         layouts: Orders that are tried, plain rows first.
-        packings: Symbol coders that are tried, where they accept the alphabet.
-        codecs: Codecs that are tried on what the packings make.
-        finalists: How many of them, after a screening, code all of the data.
+        entropy_coders: Symbol coders whose bytes no codec can shrink; they always
+            code all of the data. The first takes part whatever the deadline.
+        packings: Other symbol coders, where they accept the alphabet.
+        codecs: What is tried on the bytes of the packings.
+        finalists: How many of the packed bids, after a screening, code all of the data.
     """
 
     name: str
     layouts: tuple[Layout, ...]
+    entropy_coders: tuple[SymbolCoder, ...]
     packings: tuple[SymbolCoder, ...]
     codecs: tuple[Codec, ...]
     finalists: int
 
-    def pipelines(self, alphabet: int, *, flat: bool) -> Iterator[Pipeline]:
+    def certain(self, *, flat: bool) -> Iterator[Pipeline]:
         """
-        List the bidders, in the order that breaks ties.
+        List the bidders that need no screening.
+
+        Args:
+            flat: All parts are single rows or columns: their order is what it is.
+
+        Yields:
+            Pipelines in the order that breaks ties; rANS, to which order is
+            nothing, only with plain rows.
+
+        """
+        for coder in self.entropy_coders:
+            for layout in self.layouts[:1] if flat or isinstance(coder, Rans) else self.layouts:
+                yield Pipeline(layout, coder, Stored())
+
+    def screened(self, alphabet: int, *, flat: bool) -> Iterator[Pipeline]:
+        """
+        List the bidders that have to show what they can on a sample first.
 
         Args:
             alphabet: Number of symbols, 1 to 256.
             flat: All parts are single rows or columns: their order is what it is.
 
         Yields:
-            Pipelines that can code this alphabet. What rANS made is not
-            compressed again and does not depend on the order of the symbols.
+            Pipelines that can code this alphabet, in the order that breaks ties.
 
         """
-        yield Pipeline(Rows(), Rans(), Stored())
         packings = [coder for coder in self.packings if coder.accepts(alphabet)]
         for layout in self.layouts[:1] if flat else self.layouts:
             for coder in packings:
@@ -58,14 +84,16 @@ class Profile:
 
 
 _PLAIN = (Rows(), Columns())
+_ENTROPY = (Rans(), ClassedRans())
 _PACKINGS = (Bytes(), Bits(), Planes(), Base3(), Base5(), Base5Word())
 _STRONG = (Brotli(), Lzma(), Zpaq())
 
-FAST = Profile("fast", _PLAIN, (Bytes(),), (Zstd(level=3),), finalists=1)
-DEFAULT = Profile("default", _PLAIN, (Bytes(),), _STRONG, finalists=2)
+FAST = Profile("fast", _PLAIN, (Rans(),), (Bytes(),), (Zstd(level=3),), finalists=1)
+DEFAULT = Profile("default", _PLAIN, _ENTROPY, (Bytes(),), _STRONG, finalists=2)
 MAX = Profile(
     "max",
     (*_PLAIN, SimilarRows()),
+    _ENTROPY,
     _PACKINGS,
     (Stored(), Zstd(), *_STRONG, Zpaq(model="general")),
     finalists=6,

@@ -16,8 +16,9 @@ wrote must not run:
   nothing that holds them is decoded, and no second block can be smuggled in
   behind the first.
 
-What is left of the overhead is three bytes: the range coder's last state is
-written out in full. Memory is 9 MB for ``symbols`` and 116 MB for ``general``.
+What is left of the overhead is four bytes: the announcement that there is no second
+program, and the range coder's last state, written out in full. Memory is 9 MB for
+``symbols`` and 116 MB for ``general``.
 
 Source: the ZPAQ specification, version 2.06, and libzpaq 7.15.
 """
@@ -82,10 +83,6 @@ _MAX_BYTES = (1 << 28) - 4096
 # "Locator tag", format, level 1, program type 1.
 _BLOCK_START = bytes.fromhex("376b5374a03183d38cb228b0d3") + b"zPQ\x01\x01"
 _HALT_END = b"\x38\x00"
-
-# The range coder writes this byte when the first thing coded is "no second program"
-# and nothing has been learnt yet: it is the same in each stream and not stored.
-_FIRST_BYTE = b"\xff"
 
 # End of data, no checksum, end of block.
 _END_MARK = b"\x00\x00\x00\x00"
@@ -180,7 +177,7 @@ class Zpaq(ConfiguredStage):
 def _block_start(program: bytes, *, comment: bytes = b"") -> bytes:
     """Return a block up to the data: one segment without a name."""
     length = len(program).to_bytes(2, "little")
-    return _BLOCK_START + length + program + b"\x01\x00" + comment + b"\x00\x00" + _FIRST_BYTE
+    return _BLOCK_START + length + program + b"\x01\x00" + comment + b"\x00\x00"
 
 
 def _guard(size: int) -> bytes:

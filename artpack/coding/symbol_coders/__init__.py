@@ -1,12 +1,15 @@
 """Symbols to bytes: packing and entropy coding alike."""
 
 from artpack.coding.symbol_coders.bits import Bits, Bytes
+from artpack.coding.symbol_coders.classed_rans import ClassedRans
 from artpack.coding.symbol_coders.planes import Planes
 from artpack.coding.symbol_coders.radix import Base3, Base5, Base5Word
 from artpack.coding.symbol_coders.rans import Rans
 from artpack.stages import SymbolCoder, Table, by_id
 
-SYMBOL_CODERS: Table[SymbolCoder] = by_id((Bytes, Bits, Base3, Base5, Base5Word, Planes, Rans))
+SYMBOL_CODERS: Table[SymbolCoder] = by_id(
+    (Bytes, Bits, Base3, Base5, Base5Word, Planes, Rans, ClassedRans)
+)
 
 __all__ = [
     "SYMBOL_CODERS",
@@ -15,6 +18,7 @@ __all__ = [
     "Base5Word",
     "Bits",
     "Bytes",
+    "ClassedRans",
     "Planes",
     "Rans",
 ]

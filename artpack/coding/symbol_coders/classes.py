@@ -1,0 +1,153 @@
+"""
+Sorting runs of symbols into a few classes of like distribution, in integers.
+
+The search is k-means with code length for a distance: each class has a table of
+what a symbol costs, each run joins the class that codes it in the fewest bits,
+each table follows its members. Costs are whole multiples of 2**-16 bits and all
+sums stay below 2**53, so every machine finds the same classes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artpack.symbols import Symbols, histogram
+
+Integers = NDArray[np.int64]
+Exact = NDArray[np.float64]
+"""Integers below 2**53, held as floating point because that is what multiplies fast."""
+
+RUN_LOGS = range(7, 12)
+"""Logarithms of the lengths of run that are tried: 128 to 2048 symbols."""
+
+CLASS_COUNTS = (2, 4, 8, 16, 32)
+ROUNDS = 12
+
+_FRACTION_BITS = 16
+_MANTISSA_BITS = 30
+_TABLE_BITS = 8 * 30 << _FRACTION_BITS
+"""What a frequency table takes, about."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """
+    Runs with their classes.
+
+    Attributes:
+        run_log: Logarithm of the number of symbols in a run; the last may be shorter.
+        labels: uint8, the class of each run.
+        count: How many classes there may be.
+    """
+
+    run_log: int
+    labels: Symbols
+    count: int
+
+
+def find_classes(symbols: Symbols, alphabet: int) -> Classes | None:
+    """
+    Find the runs and classes that promise the shortest code.
+
+    Args:
+        symbols: uint8, one-dimensional.
+        alphabet: Symbols are below it.
+
+    Returns:
+        The best of all lengths of run and numbers of classes, by an estimate; None
+        where one class for all promises no less.
+
+    """
+    best_bits = _code_bits(histogram(symbols, alphabet)) + _TABLE_BITS
+    best: Classes | None = None
+    for run_log, counts in _run_counts(symbols, alphabet):
+        for classes in CLASS_COUNTS:
+            if 2 * classes > len(counts):
+                break
+            labels, bits = _cluster(counts, classes)
+            bits += classes * _TABLE_BITS
+            if bits < best_bits:
+                best_bits, best = bits, Classes(run_log, labels.astype(np.uint8), classes)
+    return best
+
+
+def _run_counts(symbols: Symbols, alphabet: int) -> Iterator[tuple[int, Exact]]:
+    """Yield the histogram of each run, for each length of run."""
+    length = 1 << RUN_LOGS[0]
+    runs = -(-symbols.size // length)
+    counts = np.zeros((runs, alphabet), np.float64)
+    for start in range(0, runs, 1 << 12):
+        some = symbols[start * length : (start + (1 << 12)) * length].astype(np.int64)
+        places = np.arange(some.size) // length * alphabet + some
+        rows = -(-some.size // length)
+        counts[start : start + rows] = np.bincount(places, minlength=rows * alphabet).reshape(
+            rows, alphabet
+        )
+    for run_log in RUN_LOGS:
+        yield run_log, counts
+        counts = np.add.reduceat(counts, np.arange(0, len(counts), 2))
+
+
+def _cluster(counts: Exact, classes: int) -> tuple[Integers, int]:
+    """Return the class of each run, and the bits of all symbols and of the classes' names."""
+    # To begin with, runs are classed by what a symbol of theirs costs under one table for
+    # all, and among equals by their mean symbol.
+    sizes = counts.sum(axis=1)
+    prices = np.matmul(counts, _costs(counts.sum(axis=0, keepdims=True))[0]) // sizes
+    means = np.matmul(counts, np.arange(counts.shape[1], dtype=np.float64)) // sizes
+    labels = np.empty(len(counts), np.int64)
+    labels[np.lexsort((means, prices))] = np.arange(len(counts)) * classes // len(counts)
+    for _ in range(ROUNDS):
+        costs = _costs(_class_counts(counts, labels, classes))
+        labels = np.matmul(counts, costs.T).argmin(axis=1)
+    tables = _class_counts(counts, labels, classes)
+    bits = sum(_code_bits(table) for table in tables.astype(np.int64))
+    return labels, bits + _code_bits(np.bincount(labels, minlength=classes))
+
+
+def _class_counts(counts: Exact, labels: Integers, classes: int) -> Exact:
+    members: Exact = (labels == np.arange(classes)[:, None]).astype(np.float64)
+    tables: Exact = np.matmul(members, counts)
+    return tables
+
+
+def _code_bits(counts: Integers) -> int:
+    """Return what the symbols of a histogram cost under their own frequencies."""
+    return int(counts @ _costs(counts[None].astype(np.float64))[0].astype(np.int64))
+
+
+def _costs(tables: Exact) -> Exact:
+    """Return the cost of each symbol under each table; one that did not occur costs the most."""
+    doubled = (2 * tables).astype(np.int64)
+    totals = np.maximum(1, doubled.sum(axis=1, keepdims=True))
+    return (fixed_log2(totals) - fixed_log2(np.maximum(1, doubled))).astype(np.float64)
+
+
+def fixed_log2(values: Integers) -> Integers:
+    """
+    Take logarithms in integers alone.
+
+    Args:
+        values: 1 to 2**40.
+
+    Returns:
+        ``floor(log2(value) * 2**16)``, or one less at times.
+
+    >>> (fixed_log2(np.array([1, 2, 3, 1024])) / 65536).round(4).tolist()
+    [0.0, 1.0, 1.585, 10.0]
+
+    """
+    exponents = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1
+    left = np.maximum(0, _MANTISSA_BITS - exponents)
+    right = np.maximum(0, exponents - _MANTISSA_BITS)
+    mantissas = (values << left) >> right
+    result = exponents
+    for _ in range(_FRACTION_BITS):
+        # Squaring the mantissa doubles the logarithm: its next bit comes out in front.
+        mantissas = mantissas * mantissas >> _MANTISSA_BITS
+        carry = mantissas >> (_MANTISSA_BITS + 1)
+        mantissas >>= carry
+        result = 2 * result + carry
+    return result
