@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from artpack.artifact.format import MAX_DECODED_BYTES
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.atomic import write_atomically
 from artpack.checkpoint import from_state_dict
 from artpack.coding.profiles import profile_named
 from artpack.compress import compress
+from artpack.models import ModelConfig, expected_shapes
+from artpack.models.build import check_shapes
 from artpack.recipes import DEFAULT_RECIPE, load_recipe
 from artpack.selection import select
 
@@ -21,6 +22,7 @@ def save(
     state_dict: Mapping[str, Tensor],
     path: str | os.PathLike[str],
     *,
+    model: ModelConfig | None = None,
     recipe: str = DEFAULT_RECIPE,
     profile: str = "default",
     jobs: int = 1,
@@ -31,6 +33,7 @@ def save(
     Args:
         state_dict: Name to tensor, any dtypes and shapes.
         path: Where to; an older file there is replaced at once or not at all.
+        model: The model that these weights belong to, stored beside them.
         recipe: Name of a recipe, or path of a TOML file.
         profile: How hard to look for the smallest coding: ``fast``, ``default``, ``max``.
         jobs: Number of worker processes; the bytes do not depend on it.
@@ -39,7 +42,8 @@ def save(
         The size of the file in bytes.
 
     Raises:
-        CheckpointError: A weight is not finite or does not fit its grid.
+        CheckpointError: A weight is not finite or does not fit its grid, or the tensors
+            are not the model's.
         RecipeError: There is no such recipe, or it is wrong.
         UsageError: The profile is unknown.
         OSError: The file cannot be written.
@@ -53,11 +57,15 @@ def save(
     (True, True)
 
     """
+    if model is not None:
+        shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
+        check_shapes(expected_shapes(model), shapes)
     with from_state_dict(state_dict) as checkpoint:
         packed = compress(
             checkpoint,
             select(checkpoint),
             load_recipe(recipe),
+            model=None if model is None else model.to_json(),
             profile=profile_named(profile),
             jobs=jobs,
         )
@@ -68,7 +76,7 @@ def load(
     path: str | os.PathLike[str],
     *,
     dtype: torch.dtype | None = None,
-    max_decoded_bytes: int = MAX_DECODED_BYTES,
+    max_decoded_bytes: int | None = None,
 ) -> dict[str, Tensor]:
     """
     Get all tensors of an artifact back, every checksum and hash checked.
@@ -76,7 +84,8 @@ def load(
     Args:
         path: The artifact.
         dtype: Give floating-point tensors in this dtype instead of their own.
-        max_decoded_bytes: Refuse a file whose symbols are more than this.
+        max_decoded_bytes: Refuse a file whose symbols are more than this; by default
+            64 MiB and 256 times its size.
 
     Returns:
         Name to tensor, in the checkpoint's order, ready for ``load_state_dict``.
@@ -92,14 +101,15 @@ def load(
 
 
 def open(  # noqa: A001 - the name that gzip, tarfile and safetensors taught everybody
-    path: str | os.PathLike[str], *, max_decoded_bytes: int = MAX_DECODED_BYTES
+    path: str | os.PathLike[str], *, max_decoded_bytes: int | None = None
 ) -> Artifact:
     """
     Open an artifact to read single tensors without decoding the rest.
 
     Args:
         path: The artifact.
-        max_decoded_bytes: Refuse a file whose symbols are more than this.
+        max_decoded_bytes: Refuse a file whose symbols are more than this; by default
+            64 MiB and 256 times its size.
 
     Returns:
         The artifact, a context manager: ``artifact["fc.weight"]`` decodes only

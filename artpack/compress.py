@@ -28,6 +28,7 @@ from artpack.version import __version__
 from artpack.workers import Workers
 
 LIBRARIES = ("brotli", "constriction", "numpy", "torch", "zpaq")
+"""What has a say in the bytes; zstd is part of Python, or of a backport of it."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of symbols coded so far and of all symbols."""
@@ -42,7 +43,7 @@ class Packed:
         header: All but the streams' bytes.
         streams: Their bytes.
         unused_rules: Names of rules that matched no tensor.
-        unheard: Bids that the deadline cut off.
+        unheard: Bids that a deadline cut off; 0 without one.
     """
 
     header: Header
@@ -60,6 +61,7 @@ def compress(
     selection: Selection,
     spec: PlanSpec,
     *,
+    model: Config | None = None,
     profile: Profile = DEFAULT,
     jobs: int = 1,
     deadline_s: float | None = None,
@@ -72,6 +74,7 @@ def compress(
         checkpoint: Where the weights come from.
         selection: Which of them.
         spec: The recipe.
+        model: Config of the model that the weights belong to, stored as it is.
         profile: Who bids in the auctions.
         jobs: Number of worker processes; the result does not depend on it.
         deadline_s: Stop hearing bids after this many seconds. The result then
@@ -101,7 +104,7 @@ def compress(
         outputs=() if plain else selection.outputs,
         ties=selection.ties,
         banks=selection.banks,
-        model=None,
+        model=model,
         provenance=_provenance(checkpoint, spec),
     )
     used = {rule.name for rule in rules if rule is not None}
@@ -109,7 +112,7 @@ def compress(
         header,
         streams=tuple(award.coded.stored for _, award in sold),
         unused_rules=tuple(rule.name for rule in spec.rules if rule.name not in used),
-        unheard=sum(award.unheard for _, award in sold),
+        unheard=0 if deadline is None else sum(award.unheard for _, award in sold),
     )
 
 
@@ -139,8 +142,8 @@ def _sell(
 
 
 def _rule(spec: PlanSpec, info: TensorInfo) -> Rule | None:
-    """Return the tensor's rule; None for what is not floating point, which is stored as it is."""
-    if not info.dtype.is_floating_point:
+    """Return the tensor's rule; None for what is stored as it is: integers and 8-bit floats."""
+    if not info.dtype.is_floating_point or info.dtype.itemsize == 1:
         return None
     rule = spec.rule_for(info.name, info.shape)
     if rule is None:

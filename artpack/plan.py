@@ -6,6 +6,7 @@ which quantizer. A :class:`Plan` is chosen, and stored in the artifact: every
 tensor with its quantizer, every stream with its pipeline and members.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ class Rule:
         quantizer: What the tensors get; None keeps them as they are.
         match: Regular expression that must be found in the tensor's name.
         min_dims: The tensor has at least this many dimensions.
+        min_rows: Its first axis is at least this long: a few rows are a table of
+            vectors, such as gates or mixing weights, and no matrix.
         min_weights: The tensor has at least this many weights.
         split_qkv: Code the query, key and value rows of a fused projection as
             three streams: as many query rows as columns, the rest halved.
@@ -40,17 +43,16 @@ class Rule:
     quantizer: Quantizer | None
     match: str = ""
     min_dims: int = 0
+    min_rows: int = 0
     min_weights: int = 0
     split_qkv: bool = False
 
     def takes(self, name: str, shape: tuple[int, ...]) -> bool:
         """Return whether a tensor of this name and shape falls under the rule."""
-        weights = 1
-        for size in shape:
-            weights *= size
         return (
             len(shape) >= self.min_dims
-            and weights >= self.min_weights
+            and (shape[0] if shape else 1) >= self.min_rows
+            and math.prod(shape) >= self.min_weights
             and re.search(self.match, name) is not None
         )
 
@@ -59,6 +61,7 @@ class Rule:
         return {
             "match": self.match,
             "min_dims": self.min_dims,
+            "min_rows": self.min_rows,
             "min_weights": self.min_weights,
             "split_qkv": self.split_qkv,
             "quantizer": KEEP if self.quantizer is None else stage_to_json(self.quantizer),
@@ -68,6 +71,7 @@ class Rule:
 RULE_KEYS: dict[str, type] = {
     "match": str,
     "min_dims": int,
+    "min_rows": int,
     "min_weights": int,
     "split_qkv": bool,
 }

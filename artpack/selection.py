@@ -26,6 +26,15 @@ class Selection:
     banks: tuple[Bank, ...]
     left_out: tuple[str, ...]
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name to shape of the outputs."""
+        shapes = {info.name: info.shape for info in self.tensors}
+        for bank in self.banks:
+            shapes[bank.name] = (len(bank.members), *shapes[bank.members[0]])
+        shapes |= {tie.name: shapes[tie.target] for tie in self.ties}
+        return {name: shapes[name] for name in self.outputs}
+
 
 def select(checkpoint: Checkpoint, *, include: str = "", exclude: str | None = None) -> Selection:
     """

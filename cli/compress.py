@@ -12,11 +12,12 @@ from artpack.checkpoint import open_checkpoint
 from artpack.coding.profiles import PROFILES, profile_named
 from artpack.compress import Packed
 from artpack.compress import compress as compress_checkpoint
+from artpack.models.find import Found, find_model, read_model
 from artpack.recipes import DEFAULT_RECIPE, load_recipe
 from artpack.selection import Selection, select
 
 from . import render
-from .options import checkpoint_argument, json_option, key_option
+from .options import checkpoint_argument, json_option, key_option, model_option
 
 
 @click.command()
@@ -42,6 +43,7 @@ from .options import checkpoint_argument, json_option, key_option
     help="Change the recipe: matrices.quantizer.bits=5.",
 )
 @key_option
+@model_option
 @click.option(
     "--include", default="", metavar="REGEX", help="Pack only tensors whose name matches."
 )
@@ -76,6 +78,7 @@ def compress(
     recipe: str,
     overrides: tuple[str, ...],
     key: str | None,
+    model: str | None,
     include: str,
     exclude: str | None,
     profile: str,
@@ -90,16 +93,18 @@ def compress(
     target = output or checkpoint.with_suffix(".artpack")
     with open_checkpoint(checkpoint, key=key) as source, render.progress("packing") as progress:
         selection = select(source, include=include, exclude=exclude)
+        found = _find_model(selection, checkpoint, model)
         packed = compress_checkpoint(
             source,
             selection,
             spec,
+            model=None if found.config is None else found.config.to_json(),
             profile=profile_named(profile),
             jobs=jobs,
             deadline_s=deadline_seconds,
             progress=progress,
         )
-        notes = [*source.notes, *_notes(packed, selection, spec.name)]
+        notes = [*source.notes, *found.notes, *_notes(packed, selection, spec.name)]
     pieces = packed.pieces()
     if not dry_run:
         write_atomically(target, pieces)
@@ -120,8 +125,25 @@ def compress(
         render.dry_run(summary, describe(artifact), as_json=as_json)
 
 
+def _find_model(selection: Selection, checkpoint: Path, asked: str | None) -> Found:
+    if asked is not None:
+        return Found(read_model(asked, selection.shapes), ())
+    found = find_model(selection.shapes, checkpoint)
+    if found.config is not None:
+        return found
+    return Found(
+        None, (*found.notes, "the artifact can be unpacked, but not scored without --model")
+    )
+
+
 def _notes(packed: Packed, selection: Selection, recipe: str) -> list[str]:
     notes = []
+    if selection.ties:
+        pairs = (f"{tie.name} = {tie.target}" for tie in selection.ties)
+        notes.append(f"tied, stored once: {', '.join(pairs)}")
+    if selection.banks:
+        names = (bank.name for bank in selection.banks)
+        notes.append(f"banks, stored a layer at a time: {', '.join(names)}")
     if selection.left_out:
         notes.append(f"left out: {', '.join(selection.left_out)}")
     if packed.unused_rules:

@@ -11,7 +11,7 @@ from artpack.artifact.reader import open_artifact
 from artpack.atomic import write_atomically
 
 from . import render
-from .options import artifact_argument, json_option
+from .options import artifact_argument, json_option, limit_option
 from .page import html_page
 
 SORTS: dict[str, Callable[[TensorRow], float | str]] = {
@@ -35,6 +35,7 @@ SORTS: dict[str, Callable[[TensorRow], float | str]] = {
     "--sort", type=click.Choice(list(SORTS)), help="Order of the rows; by default as stored."
 )
 @click.option("--tensor", default="", metavar="REGEX", help="Only tensors whose name matches.")
+@limit_option
 def inspect(
     *,
     artifact: Path,
@@ -43,13 +44,14 @@ def inspect(
     html: Path | None,
     sort: str | None,
     tensor: str,
+    max_decoded_bytes: int | None,
 ) -> None:
     """Show where the bytes of ARTIFACT went, to the byte."""
     try:
         wanted = re.compile(tensor)
     except re.error as error:
         raise click.BadParameter(str(error), param_hint="--tensor") from error
-    with open_artifact(artifact) as opened:
+    with open_artifact(artifact, max_decoded_bytes=max_decoded_bytes) as opened:
         description, header = describe(opened), opened.header
     if html is not None:
         write_atomically(html, [html_page(artifact.name, description, header).encode()])
@@ -59,6 +61,6 @@ def inspect(
     if sort is not None:
         rows.sort(key=SORTS[sort])
     if as_json:
-        render.inspect_json(description, rows, header.provenance)
+        render.inspect_json(description, rows, header)
     else:
         render.inspect_table(description, rows, markdown=markdown)

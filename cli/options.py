@@ -9,10 +9,23 @@ from pathlib import Path
 import click
 
 EXISTING = click.Path(exists=True, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 artifact_argument = click.argument("artifact", type=EXISTING)
 checkpoint_argument = click.argument("checkpoint", type=EXISTING)
 key_option = click.option(
     "--key", metavar="K", help="Where in the checkpoint the weights are, such as ema.model."
 )
+model_option = click.option(
+    "--model",
+    metavar="PRESET|FILE.json",
+    help="The model that the weights belong to: one of 'artpack models', a config, or"
+    " only the fields that names and shapes do not tell.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+limit_option = click.option(
+    "--max-decoded-bytes",
+    type=click.IntRange(min=0),
+    help="Refuse an ARTIFACT that decodes to more symbols than this; by default 64 MiB and"
+    " 256 times its size. Raise it for a file that you trust.",
+)

@@ -1,4 +1,8 @@
-"""The only module that prints: tables for people, JSON for programs, progress on stderr."""
+"""
+Tables for people, JSON for programs, progress on stderr.
+
+Only this module and :mod:`.render_eval` print.
+"""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from artpack.artifact.describe import Description, TensorRow
+from artpack.artifact.header import Header
 from artpack.artifact.verify import TensorError, Verification
 from artpack.plan import PlanSpec
 
@@ -20,17 +25,20 @@ from .markup import printable
 from .rows import COLUMNS, TEXT_COLUMNS, other_cells, tensor_cells, total_cells
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
+    """Print JSON for programs."""
     click.echo(json.dumps(value, indent=2))
 
 
-def _print_table(table: Table) -> None:
+def print_table(table: Table) -> None:
+    """Print a table for people."""
     # A pipe has no width; a table must not be cut to fit the 80 that rich then assumes.
     console = Console()
     Console(width=console.width if console.is_terminal else 200).print(table)
 
 
-def _add_row(table: Table, cells: Iterable[str]) -> None:
+def add_row(table: Table, cells: Iterable[str]) -> None:
+    """Add a row of plain text."""
     # Names come from strangers' files: no markup in them is obeyed, no escape gets through.
     table.add_row(*(Text(printable(cell)) for cell in cells))
 
@@ -48,7 +56,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 def compress_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     """Print what compress did."""
     if as_json:
-        _print_json({**summary, **_ratios(summary)})
+        print_json({**summary, **_ratios(summary)})
         return
     for note in summary["notes"]:
         click.echo(f"note: {printable(note)}", err=True)
@@ -72,24 +80,23 @@ def dry_run(summary: Mapping[str, Any], description: Description, *, as_json: bo
     """Print what compress would have written."""
     if as_json:
         tensors = [_row_json(row, description) for row in description.tensors]
-        _print_json({**summary, **_ratios(summary), "tensors": tensors})
+        print_json({**summary, **_ratios(summary), "tensors": tensors})
         return
     inspect_table(description, description.tensors, markdown=False)
     compress_summary(summary, as_json=False)
 
 
-def inspect_json(
-    description: Description, rows: Sequence[TensorRow], provenance: Mapping[str, Any]
-) -> None:
+def inspect_json(description: Description, rows: Sequence[TensorRow], header: Header) -> None:
     """Print the description as JSON."""
-    _print_json(
+    print_json(
         {
             "file_bytes": description.file_bytes,
             "weights": description.weights,
             "bits_per_weight": description.bits_per_weight,
             "overhead": description.overhead,
             "tensors": [_row_json(row, description) for row in rows],
-            "provenance": provenance,
+            "model": header.model,
+            "provenance": header.provenance,
         }
     )
 
@@ -127,8 +134,8 @@ def inspect_table(description: Description, rows: Sequence[TensorRow], *, markdo
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in TEXT_COLUMNS else "right")
     for line in lines:
-        _add_row(table, line)
-    _print_table(table)
+        add_row(table, line)
+    print_table(table)
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
@@ -140,7 +147,7 @@ def _markdown(lines: Sequence[Sequence[str]]) -> str:
 def verification(path: Path, result: Verification, *, as_json: bool) -> None:
     """Print what verify found."""
     if as_json:
-        _print_json(
+        print_json(
             {
                 "artifact": str(path),
                 "sound": not result.faults,
@@ -151,7 +158,7 @@ def verification(path: Path, result: Verification, *, as_json: bool) -> None:
         )
         return
     if result.errors:
-        _print_table(_error_table(result.errors))
+        print_table(_error_table(result.errors))
     for fault in result.faults:
         click.echo(f"{path}: {printable(fault)}", err=True)
     if not result.faults:
@@ -163,7 +170,7 @@ def _error_table(errors: Sequence[TensorError]) -> Table:
     table.add_column("relative error", justify="right")
     table.add_column("largest error", justify="right")
     for error in errors:
-        _add_row(table, (error.name, f"{error.relative:.3e}", f"{error.largest:.3e}"))
+        add_row(table, (error.name, f"{error.relative:.3e}", f"{error.largest:.3e}"))
     return table
 
 
@@ -180,9 +187,9 @@ def written(path: Path) -> None:
 def recipes(specs: Sequence[PlanSpec], *, as_json: bool) -> None:
     """Print the recipes."""
     if as_json:
-        _print_json([{"about": spec.about, **spec.to_json()} for spec in specs])
+        print_json([{"about": spec.about, **spec.to_json()} for spec in specs])
         return
     table = Table("recipe", "what it does", box=None, pad_edge=False)
     for spec in specs:
-        _add_row(table, (spec.name, spec.about))
-    _print_table(table)
+        add_row(table, (spec.name, spec.about))
+    print_table(table)

@@ -13,7 +13,7 @@ from artpack.atomic import write_atomically
 from artpack.errors import UsageError
 
 from . import render
-from .options import artifact_argument
+from .options import artifact_argument, limit_option
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -32,11 +32,16 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     type=click.Choice(list(DTYPES)),
     help="Of floating-point tensors; by default their own.",
 )
-def unpack(*, artifact: Path, output: Path, dtype: str | None) -> None:
+@limit_option
+def unpack(
+    *, artifact: Path, output: Path, dtype: str | None, max_decoded_bytes: int | None
+) -> None:
     """Decode ARTIFACT into a file that other tools read."""
     if output.suffix not in (".safetensors", ".pt"):
         raise UsageError(f"{output}: the ending must be .safetensors or .pt")
-    tensors = load(artifact, dtype=DTYPES[dtype] if dtype else None)
+    tensors = load(
+        artifact, dtype=DTYPES[dtype] if dtype else None, max_decoded_bytes=max_decoded_bytes
+    )
     data = _pt(tensors) if output.suffix == ".pt" else _safetensors(tensors)
     size = write_atomically(output, [data])
     render.unpacked(output, len(tensors), size)

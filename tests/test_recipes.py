@@ -28,11 +28,18 @@ def test_every_recipe_of_the_package_loads_and_takes_every_tensor(name: str) -> 
 
 def test_int6_is_what_the_issue_asked_for() -> None:
     spec = load_recipe("int6")
-    matrix, vector = spec.rule_for("tok_emb.weight", (10, 10)), spec.rule_for("norm", (10,))
+    matrix, vector = spec.rule_for("tok_emb.weight", (40, 10)), spec.rule_for("norm", (10,))
     assert matrix is not None
     assert vector is not None
     assert matrix.quantizer == RowInt(bits=6, clip=StdClip(12.85))
     assert vector.quantizer == Fp16()
+
+
+def test_a_table_of_vectors_is_no_matrix() -> None:
+    """resid_mix is two rows about 1: a clip at some standard deviations would destroy it."""
+    rule = load_recipe("int6").rule_for("blocks.0.resid_mix", (2, 512))
+    assert rule is not None
+    assert rule.quantizer == Fp16()
 
 
 def test_overrides_change_numbers_and_whole_stages() -> None:

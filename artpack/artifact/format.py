@@ -23,12 +23,28 @@ CHECKSUM_BYTES = 8
 MAX_HEADER_BYTES = 8 << 20
 """Decoded. A header of 60,000 tensors is about half of this."""
 
-MAX_DECODED_BYTES = 16 << 30
-"""Default limit on what all streams together may decode to."""
+MAX_MEMBERS = 1 << 18
 
 MAX_DIMS = 8
 MAX_DIM = 1 << 31
 MAX_WEIGHTS = 1 << 40
+
+
+def max_decoded_bytes(file_bytes: int) -> int:
+    """
+    Return the most that all streams together may decode to, unless the caller allows more.
+
+    A weight takes a tenth of a bit or more in any model that does something, and
+    then 64 MiB hold the rest: a file that claims to be smaller is likelier a bomb.
+
+    Args:
+        file_bytes: Size of the file.
+
+    Returns:
+        A number of symbols, one byte each.
+
+    """
+    return (64 << 20) + 256 * file_bytes
 
 
 def max_coded_bytes(symbols: int) -> int:

@@ -7,10 +7,8 @@ anything is allocated for them.
 
 from typing import Any
 
-import torch
-
 from artpack.artifact import format as fmt
-from artpack.artifact.header import Header, StreamRecord
+from artpack.artifact.header import Header, StreamRecord, encode_header
 from artpack.artifact.schema import (
     as_digests,
     as_json,
@@ -24,7 +22,8 @@ from artpack.checkpoint import Bank, Tie
 from artpack.coding.pipeline import Pipeline
 from artpack.errors import CorruptError, UsageError
 from artpack.plan import Member, Plan, StreamPlan, TensorPlan
-from artpack.quantize import QUANTIZERS
+from artpack.quantize import QUANTIZERS, Raw
+from artpack.quantize.raw import DTYPES
 from artpack.stages import Quantizer, stage_from_json
 
 HEADER_KEYS = (
@@ -74,7 +73,10 @@ def decode_header(data: bytes) -> Header:
     outputs, ties, banks = _read_outputs(value, tensors)
     model = None if value["model"] is None else as_map(as_json(value["model"], "model"), "model")
     provenance = as_map(as_json(value["provenance"], "provenance"), "provenance")
-    return Header(plan, hashes, records, outputs, ties, banks, model, provenance)
+    header = Header(plan, hashes, records, outputs, ties, banks, model, provenance)
+    if encode_header(header) != data:
+        raise CorruptError("the header says something in more words than it takes")
+    return header
 
 
 def _read_tensors(
@@ -98,7 +100,19 @@ def _read_tensors(
         )
         for name, shape, dtype, index in zip(names, shapes, dtypes, indices, strict=True)
     )
+    for tensor in tensors:
+        _check_dtype(tensor)
     return tensors, tuple(hashes)
+
+
+def _check_dtype(tensor: TensorPlan) -> None:
+    """Check that what the quantizer gives can become the tensor's dtype."""
+    if isinstance(tensor.quantizer, Raw):
+        fits = tensor.quantizer.dtype == tensor.dtype
+    else:
+        fits = DTYPES[tensor.dtype].is_floating_point
+    if not fits:
+        raise CorruptError(f"{tensor.name!r}: {tensor.quantizer.label} is no {tensor.dtype}")
 
 
 def _read_shape(value: object, name: str) -> tuple[int, ...]:
@@ -115,7 +129,7 @@ def _read_shape(value: object, name: str) -> tuple[int, ...]:
 
 def _read_dtype(value: object, name: str) -> str:
     dtype = as_text(value, f"dtype of {name!r}")
-    if not isinstance(getattr(torch, dtype, None), torch.dtype):
+    if dtype not in DTYPES:
         raise CorruptError(f"{name!r} has the unknown dtype {dtype!r}")
     return dtype
 
@@ -130,6 +144,8 @@ def _read_streams(
     digests = as_digests(columns["checksums"], "checksums", count=count, size=fmt.CHECKSUM_BYTES)
     rows = zip(*(as_list(column, "stream column", length=count) for column in lists), strict=True)
     streams, records = [], []
+    if sum(len(as_list(members, "members")) for members in columns["members"]) > fmt.MAX_MEMBERS:
+        raise CorruptError(f"the streams have more than {fmt.MAX_MEMBERS} members")
     for (pipeline, stored, coded, members), digest in zip(rows, digests, strict=True):
         index = as_uint(pipeline, "pipeline of a stream", below=len(pipelines))
         read = tuple(_read_member(m, tensors) for m in as_list(members, "members"))
@@ -173,13 +189,19 @@ def check_coverage(plan: Plan) -> None:
             covered.setdefault((member.tensor, member.part), []).append(span)
     for t, tensor in enumerate(plan.tensors):
         for p, part in enumerate(tensor.parts):
-            end = 0
-            for first, last in sorted(covered.get((t, p), [])):
-                if first != end:
-                    raise CorruptError(f"{tensor.name!r}: {part.name} overlap or have a gap")
-                end = last
-            if end != part.rows:
-                raise CorruptError(f"{tensor.name!r}: {end} of {part.rows} rows of {part.name}")
+            _check_spans(f"{part.name} of {tensor.name!r}", covered.get((t, p), []), part.rows)
+
+
+def _check_spans(what: str, spans: list[tuple[int, int]], rows: int) -> None:
+    if not spans or (len(spans) > 1 and any(first == last for first, last in spans)):
+        raise CorruptError(f"no rows of {what} in a stream")
+    end = 0
+    for first, last in sorted(spans):
+        if first != end:
+            raise CorruptError(f"rows of {what} overlap or have a gap")
+        end = last
+    if end != rows:
+        raise CorruptError(f"{end} of {rows} rows of {what}")
 
 
 def _read_outputs(
@@ -211,13 +233,16 @@ def _check_outputs(
             raise CorruptError("outputs are listed though there are neither ties nor banks")
         return
     inside = [member for bank in banks for member in bank.members]
+    members = set(inside)
     for bank in banks:
         kinds = {(stored[m].shape, stored[m].dtype) for m in bank.members if m in stored}
-        if not bank.members or len(kinds) != 1 or not set(bank.members) <= set(stored):
+        known = all(member in stored for member in bank.members)
+        if not bank.members or len(kinds) != 1 or not known or bank.name in stored:
             raise CorruptError(f"bank {bank.name!r} is not a stack of stored tensors")
-    made = [name for name in stored if name not in set(inside)] + [bank.name for bank in banks]
+    made = [name for name in stored if name not in members] + [bank.name for bank in banks]
+    targets = set(made)
     names = [*made, *(tie.name for tie in ties)]
-    if any(tie.target not in made for tie in ties) or len(set(inside)) != len(inside):
+    if any(tie.target not in targets for tie in ties) or len(members) != len(inside):
         raise CorruptError("a tie or a bank refers to something that is not there")
     if len(set(names)) != len(names) or sorted(names) != sorted(outputs):
         raise CorruptError("the outputs are not the stored tensors, banks and ties")

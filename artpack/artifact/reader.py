@@ -42,13 +42,14 @@ class Artifact:
         preamble: Its sizes.
     """
 
-    def __init__(self, file: BinaryIO, *, max_decoded_bytes: int = fmt.MAX_DECODED_BYTES) -> None:
+    def __init__(self, file: BinaryIO, *, max_decoded_bytes: int | None = None) -> None:
         """
         Read and check the preamble and the header.
 
         Args:
             file: Seekable; closed together with the artifact.
-            max_decoded_bytes: Refuse a file whose symbols are more than this.
+            max_decoded_bytes: Refuse a file whose symbols are more than this; by default
+                :func:`artpack.artifact.format.max_decoded_bytes` of its size.
 
         Raises:
             ArtifactError: The file is not a sound artifact, see errors.py.
@@ -77,7 +78,9 @@ class Artifact:
             raise CorruptError("the header's checksum does not match: the file is damaged")
         return decode_header(HEADER_CODEC.decode(stored, size=self.preamble.header_decoded_bytes))
 
-    def _check_directory(self, max_decoded_bytes: int) -> list[int]:
+    def _check_directory(self, max_decoded_bytes: int | None) -> list[int]:
+        if max_decoded_bytes is None:
+            max_decoded_bytes = fmt.max_decoded_bytes(self.preamble.file_bytes)
         plan, records = self.header.plan, self.header.records
         total = 0
         offsets = [fmt.PREAMBLE_BYTES + self.preamble.header_stored_bytes]
@@ -273,15 +276,14 @@ def _places(plan: Plan) -> list[list[tuple[int, int, Member]]]:
     return places
 
 
-def open_artifact(
-    source: Path | bytes, *, max_decoded_bytes: int = fmt.MAX_DECODED_BYTES
-) -> Artifact:
+def open_artifact(source: Path | bytes, *, max_decoded_bytes: int | None = None) -> Artifact:
     """
     Open an artifact.
 
     Args:
         source: A file, or the content of one.
-        max_decoded_bytes: Refuse a file whose symbols are more than this.
+        max_decoded_bytes: Refuse a file whose symbols are more than this; by default
+            64 MiB and 256 times its size.
 
     Returns:
         The artifact; close it, or use it in a ``with`` statement.

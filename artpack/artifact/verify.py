@@ -46,13 +46,17 @@ class Verification:
     errors: tuple[TensorError, ...] = ()
 
 
-def verify(path: Path, *, against: Checkpoint | None = None) -> Verification:
+def verify(
+    path: Path, *, against: Checkpoint | None = None, max_decoded_bytes: int | None = None
+) -> Verification:
     """
     Check all checksums and hashes, and compare with a checkpoint if there is one.
 
     Args:
         path: The artifact.
         against: What it was made of.
+        max_decoded_bytes: Refuse a file whose symbols are more than this; by default
+            64 MiB and 256 times its size.
 
     Returns:
         Everything that was found; the check goes on after a fault where it can.
@@ -63,7 +67,7 @@ def verify(path: Path, *, against: Checkpoint | None = None) -> Verification:
 
     """
     try:
-        artifact = open_artifact(path)
+        artifact = open_artifact(path, max_decoded_bytes=max_decoded_bytes)
     except ArtifactError as error:
         return Verification(0, (_fault(error),))
     with artifact:

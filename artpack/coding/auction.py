@@ -1,11 +1,12 @@
 """
 The auction: which pipeline codes a lot in the fewest bytes, by measurement.
 
-A *lot* is a list of parts that share an alphabet and may share a stream. Every
-packed bid codes a sample; the best few then code all of the lot, and so do the
-entropy coders, whose cost no sample can tell. The smallest wins; of equal ones the first in the
-profile's order, so the result depends neither on timing nor on the number of
-workers. Nobody wins before its bytes have been decoded and compared.
+A *lot* is a list of parts that share an alphabet and may share a stream. Packings
+with a codec behind them first code a sample; the best few then code all of the lot,
+and so do the entropy coders, whose cost no sample can tell. The smallest wins; of
+equal ones the first in the profile's order, so the result depends neither on timing
+nor on the number of workers. Nobody wins before its bytes have been decoded and
+compared.
 """
 
 import time
@@ -17,7 +18,7 @@ import numpy as np
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import Profile
 from artpack.coding.symbol_coders import Rans
-from artpack.errors import ArtifactError, ArtpackError
+from artpack.errors import ArtifactError, ArtpackError, UsageError
 from artpack.symbols import Symbols
 
 SAMPLE_SYMBOLS = 1 << 16
@@ -72,7 +73,7 @@ class Award:
     Attributes:
         pipeline: How the lot is coded.
         coded: The stream.
-        unheard: How many bids the deadline cut off, on the sample or on all of the lot.
+        unheard: How many bids were not made, on the sample or on all of the lot.
     """
 
     pipeline: Pipeline
@@ -160,7 +161,7 @@ def auction(
 
 def bid(lot: Lot, pipeline: Pipeline, deadline: float | None) -> Coded | None:
     """
-    Code a lot, unless it is too late.
+    Code a lot, if that is possible and it is not too late.
 
     Args:
         lot: The lot.
@@ -168,17 +169,20 @@ def bid(lot: Lot, pipeline: Pipeline, deadline: float | None) -> Coded | None:
         deadline: Seconds since the epoch, or None.
 
     Returns:
-        The stream, or None after the deadline.
+        The stream; None after the deadline, or where the lot is too large for a stage.
 
     """
     if deadline is not None and time.time() > deadline:
         return None
-    return pipeline.encode(lot.parts, alphabet=lot.alphabet)
+    try:
+        return pipeline.encode(lot.parts, alphabet=lot.alphabet)
+    except UsageError:
+        return None
 
 
 @dataclass(frozen=True)
 class _Heat:
-    """Who codes all of a lot, and how many the deadline kept from trying."""
+    """Who codes all of a lot, and how many did not get through the sample."""
 
     bidders: list[Pipeline]
     unheard: int

@@ -97,8 +97,7 @@ class Pipeline(ConfiguredStage):
             CorruptError: The stream does not hold what the shapes promise.
 
         """
-        side_sizes = [self.layout.side_bytes(shape) for shape in shapes]
-        sides, body = _cut(coded.stored, side_sizes)
+        sides, body = self._cut_sides(coded.stored, shapes)
         data = self.codec.decode(body, size=coded.coded_bytes)
         counts = [rows * cols for rows, cols in shapes]
         symbols = self.coder.decode(data, alphabet=alphabet, count=sum(counts))
@@ -110,13 +109,16 @@ class Pipeline(ConfiguredStage):
             for side, piece, shape in zip(sides, pieces, shapes, strict=True)
         ]
 
-
-def _cut(data: bytes, sizes: Sequence[int]) -> tuple[list[bytes], bytes]:
-    if sum(sizes) > len(data):
-        raise TruncatedError(f"{sum(sizes)} bytes of side information, {len(data)} there")
-    pieces = []
-    at = 0
-    for size in sizes:
-        pieces.append(data[at : at + size])
-        at += size
-    return pieces, data[at:]
+    def _cut_sides(
+        self, data: bytes, shapes: Sequence[tuple[int, int]]
+    ) -> tuple[list[bytes], bytes]:
+        sides = []
+        at = 0
+        # One after another: what a size takes to work out is paid for by bytes that are there.
+        for shape in shapes:
+            size = self.layout.side_bytes(shape)
+            if at + size > len(data):
+                raise TruncatedError(f"side information ends early: {len(data)} bytes are there")
+            sides.append(data[at : at + size])
+            at += size
+        return sides, data[at:]

@@ -10,6 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
+import numpy as np
+
 from artpack.errors import UsageError
 from artpack.evaluate.documents import by_document, packed
 from artpack.evaluate.shards import Tokens
@@ -64,16 +66,22 @@ PLACEMENTS: Mapping[str, StreamPlacement] = {
     "pr1934-packed": partial(_cut, _pr1934),
 }
 
+STRIDELESS = frozenset({"sequential", "pr1934-packed"})
+"""Placements whose windows do not overlap."""
 
-def place(name: str, ids: Tokens, window_tokens: int, stride_tokens: int) -> WindowPlan:
+
+def place(
+    name: str, ids: Tokens, window_tokens: int, stride_tokens: int, *, bos_id: int = 1
+) -> WindowPlan:
     """
     Place windows by name.
 
     Args:
         name: A key of :data:`PLACEMENTS`.
-        ids: The stream; documents start with id 1.
+        ids: The stream.
         window_tokens: Tokens per window.
-        stride_tokens: Scored positions per window; what has no stride ignores it.
+        stride_tokens: Scored positions per window; :data:`STRIDELESS` ignores it.
+        bos_id: The id that starts a document.
 
     Returns:
         The plan.
@@ -86,4 +94,6 @@ def place(name: str, ids: Tokens, window_tokens: int, stride_tokens: int) -> Win
         raise UsageError(f"no window placement {name!r}{nearest(name, PLACEMENTS)}")
     if window_tokens < 1:
         raise UsageError(f"window_tokens is {window_tokens}; it must be 1 or more")
-    return PLACEMENTS[name](ids, window_tokens, stride_tokens)
+    # All that a placement may know of a stream is its length and where documents start.
+    starts = (ids == bos_id).view(np.uint8)
+    return PLACEMENTS[name](starts, window_tokens, stride_tokens)

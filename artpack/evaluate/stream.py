@@ -1,6 +1,6 @@
 """A token stream together with the bytes that its tokens stand for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,17 @@ class Stream:
     Attributes:
         ids: Token ids, shape (N,); documents start with BOS.
         byte_counts: Bytes of text that each token stands for, int64, shape (N,).
+        bos_id: The id that starts a document.
     """
 
     ids: Tokens
     byte_counts: NDArray[np.int64]
+    bos_id: int = 1
+
+    def first(self, targets: int | None) -> "Stream":
+        """Return the tokens that the first so many targets need; all of them for None."""
+        end = None if targets is None else targets + 1
+        return replace(self, ids=self.ids[:end], byte_counts=self.byte_counts[:end])
 
 
 def read_stream(
@@ -46,20 +53,22 @@ def read_stream(
 
     Raises:
         UsageError: A file is missing or lies about itself, an id is beyond the tokenizer,
-            text is not UTF-8, or CaseOps tokens come without a sidecar.
+            text is not UTF-8 or has a sidecar, or CaseOps tokens come without one.
 
     """
-    if pattern.endswith(".txt"):
-        return _read_text(Path(pattern), tokenizer)
+    if is_text(pattern):
+        if sidecar is not None:
+            raise UsageError(f"{pattern}: text tells its bytes itself; leave the sidecar out")
+        return tokenize_text(read_text(Path(pattern)), tokenizer)
     ids = read_tokens(pattern, vocab_size=tokenizer.vocab_size())
     if sidecar is not None:
-        return Stream(ids, read_sidecar(sidecar, count=ids.size))
+        return Stream(ids, read_sidecar(sidecar, count=ids.size), tokenizer.bos_id())
     if caseops.knows_operators(tokenizer):
         raise UsageError(
             f"{pattern}: CaseOps tokens do not tell how many bytes they stand for; "
             "give their byte sidecar too"
         )
-    return Stream(ids, ByteTable.from_tokenizer(tokenizer).count(ids))
+    return Stream(ids, ByteTable.from_tokenizer(tokenizer).count(ids), tokenizer.bos_id())
 
 
 def tokenize_text(text: str, tokenizer: SentencePieceProcessor) -> Stream:
@@ -84,17 +93,35 @@ def tokenize_text(text: str, tokenizer: SentencePieceProcessor) -> Stream:
     documents = text.split(DOCUMENT_SEPARATOR)
     if caseops.knows_operators(tokenizer):
         parts = [caseops.tokenize(document, tokenizer) for document in documents]
-        return Stream(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        ids, byte_counts = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return Stream(ids, byte_counts, bos)
     pieces = tokenizer.encode(documents, out_type=int)
-    ids = np.array([i for document in pieces for i in (bos, *document)], np.uint32)
-    return Stream(ids, ByteTable.from_tokenizer(tokenizer).count(ids))
+    flat = np.array([i for document in pieces for i in (bos, *document)], np.uint32)
+    return Stream(flat, ByteTable.from_tokenizer(tokenizer).count(flat), bos)
 
 
-def _read_text(path: Path, tokenizer: SentencePieceProcessor) -> Stream:
+def is_text(pattern: str) -> bool:
+    """Return whether a pattern names plain text rather than tokens."""
+    return pattern.endswith(".txt")
+
+
+def read_text(path: Path) -> str:
+    """
+    Read plain text.
+
+    Args:
+        path: The file, UTF-8.
+
+    Returns:
+        Its text as it is, line ends included.
+
+    Raises:
+        UsageError: It cannot be read or is not UTF-8.
+
+    """
     try:
-        text = path.read_bytes().decode()
+        return path.read_bytes().decode()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 at byte {error.start}") from error
-    return tokenize_text(text, tokenizer)

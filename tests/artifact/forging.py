@@ -32,8 +32,9 @@ def small_state_dict() -> dict[str, torch.Tensor]:
 
 def small_artifact(recipe: str = "int6") -> bytes:
     """Pack the small state dict."""
+    spec = load_recipe(recipe, [] if recipe == "lossless" else ["matrices.min_rows=0"])
     with from_state_dict(small_state_dict()) as checkpoint:
-        packed = compress(checkpoint, select(checkpoint), load_recipe(recipe), profile=FAST)
+        packed = compress(checkpoint, select(checkpoint), spec, profile=FAST)
     return b"".join(packed.pieces())
 
 

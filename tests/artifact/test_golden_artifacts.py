@@ -2,25 +2,35 @@
 
 import json
 import shutil
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from artpack.artifact.format import PREAMBLE_BYTES
 from artpack.artifact.header import encode_header
 from artpack.artifact.reader import Artifact, open_artifact
+from artpack.artifact.writer import HEADER_CODEC
 from artpack.coding.codecs import CODECS, Stored
 from artpack.coding.layouts import LAYOUTS
 from artpack.coding.pipeline import Pipeline
-from artpack.coding.symbol_coders import SYMBOL_CODERS
+from artpack.coding.symbol_coders import SYMBOL_CODERS, ClassedRans
 from artpack.quantize import QUANTIZERS
 from artpack.quantize.clips import CLIPS
 from artpack.quantize.raw import DTYPES
 from artpack.quantize.scales import SCALES
-from artpack.stages import JsonValue
-from tests.artifact.forging import header_cbor
-from tests.artifact.make_golden import CASES, FOLDER, fingerprint
+from tests.artifact.forging import take_apart
+from tests.artifact.golden_cases import CASES, FOLDER
+from tests.artifact.golden_content import fingerprint
+
+TABLES = {
+    "quantizer": QUANTIZERS,
+    "clip": CLIPS,
+    "scales": SCALES,
+    "layout": LAYOUTS,
+    "coder": SYMBOL_CODERS,
+    "codec": CODECS,
+}
 
 has_lrzip = bool(shutil.which("lrzip") and shutil.which("prlimit"))
 needs_lrzip = pytest.mark.skipif(not has_lrzip, reason="the program lrzip or prlimit is missing")
@@ -46,6 +56,8 @@ def test_layouts_and_symbol_coders_still_write_what_it_holds(name: str) -> None:
     """What lies between coder and codec is ours alone: no library may change it."""
     with open_artifact(golden(name)) as artifact:
         for s, stream in enumerate(artifact.header.plan.streams):
+            if isinstance(stream.pipeline.coder, ClassedRans):
+                continue  # which run is in which class is free, and may be found better one day
             uncompressed = Pipeline(stream.pipeline.layout, stream.pipeline.coder, Stored())
             again = uncompressed.encode(artifact.stream(s), alphabet=alphabet(artifact, s))
             assert again.stored == without_codec(artifact, s)
@@ -69,20 +81,30 @@ def without_codec(artifact: Artifact, s: int) -> bytes:
 def test_the_header_still_encodes_to_what_it_holds(name: str) -> None:
     content = golden(name).read_bytes()
     with open_artifact(content) as artifact:
-        assert encode_header(artifact.header) == header_cbor(content)
+        sizes = artifact.preamble
+        stored = content[PREAMBLE_BYTES:][: sizes.header_stored_bytes]
+        decoded = HEADER_CODEC.decode(stored, size=sizes.header_decoded_bytes)
+        assert encode_header(artifact.header) == decoded
 
 
-def test_between_them_the_files_name_every_stage_and_dtype() -> None:
-    named, dtypes = set(), set()
-    for name in CASES:
-        with open_artifact(golden(name)) as artifact:
-            plan = artifact.header.plan
-            dtypes |= {tensor.dtype for tensor in plan.tensors}
-            named |= {key for t in plan.tensors for key in ids(t.quantizer)}
-            named |= {key for s in plan.streams for key in ids(s.pipeline.config())}
-    tables = (QUANTIZERS, CLIPS, SCALES, LAYOUTS, SYMBOL_CODERS, CODECS)
-    assert named == {key for table in tables for key in table}
-    assert dtypes == set(DTYPES)
+def test_between_them_the_files_name_every_stage() -> None:
+    headers = [take_apart(golden(name).read_bytes())[0] for name in CASES]
+    stages: list[dict[str, Any]] = [
+        *(pipeline for header in headers for pipeline in header["pipelines"]),
+        *({"quantizer": q} | q for header in headers for q in header["quantizers"]),
+    ]
+    named = {
+        (role, stage["id"])
+        for roles in stages
+        for role, stage in roles.items()
+        if isinstance(stage, dict)
+    }
+    assert named == {(role, stage_id) for role, table in TABLES.items() for stage_id in table}
+
+
+def test_between_them_the_files_hold_every_dtype() -> None:
+    headers = [take_apart(golden(name).read_bytes())[0] for name in CASES]
+    assert {dtype for header in headers for dtype in header["tensors"]["dtypes"]} == set(DTYPES)
 
 
 def test_no_file_lies_there_that_nothing_reads() -> None:

@@ -2,12 +2,15 @@
 
 import resource
 import struct
+from pathlib import Path
 from typing import Any
 
 import cbor2
 import numpy as np
 import pytest
+import torch
 
+import artpack
 from artpack.artifact.format import MAGIC, PREAMBLE, PREAMBLE_BYTES, checksum
 from artpack.artifact.reader import open_artifact
 from artpack.coding.codecs import Brotli
@@ -165,6 +168,31 @@ def uneven_bank(header: Map, streams: list[bytes]) -> None:
     header["outputs"] = ["bank", "blocks.1.fc.weight", "step"]
 
 
+def bank_inside_itself(header: Map, streams: list[bytes]) -> None:
+    header["banks"] = [["blocks.0.fc.weight", ["blocks.0.fc.weight", "blocks.1.fc.weight"]]]
+    header["outputs"] = ["blocks.0.fc.weight", "norm", "step"]
+
+
+def bare_stage(header: Map, streams: list[bytes]) -> None:
+    header["pipelines"][0]["coder"] = header["pipelines"][0]["coder"]["id"]
+
+
+def whole_number_for_k(header: Map, streams: list[bytes]) -> None:
+    header["quantizers"][0]["clip"]["k"] = 13
+
+
+def wordy_member(header: Map, streams: list[bytes]) -> None:
+    header["streams"]["members"][0][0] = [0, 0, 0, 12]
+
+
+def a_million_members(header: Map, streams: list[bytes]) -> None:
+    header["streams"]["members"][0] = [[0, 0]] * 1_000_000
+
+
+def unused_quantizer(header: Map, streams: list[bytes]) -> None:
+    header["quantizers"].append({"id": "fp8"})
+
+
 HUGE = (1 << 62) + 1
 
 LIES: dict[str, tuple[Mutation, type[ArtifactError], str]] = {
@@ -194,6 +222,15 @@ LIES: dict[str, tuple[Mutation, type[ArtifactError], str]] = {
         "limit",
     ),
     "a dtype that is a function": (set_tensor("dtypes", 0, "load"), CorruptError, "dtype"),
+    "a dtype that nobody stores": (set_tensor("dtypes", 0, "qint8"), CorruptError, "dtype"),
+    "a dtype under its other name": (set_tensor("dtypes", 0, "half"), CorruptError, "dtype"),
+    "an integer out of a grid": (set_tensor("dtypes", 0, "int64"), CorruptError, "is no int64"),
+    "a dtype that is not the kept one": (set_tensor("dtypes", 3, "int8"), CorruptError, "no int8"),
+    "a million members": (a_million_members, CorruptError, "more than"),
+    "a stage without its braces": (bare_stage, CorruptError, "more words"),
+    "a whole number for a fraction": (whole_number_for_k, CorruptError, "more words"),
+    "a member that spells out all rows": (wordy_member, CorruptError, "more words"),
+    "a quantizer that nothing uses": (unused_quantizer, CorruptError, "more words"),
     "a boolean for a size": (
         set_stream("stored_bytes", 0, value=True),
         CorruptError,
@@ -232,6 +269,7 @@ LIES: dict[str, tuple[Mutation, type[ArtifactError], str]] = {
     "outputs out of nowhere": (set_key("outputs", ["x"]), CorruptError, "outputs"),
     "a tie to itself": (self_tie, CorruptError, "tie"),
     "a bank of tensors that are not there": (bank_of_strangers, CorruptError, "bank"),
+    "a bank with a member of its own name": (bank_inside_itself, CorruptError, "bank"),
     "a bank of unlike tensors": (uneven_bank, CorruptError, "stack"),
     "a model that is a list": (set_key("model", [1]), CorruptError, "model"),
     "provenance with raw bytes": (set_key("provenance", {"a": b"\x00"}), CorruptError, "bytes"),
@@ -360,12 +398,12 @@ def test_single_tensors_are_protected_without_the_trailer() -> None:
 
 
 def test_an_odd_but_true_file_is_accepted() -> None:
-    """Members cut into rows, in any order, each stream its own: unusual, and fine."""
+    """A member cut into rows for no reason: unusual, and fine."""
 
     def cut(header: Map, streams: list[bytes]) -> None:
         members = header["streams"]["members"]
         index = next(i for i, m in enumerate(members) if m == [[0, 0], [1, 0]])
-        members[index] = [[0, 0, 0, 5], [0, 0, 5, 7], [1, 0, 0, 12]]
+        members[index] = [[0, 0, 0, 5], [0, 0, 5, 7], [1, 0]]
 
     with open_artifact(forge(cut)) as odd, open_artifact(small_artifact()) as plain:
         for name in small_state_dict():
@@ -375,6 +413,64 @@ def test_an_odd_but_true_file_is_accepted() -> None:
 def test_the_limit_on_decoded_bytes_can_be_lowered() -> None:
     with pytest.raises(CorruptError, match="limit is 100"):
         open_artifact(small_artifact(), max_decoded_bytes=100)
+
+
+def test_a_small_file_may_not_decode_to_much_unless_it_is_trusted(tmp_path: Path) -> None:
+    path = tmp_path / "zeros.artpack"
+    artpack.save({"zeros": torch.zeros(70 << 20, dtype=torch.uint8)}, path, profile="fast")
+    with pytest.raises(CorruptError, match="raise the limit"):
+        artpack.load(path)
+    assert not artpack.load(path, max_decoded_bytes=1 << 27)["zeros"].any()
+
+
+@pytest.mark.parametrize("what", ["ties", "banks"])
+def test_a_header_full_of_outputs_is_read_in_no_time(what: str) -> None:
+    """The checks take time in proportion to the header, so this test ends."""
+
+    def fill(header: Map, streams: list[bytes]) -> None:
+        names = header["tensors"]["names"]
+        many = [f"output {i}" for i in range(20_000)]
+        if what == "ties":
+            header["ties"] = [[name, names[0]] for name in many]
+            header["outputs"] = [*names, *many]
+        else:
+            header["banks"] = [[name, [names[0]]] for name in many]
+            header["outputs"] = [*names[1:], *many]
+
+    if what == "ties":
+        with open_artifact(forge(fill)) as opened:
+            assert len(opened) == 20_004
+    else:
+        with pytest.raises(CorruptError, match="tie or a bank"):
+            read(forge(fill))
+
+
+def test_sides_are_paid_for_in_bytes() -> None:
+    """A size that takes long to work out is not, before its bytes are seen to be there."""
+
+    def claim(header: Map, streams: list[bytes]) -> None:
+        count = 200_000
+        header["tensors"] = {
+            "names": [f"t{i}" for i in range(count // 10)],
+            "shapes": [[3000 + i % 10_000, 0] for i in range(count // 10)],
+            "dtypes": ["float32"] * (count // 10),
+            "quantizers": [0] * (count // 10),
+            "hashes": bytes(8 * (count // 10)),
+        }
+        header["quantizers"] = [{"id": "fp8"}]
+        pipeline = {"layout": "similar-rows", "coder": "bytes", "codec": "stored"}
+        header["pipelines"] = [{stage: {"id": name} for stage, name in pipeline.items()}]
+        header["streams"] = {
+            "pipelines": [0],
+            "stored_bytes": [0],
+            "coded_bytes": [0],
+            "checksums": checksum(b""),
+            "members": [[[i, 0] for i in range(count // 10)]],
+        }
+        streams[:] = [b""]
+
+    with pytest.raises(ArtifactError):
+        read(forge(claim))
 
 
 def test_a_struct_of_the_format_has_the_size_that_the_format_says() -> None:

@@ -1,12 +1,14 @@
-"""Running the command line in a process of its own, as a user does."""
+"""Running the command line, in a process of its own as a user does or in this one."""
 
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
+from artpack_cli.main import main
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -37,3 +39,28 @@ def checkpoint(tmp_path: Path) -> Path:
     path = tmp_path / "ckpt.pt"
     torch.save({"model": weights, "step": 5}, path)
     return path
+
+
+class Outcome(NamedTuple):
+    """Exit code and output of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+Invoke = Callable[..., Outcome]
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
+    """Return a function that runs ``artpack ARGS`` in this process: no torch to import."""
+
+    def call(*args: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["artpack", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        return Outcome(ended.value.code, *capsys.readouterr())
+
+    return call

@@ -9,7 +9,7 @@ import pytest
 
 from artpack.coding.auction import SAMPLE_SYMBOLS, Bids, Lot, auction, bid, sell
 from artpack.coding.codecs import Stored, Zstd
-from artpack.coding.layouts import Columns, Rows
+from artpack.coding.layouts import Columns, Rows, SimilarRows, similar_rows
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import DEFAULT, FAST, MAX, PROFILES, Profile, profile_named
 from artpack.coding.symbol_coders import Base5, Bits, Bytes, Rans
@@ -91,6 +91,14 @@ def test_after_the_deadline_only_the_first_bidder_is_heard() -> None:
     (award,) = auction([Lot((values(10_000),), 256)], FAST, Workers().run, deadline=0.0)
     assert award.pipeline == Pipeline(Rows(), Rans(), Stored())
     assert award.unheard == len(list(FAST.screened(256, flat=False)))
+
+
+def test_a_stage_that_cannot_take_a_lot_does_not_bid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(similar_rows, "MAX_ROWS", 3)
+    lot = Lot((gaussian(4, 8),), 63)
+    assert bid(lot, Pipeline(SimilarRows(), Bytes(), Stored()), None) is None
+    (award,) = auction([lot], MAX, Workers().run)
+    assert award.pipeline.layout != SimilarRows()
 
 
 def test_like_parts_share_a_stream_and_unlike_ones_do_not() -> None:

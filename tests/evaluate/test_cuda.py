@@ -1,44 +1,24 @@
 """A GPU scores what the CPU does."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from sentencepiece import SentencePieceProcessor
-from torch import Tensor
 
+from artpack.evaluate.compiled import Compiled
 from artpack.evaluate.forward import Settings
 from artpack.evaluate.score import compare, score
 from artpack.evaluate.sliding import sequential, sliding
 from artpack.evaluate.stream import Stream, read_stream
-from artpack.models import GPT, Documents, build
+from artpack.models import GPT, build
 from artpack.models.seeds import read_config
 
 pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
 ]
-
-
-@dataclass
-class Compiled:
-    """A model whose layers run compiled."""
-
-    model: GPT
-
-    def __post_init__(self) -> None:
-        self._hidden = torch.compile(self.model.hidden)
-
-    def hidden(self, ids: Tensor, documents: Documents | None = None) -> Tensor:
-        """Return the hidden states."""
-        states: Tensor = self._hidden(ids, documents)
-        return states
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Return the logits."""
-        return self.model.logits(hidden)
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,13 @@ Source: Lehmer, "Teaching combinatorial tricks to a computer" (1960).
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache
 from math import factorial
 
 from artpack.errors import CorruptError
 
 
+@lru_cache
 def permutation_bytes(length: int) -> int:
     """
     Return the size of a packed permutation.

@@ -45,20 +45,21 @@ class Planes(CheckedCoder):
 
     def _decode(self, data: bytes, alphabet: int, count: int) -> Symbols:
         is_zero, rest = _take_plane(data, count)
-        others = count - int(is_zero.sum())
+        others = count - int(np.count_nonzero(is_zero))
         negative, rest = _take_plane(rest, others)
-        below = np.zeros(others, dtype=np.int16)
+        below = np.zeros(others, dtype=np.uint8)
         for _ in range(_magnitude_planes(alphabet)):
             plane, rest = _take_plane(rest, others)
-            below = below << 1 | plane
+            below <<= 1
+            below |= plane
         if rest:
             raise CorruptError(f"planes: {len(rest)} bytes are left over")
         zero = alphabet // 2
-        codes = zero + np.where(negative, -1 - below, 1 + below)
-        if ((codes < 0) | (codes >= alphabet)).any():
+        if (below >= np.where(negative, np.uint8(zero), np.uint8(alphabet - 1 - zero))).any():
             raise CorruptError(f"planes: a magnitude is out of range for the alphabet {alphabet}")
         symbols = np.full(count, zero, dtype=np.uint8)
-        symbols[~is_zero] = codes
+        magnitude = below + np.uint8(1)
+        symbols[~is_zero] = np.where(negative, np.uint8(zero) - magnitude, zero + magnitude)
         return symbols
 
 

@@ -1,0 +1,127 @@
+"""Finds the model that weights belong to: asked for, lying beside them, or recognised."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from artpack.errors import CheckpointError, CorruptError, UnknownStageError, UsageError
+from artpack.models.build import check_shapes, expected_shapes
+from artpack.models.config import ModelConfig
+from artpack.models.presets import PRESETS, preset
+from artpack.models.recognize import Shapes, recognize
+from artpack.models.seeds import read_config
+from artpack.stages import Config, JsonValue, nearest
+
+CONFIG_NAME = "config.json"
+"""The file that is read beside a raw checkpoint."""
+
+
+class Found(NamedTuple):
+    """
+    A model, or why there is none.
+
+    Attributes:
+        config: The model; None if it could not be found.
+        notes: How it was found or what is missing, one line each.
+    """
+
+    config: ModelConfig | None
+    notes: tuple[str, ...]
+
+
+def find_model(shapes: Shapes, path: Path) -> Found:
+    """
+    Find the model of a checkpoint that nobody has described.
+
+    Args:
+        shapes: Name to shape of every tensor.
+        path: The checkpoint's file or folder.
+
+    Returns:
+        What the ``config.json`` beside it says, if that is one of this family and fits
+        the tensors; else what their names and shapes alone tell.
+
+    """
+    beside = _find_beside(shapes, path)
+    if beside.config is not None:
+        return beside
+    try:
+        config = recognize(shapes)
+    except UsageError as error:
+        return Found(None, (*beside.notes, f"no model: {error}"))
+    names = [name for name, known in PRESETS.items() if known.config == config]
+    return Found(config, (*beside.notes, f"model: the tensors are those of {', '.join(names)}"))
+
+
+def read_model(asked: str, shapes: Shapes) -> ModelConfig:
+    """
+    Read the model that was asked for, and check that the tensors are its own.
+
+    Args:
+        asked: A preset, or a JSON file: a whole config, a published system's
+            ``config.json``, or only the fields that names and shapes do not tell.
+        shapes: Name to shape of every tensor.
+
+    Returns:
+        The model.
+
+    Raises:
+        UsageError: There is no such preset or file, it is not a config, fields are left
+            to answer, or the tensors are those of another model.
+
+    """
+    if asked in PRESETS:
+        return _fitting(preset(asked), shapes, asked)
+    if not Path(asked).is_file():
+        raise UsageError(f"model {asked!r} is neither a file nor a preset{nearest(asked, PRESETS)}")
+    value = _read_json(Path(asked))
+    if isinstance(value, dict) and "rope" in value and "vocab_size" not in value:
+        return recognize(shapes, value)
+    return _fitting(read_config(value), shapes, asked)
+
+
+def stored_model(value: Config | None) -> ModelConfig | None:
+    """
+    Read the model that an artifact says it holds.
+
+    Args:
+        value: The header's field.
+
+    Returns:
+        The model; None if the artifact does not say.
+
+    Raises:
+        CorruptError: The field does not describe a model.
+
+    """
+    try:
+        return None if value is None else ModelConfig.from_json(value)
+    except (UsageError, UnknownStageError) as error:
+        raise CorruptError(f"the artifact describes no model: {error}") from error
+
+
+def _find_beside(shapes: Shapes, path: Path) -> Found:
+    file = (path if path.is_dir() else path.parent) / CONFIG_NAME
+    if not file.is_file():
+        return Found(None, ())
+    try:
+        config = _fitting(read_config(_read_json(file)), shapes, CONFIG_NAME)
+    except (UsageError, UnknownStageError) as error:
+        return Found(None, (f"{CONFIG_NAME} beside the checkpoint is not used: {error}",))
+    return Found(config, (f"model: read from {CONFIG_NAME} beside the checkpoint",))
+
+
+def _read_json(file: Path) -> JsonValue:
+    try:
+        value: JsonValue = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{file}: not JSON ({error})") from error
+    return value
+
+
+def _fitting(config: ModelConfig, shapes: Shapes, origin: str) -> ModelConfig:
+    try:
+        check_shapes(expected_shapes(config), shapes)
+    except CheckpointError as error:
+        raise UsageError(f"{origin} describes another model: {error}") from None
+    return config

@@ -1,0 +1,208 @@
+"""``artpack eval``: what a packed model scores, and what packing cost."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import torch
+
+from artpack.errors import UsageError
+from artpack.evaluate.forward import Settings
+from artpack.evaluate.placements import PLACEMENTS
+from artpack.evaluate.ranks import Ranks, joined
+from artpack.version import __version__
+
+from . import render_eval
+from .main import EXIT_FAULT
+from .options import EXISTING, FOLDER, json_option, key_option, model_option
+from .scoring import Windows, score_subject
+from .subject import (
+    Source,
+    Subject,
+    read_hugging_face,
+    read_tokens,
+    with_compiled_models,
+    with_models,
+)
+
+BATCH_TOKENS = 16384
+
+
+@click.command("eval")
+@click.argument("artifact", type=EXISTING, required=False)
+@click.option(
+    "--tokens",
+    required=True,
+    metavar="FILE",
+    help="What to score: token shards (quote a pattern with *), .npy arrays, or a .txt"
+    " of UTF-8 text with NUL between its documents.",
+)
+@click.option(
+    "--tokenizer", type=EXISTING, metavar="FILE", help="The SentencePiece model of the tokens."
+)
+@click.option(
+    "--sidecar", metavar="FILE", help="Shards of bytes per token; CaseOps tokens need them."
+)
+@click.option(
+    "--check-bytes",
+    "prove",
+    is_flag=True,
+    help="Decode the tokens and count their bytes again; exit code 1 if the counts"
+    " differ. Without ARTIFACT, do only that.",
+)
+@click.option(
+    "--window-tokens",
+    type=click.IntRange(min=1),
+    default=1024,
+    show_default=True,
+    help="Tokens a window; take what the model was trained with.",
+)
+@click.option(
+    "--stride-tokens",
+    type=click.IntRange(min=1),
+    help="Scored tokens a window, the others are context; by default all.",
+)
+@click.option(
+    "--placement",
+    type=click.Choice(list(PLACEMENTS)),
+    default="sliding",
+    show_default=True,
+    help="Where windows lie: over the stream, in each document, or as a published"
+    " system placed them.",
+)
+@click.option(
+    "--limit-tokens", type=click.IntRange(min=1), help="Score no more than the first so many."
+)
+@click.option(
+    "--baseline",
+    type=EXISTING,
+    metavar="CHECKPOINT",
+    help="Score this too, and say how far ARTIFACT is from it.",
+)
+@model_option
+@key_option
+@click.option(
+    "--faithful",
+    is_flag=True,
+    help="Keep the published model's defects, see docs/RECIPES.md; by default it runs as meant.",
+)
+@click.option(
+    "--hf",
+    type=FOLDER,
+    metavar="DIR",
+    help="Instead of ARTIFACT, score a causal language model of Hugging Face"
+    " (needs pip install 'artpack[hf]').",
+)
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), help="By default cuda where there is one."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="fp32 is the reference, bf16 autocasts.",
+)
+@click.option(
+    "--batch-tokens",
+    type=click.IntRange(min=1),
+    help=f"Tokens a forward pass; by default {BATCH_TOKENS}, with --hf one window.",
+)
+@click.option("--compile", "compiled", is_flag=True, help="Run the layers through torch.compile.")
+@json_option
+def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
+    *,
+    artifact: Path | None,
+    tokens: str,
+    tokenizer: Path | None,
+    sidecar: str | None,
+    prove: bool,
+    window_tokens: int,
+    stride_tokens: int | None,
+    placement: str,
+    limit_tokens: int | None,
+    baseline: Path | None,
+    model: str | None,
+    key: str | None,
+    faithful: bool,
+    hf: Path | None,
+    device: str | None,
+    precision: Literal["fp32", "bf16"],
+    batch_tokens: int | None,
+    compiled: bool,
+    as_json: bool,
+) -> int:
+    """
+    Score ARTIFACT, or a raw checkpoint, in loss and bits per byte.
+
+    Its model is the one stored in it, or --model, or the config.json beside it.
+    Shared among processes with torchrun --nproc-per-node N -m artpack_cli eval ...
+    """
+    _check_usage(
+        artifact,
+        hf,
+        prove=prove,
+        tokenizer=tokenizer,
+        sidecar=sidecar,
+        baseline=baseline,
+        model=model,
+        key=key,
+        faithful=faithful or None,
+    )
+    windows = Windows(placement, window_tokens, stride_tokens, limit_tokens)
+    with joined(_choose_device(device)) as own:
+        batch = batch_tokens or (BATCH_TOKENS if hf is None else window_tokens)
+        settings = Settings(own, precision, batch)
+        if hf is None:
+            subject = read_tokens(tokens, tokenizer, sidecar, prove=prove)
+        else:
+            subject = read_hugging_face(hf, tokens, own)
+        if artifact is not None and subject.sound:
+            source = Source(artifact, baseline, model, key, faithful)
+            subject = with_models(subject, source, own)
+        if compiled:
+            subject = with_compiled_models(subject)
+        numbers = score_subject(subject, windows, settings) if subject.models else {}
+        more = {"compile": compiled, "faithful": faithful}
+        report = _report(subject, asdict(windows) | asdict(settings) | more)
+        if Ranks.current().rank == 0:
+            what = str(hf or artifact or tokens)
+            render_eval.report({"what": what, **numbers, **report}, as_json=as_json)
+    return 0 if subject.sound else EXIT_FAULT
+
+
+def _check_usage(artifact: Path | None, hf: Path | None, *, prove: bool, **others: object) -> None:
+    """Check that what is given goes together."""
+    if artifact is not None and hf is not None:
+        raise UsageError("ARTIFACT and --hf are two models: give one")
+    if artifact is None and hf is None and not prove:
+        raise UsageError("nothing to score: give ARTIFACT or --hf, or --check-bytes")
+    given = [f"--{name}" for name, value in others.items() if value is not None]
+    if hf is not None and (prove or given):
+        flags = ", ".join([*given, *(["--check-bytes"] if prove else [])])
+        raise UsageError(f"--hf takes no {flags}: it counts the bytes of the text itself")
+    if artifact is None and others["baseline"] is not None:
+        raise UsageError("--baseline is compared with ARTIFACT: give both")
+
+
+def _choose_device(asked: str | None) -> str:
+    cuda = torch.cuda.is_available()
+    if asked == "cuda" and not cuda:
+        raise UsageError("--device cuda: this machine has no CUDA device")
+    return asked or ("cuda" if cuda else "cpu")
+
+
+def _report(subject: Subject, settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "byte_check": None if subject.check is None else asdict(subject.check),
+        "settings": {
+            **settings,
+            "processes": Ranks.current().world,
+            "artpack": __version__,
+            "torch": torch.__version__,
+        },
+        "sha256": subject.sha256,
+        "model": None if subject.config is None else subject.config.to_json(),
+        "notes": list(subject.notes),
+    }
