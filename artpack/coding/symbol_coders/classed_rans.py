@@ -35,7 +35,7 @@ class ClassedRans(CheckedCoder):
     >>> symbols = np.repeat(np.array([0, 9, 0, 8], np.uint8), 4096)
     >>> symbols[::2] ^= 1
     >>> len(Rans().encode(symbols, alphabet=16)), len(ClassedRans().encode(symbols, alphabet=16))
-    (4105, 2076)
+    (4105, 2071)
 
     Source: the idea of block-switched Huffman tables (bzip2), with k-means on code
     length for a search.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from artpack.symbols import Symbols, histogram
 
@@ -60,6 +61,12 @@ def find_classes(symbols: Symbols, alphabet: int) -> Classes | None:
         where one class for all promises no less.
 
     """
+    # The products are many and small: BLAS threads would mostly wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        return _search(symbols, alphabet)
+
+
+def _search(symbols: Symbols, alphabet: int) -> Classes | None:
     best_bits = _code_bits(histogram(symbols, alphabet)) + _TABLE_BITS
     best: Classes | None = None
     for run_log, counts in _run_counts(symbols, alphabet):
