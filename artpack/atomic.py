@@ -25,7 +25,11 @@ def write_atomically(path: Path, chunks: Iterable[bytes]) -> int:
         OSError: The folder cannot be written to; nothing is left behind.
 
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        error.filename = str(path)  # the name that was asked for; nobody knows the temporary one
+        raise
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

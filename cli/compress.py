@@ -1,17 +1,20 @@
 """``artpack compress``: a checkpoint in, an artifact out."""
 
+import math
 import time
 from pathlib import Path
 
 import click
 
 from artpack.artifact.describe import describe
+from artpack.artifact.format import max_decoded_bytes
 from artpack.artifact.reader import open_artifact
 from artpack.atomic import write_atomically
 from artpack.checkpoint import open_checkpoint
 from artpack.coding.profiles import PROFILES, profile_named
 from artpack.compress import Packed
 from artpack.compress import compress as compress_checkpoint
+from artpack.errors import UsageError
 from artpack.models.find import Found, find_model, read_model
 from artpack.recipes import DEFAULT_RECIPE, load_recipe
 from artpack.selection import Selection, select
@@ -89,8 +92,12 @@ def compress(
 ) -> None:
     """Pack CHECKPOINT into one small file."""
     started = time.monotonic()
+    if deadline_seconds is not None and math.isnan(deadline_seconds):
+        raise click.BadParameter("is not a number", param_hint="--deadline-seconds")
     spec = load_recipe(recipe, overrides)
     target = output or checkpoint.with_suffix(".artpack")
+    if target.exists() and target.samefile(checkpoint):
+        raise UsageError(f"{target}: the artifact would replace its checkpoint: give another -o")
     with open_checkpoint(checkpoint, key=key) as source, render.progress("packing") as progress:
         selection = select(source, include=include, exclude=exclude)
         found = _find_model(selection, checkpoint, model)
@@ -106,6 +113,7 @@ def compress(
         )
         notes = [*source.notes, *found.notes, *_notes(packed, selection, spec.name)]
     pieces = packed.pieces()
+    notes += _limit_note(packed, sum(map(len, pieces)))
     if not dry_run:
         write_atomically(target, pieces)
     summary = {
@@ -121,7 +129,7 @@ def compress(
     if not dry_run:
         render.compress_summary(summary, as_json=as_json)
         return
-    with open_artifact(b"".join(pieces)) as artifact:
+    with open_artifact(b"".join(pieces), max_decoded_bytes=_symbols(packed)) as artifact:
         render.dry_run(summary, describe(artifact), as_json=as_json)
 
 
@@ -134,6 +142,18 @@ def _find_model(selection: Selection, checkpoint: Path, asked: str | None) -> Fo
     return Found(
         None, (*found.notes, "the artifact can be unpacked, but not scored without --model")
     )
+
+
+def _symbols(packed: Packed) -> int:
+    tensors = packed.header.plan.tensors
+    return sum(part.rows * part.cols for tensor in tensors for part in tensor.parts)
+
+
+def _limit_note(packed: Packed, size: int) -> list[str]:
+    symbols = _symbols(packed)
+    if symbols <= max_decoded_bytes(size):
+        return []
+    return [f"so small for what it holds that reading needs --max-decoded-bytes {symbols}"]
 
 
 def _notes(packed: Packed, selection: Selection, recipe: str) -> list[str]:

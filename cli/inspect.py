@@ -47,6 +47,10 @@ def inspect(
     max_decoded_bytes: int | None,
 ) -> None:
     """Show where the bytes of ARTIFACT went, to the byte."""
+    if sum([as_json, markdown, html is not None]) > 1:
+        raise click.UsageError("--json, --markdown and --html exclude each other")
+    if html is not None and (tensor or sort):
+        raise click.UsageError("the page has all tensors and sorts itself: no --tensor, no --sort")
     try:
         wanted = re.compile(tensor)
     except re.error as error:

@@ -75,5 +75,5 @@ def _exit_code(error: Exception) -> int | None:
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         name = f"{error.filename}: " if error.filename else ""
-        return f"{name}{error.strerror.lower()}"
+        return printable(f"{name}{error.strerror.lower()}")
     return printable(" ".join(str(error).split()))

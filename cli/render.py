@@ -70,8 +70,9 @@ def compress_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def _ratios(summary: Mapping[str, Any]) -> dict[str, float]:
+    weights = summary["weights"]
     return {
-        "bits_per_weight": 8 * summary["bytes_out"] / max(1, summary["weights"]),
+        "bits_per_weight": 8 * summary["bytes_out"] / weights if weights else 0.0,
         "ratio": summary["bytes_in"] / summary["bytes_out"],
     }
 
@@ -154,11 +155,14 @@ def verification(path: Path, result: Verification, *, as_json: bool) -> None:
                 "checked": result.checked,
                 "faults": list(result.faults),
                 "errors": [vars(error) for error in result.errors],
+                "left_out": list(result.left_out),
             }
         )
         return
     if result.errors:
         print_table(_error_table(result.errors))
+    if result.left_out:
+        click.echo(printable(f"note: left out: {', '.join(result.left_out)}"), err=True)
     for fault in result.faults:
         click.echo(f"{path}: {printable(fault)}", err=True)
     if not result.faults:

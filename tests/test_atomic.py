@@ -40,5 +40,7 @@ def test_the_file_is_as_readable_as_any_new_one(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        write_atomically(tmp_path / "no" / "a.bin", [b"x"])
+    path = tmp_path / "no" / "a.bin"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(path, [b"x"])
+    assert caught.value.filename == str(path)

@@ -74,13 +74,13 @@ def encode_header(header: Header) -> bytes:
             "names": [tensor.name for tensor in tensors],
             "shapes": [list(tensor.shape) for tensor in tensors],
             "dtypes": [tensor.dtype for tensor in tensors],
-            "quantizers": [quantizers.index(tensor.quantizer) for tensor in tensors],
+            "quantizers": [quantizers[tensor.quantizer] for tensor in tensors],
             "hashes": b"".join(header.hashes),
         },
         "quantizers": [stage_to_json(quantizer) for quantizer in quantizers],
         "pipelines": [pipeline.config() for pipeline in pipelines],
         "streams": {
-            "pipelines": [pipelines.index(stream.pipeline) for stream in streams],
+            "pipelines": [pipelines[stream.pipeline] for stream in streams],
             "stored_bytes": [record.stored_bytes for record in header.records],
             "coded_bytes": [record.coded_bytes for record in header.records],
             "checksums": b"".join(record.checksum for record in header.records),
@@ -95,12 +95,9 @@ def encode_header(header: Header) -> bytes:
     return encode_cbor(value)
 
 
-def _distinct(items: Sequence[T]) -> list[T]:
-    kept: list[T] = []
-    for item in items:
-        if item not in kept:
-            kept.append(item)
-    return kept
+def _distinct(items: Sequence[T]) -> dict[T, int]:
+    """Return each item once, with its place; by hash, for a stranger may send very many."""
+    return {item: place for place, item in enumerate(dict.fromkeys(items))}
 
 
 def _member(plan: Plan, member: Member) -> list[int]:

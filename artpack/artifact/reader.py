@@ -23,7 +23,7 @@ from artpack.artifact.header_decoder import decode_header
 from artpack.artifact.writer import HEADER_CODEC, hash_symbols
 from artpack.checkpoint import restore
 from artpack.coding.pipeline import Coded
-from artpack.errors import CorruptError, TruncatedError
+from artpack.errors import ArtifactError, CorruptError, TruncatedError
 from artpack.plan import Member, Plan
 from artpack.symbols import Quantized, Symbols
 
@@ -296,6 +296,8 @@ def open_artifact(source: Path | bytes, *, max_decoded_bytes: int | None = None)
     file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
     try:
         return Artifact(file, max_decoded_bytes=max_decoded_bytes)
-    except BaseException:
+    except BaseException as error:
         file.close()
+        if isinstance(error, ArtifactError) and isinstance(source, Path):
+            raise type(error)(f"{source}: {error}") from error
         raise

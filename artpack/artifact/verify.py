@@ -39,11 +39,13 @@ class Verification:
         checked: How many streams and tensors were decoded without a fault.
         faults: One line each; none means that the artifact is sound.
         errors: Error of each tensor, when there was a checkpoint to compare with.
+        left_out: Names that only the checkpoint has.
     """
 
     checked: int
     faults: tuple[str, ...]
     errors: tuple[TensorError, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def verify(
@@ -69,16 +71,19 @@ def verify(
     try:
         artifact = open_artifact(path, max_decoded_bytes=max_decoded_bytes)
     except ArtifactError as error:
-        return Verification(0, (_fault(error),))
+        # The caller knows which file it is; the cause says what is wrong with it.
+        return Verification(0, (_fault(error.__cause__ or error),))
     with artifact:
         results = [_attempt(check) for check in _checks(artifact)]
         faults = [fault for fault in results if fault is not None]
         errors = []
+        left_out: tuple[str, ...] = ()
         if against is not None and not faults:
+            left_out = tuple(name for name in against.names if name not in artifact.names)
             faults += _differences(artifact, against)
             errors = [] if faults else list(tensor_errors(artifact, against))
             faults += [f"{e.name!r}: kept as it is, but differs" for e in _lies(artifact, errors)]
-        return Verification(results.count(None), tuple(faults), tuple(errors))
+        return Verification(results.count(None), tuple(faults), tuple(errors), left_out)
 
 
 def _checks(artifact: Artifact) -> Iterator[Callable[[], object]]:
@@ -97,19 +102,25 @@ def _attempt(check: Callable[[], object]) -> str | None:
     return None
 
 
-def _fault(error: ArtifactError) -> str:
+def _fault(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
 def _differences(artifact: Artifact, checkpoint: Checkpoint) -> list[str]:
-    """Name tensors that only one side has, or whose shapes differ."""
+    """Name tensors that the checkpoint does not have, has in another shape, or does not tie."""
     packed = {tensor.name: tensor.shape for tensor in artifact.header.plan.tensors}
     source = {info.name: info.shape for info in checkpoint.tensors}
+    ties = {tie.name: tie.target for tie in checkpoint.ties}
     faults = [f"{name!r} is not in the checkpoint" for name in packed if name not in source]
-    return faults + [
+    faults += [
         f"{name!r} is {list(packed[name])}, in the checkpoint {list(shape)}"
         for name, shape in source.items()
         if name in packed and packed[name] != shape
+    ]
+    return faults + [
+        f"{tie.name!r} is tied to {tie.target!r}, in the checkpoint it is not"
+        for tie in artifact.header.ties
+        if ties.get(tie.name) != tie.target
     ]
 
 
@@ -128,11 +139,12 @@ def tensor_errors(artifact: Artifact, checkpoint: Checkpoint) -> Iterator[Tensor
     for tensor in artifact.header.plan.tensors:
         original = _exact(checkpoint.read(tensor.name))
         decoded = _exact(artifact.stored_tensor(tensor.name))
-        # Infinities that were kept are equal, though their difference is not a number.
-        difference = torch.where(decoded == original, 0, decoded - original)
+        # Infinities and NaNs that were kept are equal, though their difference is not a number.
+        kept = (decoded == original) | (decoded.isnan() & original.isnan())
+        difference = torch.where(kept, 0, decoded - original)
         norm, size = float(difference.norm()), float(original.norm())
         largest = float(difference.abs().max()) if difference.numel() else 0.0
-        yield TensorError(tensor.name, norm / size if size else norm, largest)
+        yield TensorError(tensor.name, norm / size if norm and size else norm, largest)
 
 
 def _exact(tensor: Tensor) -> Tensor:
@@ -142,4 +154,4 @@ def _exact(tensor: Tensor) -> Tensor:
 def _lies(artifact: Artifact, errors: list[TensorError]) -> list[TensorError]:
     """Return those whose quantizer promises no loss and yet there is one."""
     kept = {t.name for t in artifact.header.plan.tensors if t.quantizer.stage_id == "raw"}
-    return [error for error in errors if error.name in kept and error.largest > 0]
+    return [error for error in errors if error.name in kept and error.largest != 0]

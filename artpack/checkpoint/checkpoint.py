@@ -61,7 +61,7 @@ class Checkpoint:
         Read one stored tensor.
 
         Nothing is kept: as long as the caller drops one tensor before it asks for
-        the next, no more of the files is resident than the largest tensor.
+        the next, no more of the files is resident than the largest tensor, or 32 MiB.
 
         Args:
             name: One of ``tensors``.

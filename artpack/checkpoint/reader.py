@@ -11,14 +11,17 @@ from torch.nn import Parameter
 from artpack.checkpoint.source import Source, TensorInfo, reason
 from artpack.errors import CheckpointError
 
+MAPPED_BYTES = 32 << 20
+"""Less is never mapped anew: torch reads the list of all tensors each time it maps a file."""
+
 
 class TensorReader:
     """
-    The tensors of a source, of which only as much stays in memory as the largest.
+    The tensors of a source, of which little more stays in memory than the largest.
 
     Pages of a map stay resident once they are touched, so the maps are made
     anew whenever the tensors read from them add up to more than the largest
-    one. What the caller still holds stays valid, and resident.
+    one and ``MAPPED_BYTES``. What the caller still holds stays valid, and resident.
 
     Attributes:
         infos: The tensors, in the source's order.
@@ -42,7 +45,8 @@ class TensorReader:
         for name, tensor in loaded.tensors.items():
             _check_plain(name, tensor)
         self._tensors = loaded.tensors
-        self._largest_bytes = max(tensor.nbytes for tensor in loaded.tensors.values())
+        largest = max(tensor.nbytes for tensor in loaded.tensors.values())
+        self._most_bytes = max(largest, MAPPED_BYTES)
         self._mapped_bytes = 0
         self.notes = loaded.notes
         self.infos = tuple(
@@ -66,7 +70,7 @@ class TensorReader:
 
         """
         size = self._view(name, index).nbytes
-        if self._mapped_bytes + size > self._largest_bytes:
+        if self._mapped_bytes + size > self._most_bytes:
             self._map_anew()
         self._mapped_bytes += size
         view = self._view(name, index).detach()
@@ -80,7 +84,7 @@ class TensorReader:
             CheckpointError: The file was changed since it was opened.
 
         """
-        if 2 * self._mapped_bytes > self._largest_bytes:
+        if 2 * self._mapped_bytes > self._most_bytes:
             self._map_anew()
 
     def memory(self, name: str) -> tuple[object, ...]:

@@ -27,6 +27,8 @@ SAMPLE_SYMBOLS = 1 << 16
 STREAM_ENTRY_BYTES = 24
 """What one more stream costs in the header, about: its sizes, checksum and table entries."""
 
+SMALL_PART_SYMBOLS = 256
+
 RANS = Rans()
 
 
@@ -107,8 +109,11 @@ def sell(
     """
     sold = [(lot, award) for award in auction([lot], profile, run, deadline=deadline)]
     alone = [Lot((part,), lot.alphabet) for part in lot.parts]
-    # Parts are only worth auctioning apart where one table for all costs rANS something.
-    if len(alone) == 1 or _total(map(_rans_bytes, alone)) >= _total([_rans_bytes(lot)]):
+    # Parts are only worth auctioning apart where one table for all costs rANS something,
+    # and not when they are so small that tables of their own never pay.
+    if len(alone) == 1 or lot.symbols < SMALL_PART_SYMBOLS * len(alone):
+        return sold
+    if _total(map(_rans_bytes, alone)) >= _total([_rans_bytes(lot)]):
         return sold
     apart = list(zip(alone, auction(alone, profile, run, deadline=deadline), strict=True))
     return min(sold, apart, key=_bytes_sold)

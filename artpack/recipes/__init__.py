@@ -97,6 +97,8 @@ def _overridden(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
         if not equals:
             raise RecipeError(f"--set {override!r}: write it as KEY=VALUE")
         *path, last = key.strip().split(".")
+        if not path:
+            raise RecipeError(f"--set {override!r}: write it as RULE.FIELD=VALUE")
         table = data.get("rules", {})
         for step in path:
             if step not in table:

@@ -51,14 +51,21 @@ def test_errors_are_those_of_the_tensors(tmp_path: Path, recipe: str) -> None:
             assert errors[name].relative == pytest.approx(expected.item())
 
 
-def test_infinities_that_were_kept_are_no_error(tmp_path: Path) -> None:
-    state = {"mask": torch.tensor([0.0, -torch.inf]), "zero": torch.zeros(3)}
+def test_infinities_and_nans_that_were_kept_are_no_error(tmp_path: Path) -> None:
+    state = {"mask": torch.tensor([0.0, -torch.inf, torch.nan]), "zero": torch.zeros(3)}
     path = tmp_path / "a.artpack"
     save(state, path, recipe="lossless", profile="fast")
     with from_state_dict(state) as checkpoint:
         result = verify(path, against=checkpoint)
     assert result.faults == ()
     assert [error.largest for error in result.errors] == [0, 0]
+
+
+def test_a_kept_tensor_that_became_a_nan_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "a.artpack"
+    save({"w": torch.tensor([1.0, torch.nan])}, path, recipe="lossless", profile="fast")
+    with from_state_dict({"w": torch.tensor([1.0, 2.0])}) as checkpoint:
+        assert verify(path, against=checkpoint).faults == ("'w': kept as it is, but differs",)
 
 
 def test_a_kept_tensor_that_differs_is_a_fault(tmp_path: Path) -> None:
@@ -99,3 +106,20 @@ def test_an_empty_tensor_has_a_row_of_zeros(tmp_path: Path) -> None:
     assert (row.weights, row.bits_per_weight, row.entropy_bits_per_weight, row.gap) == (0, 0, 0, 0)
     total = sum(row.stored_bytes for row in description.tensors)
     assert total + sum(description.overhead.values()) == description.file_bytes
+
+
+def test_a_tie_that_the_checkpoint_does_not_have_is_a_fault(tmp_path: Path) -> None:
+    weight = torch.ones(8, 8)
+    path = tmp_path / "a.artpack"
+    save({"a": weight, "b": weight}, path, profile="fast")
+    with from_state_dict({"a": weight, "b": 2 * weight}) as checkpoint:
+        faults = verify(path, against=checkpoint).faults
+    assert faults == ("'b' is tied to 'a', in the checkpoint it is not",)
+
+
+def test_what_only_the_checkpoint_has_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, small_artifact())
+    with from_state_dict({**small_state_dict(), "more": torch.ones(3)}) as checkpoint:
+        result = verify(path, against=checkpoint)
+    assert result.faults == ()
+    assert result.left_out == ("more",)

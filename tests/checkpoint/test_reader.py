@@ -29,6 +29,22 @@ class CountingSource:
         return Loaded(dict(self.tensors))
 
 
+@pytest.fixture
+def map_anything_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treat tiny tensors as if mapping them anew were worth it."""
+    monkeypatch.setattr("artpack.checkpoint.reader.MAPPED_BYTES", 0)
+
+
+def test_small_tensors_are_mapped_once_however_many_they_are() -> None:
+    counting = CountingSource({f"norm.{i}": torch.zeros(64) for i in range(100)})
+    reader = TensorReader(Source((), counting.load))
+    for name in counting.tensors:
+        reader.read(name)
+        reader.release()
+    assert counting.loads == 1
+
+
+@pytest.mark.usefixtures("map_anything_anew")
 def test_maps_are_made_anew_once_the_size_of_the_largest_was_read() -> None:
     sizes = {"small": 1, "half": 2, "other half": 2, "largest": 4}
     counting = CountingSource({name: torch.zeros(size) for name, size in sizes.items()})
@@ -64,6 +80,7 @@ def test_what_is_read_is_contiguous_and_outside_the_graph() -> None:
         assert not checkpoint.read("a").requires_grad
 
 
+@pytest.mark.usefixtures("map_anything_anew")
 @pytest.mark.parametrize("touch", ["newer", "other size", "gone"])
 def test_a_file_that_changes_meanwhile_is_refused(tmp_path: Path, touch: str) -> None:
     path = tmp_path / "w.safetensors"
