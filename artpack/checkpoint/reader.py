@@ -84,7 +84,7 @@ class TensorReader:
             CheckpointError: The file was changed since it was opened.
 
         """
-        if 2 * self._mapped_bytes > self._most_bytes:
+        if self._mapped_bytes > MAPPED_BYTES:
             self._map_anew()
 
     def memory(self, name: str) -> tuple[object, ...]:
