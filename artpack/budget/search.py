@@ -112,17 +112,16 @@ def _next(
     over = [point.at for point in points if point.value > limit]
     if within and over:
         # The two nearest points on either side, whichever side that is.
-        low, high = sorted(min(((a, b) for a in within for b in over), key=_distance))
+        nearest = min(
+            ((a, b) for a in within for b in over), key=lambda ends: abs(ends[0] - ends[1])
+        )
+        low, high = min(nearest), max(nearest)
         following = wish if low < wish < high else (low + high) / 2
         return following if low < following < high else None
     if len(points) > 1 and _is_slow(points[-2], last, limit):
         wish = last.at + 2 * (last.at - points[-2].at)
     following = min(max(wish, bounds[0]), bounds[1])
     return None if following == last.at else following
-
-
-def _distance(pair: tuple[float, float]) -> float:
-    return abs(pair[0] - pair[1])
 
 
 def _is_slow(before: Point, last: Point, limit: float) -> bool:
