@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from artpack.models.attention import Shared
 from artpack.models.banks import BANKS, NO_BANK, bank_slices, make_banks
@@ -18,7 +17,7 @@ from artpack.models.embeddings import (
     previous,
     token_smear,
 )
-from artpack.models.head import cool
+from artpack.models.head import TiedHead, cool
 from artpack.models.linear import Linear, Table, Weighted, rms_norm
 from artpack.models.residual import LaneMix, add_skip, read_lanes
 from artpack.models.rope import rope_tables
@@ -128,7 +127,7 @@ class GPT(nn.Module):
         config = self.config
         if self.embed_proj_rev is not None:
             hidden = self.embed_proj_rev(hidden)
-        raw = F.linear(hidden, self.tok_emb.weight.to(hidden.dtype))
+        raw: Tensor = self.head(hidden, self.tok_emb.weight)
         raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
         if config.vocab_bias:
             raw = raw + self.vocab_bias
@@ -171,6 +170,7 @@ class GPT(nn.Module):
     def _make_output(self, config: ModelConfig) -> None:
         narrow = config.embedding_dim
         self.embed_proj_rev = Linear(config.model_dim, narrow) if narrow else None
+        self.head = TiedHead()
         if config.vocab_bias:
             self.vocab_bias = nn.Parameter(torch.zeros(config.vocab_size))
         if config.temperature.stored:

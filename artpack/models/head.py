@@ -1,8 +1,17 @@
-"""From the last hidden state to logits: the softcaps."""
+"""From the last hidden state to logits: the tied projection and the softcaps."""
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from artpack.models.mechanisms import Softcap, Temperature
+
+
+class TiedHead(nn.Module):
+    """Multiplication with the token table; a module only so that hooks can see it."""
+
+    def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
+        """Return raw logits, (..., dim) and (vocabulary, dim) to (..., vocabulary)."""
+        return F.linear(hidden, table.to(hidden.dtype))
 
 
 def softcap(raw: Tensor, cap: Softcap) -> Tensor:
