@@ -11,6 +11,7 @@ Each grid is a :class:`~artpack.stages.Quantizer`.
 from artpack.quantize.asym_int import RowAsymInt
 from artpack.quantize.floats import Bf16, Fp8, Fp16
 from artpack.quantize.group_levels import GroupLevels
+from artpack.quantize.low_rank import LowRank
 from artpack.quantize.pentanary import RowPentanary
 from artpack.quantize.raw import Raw
 from artpack.quantize.row_int import RowInt
@@ -22,6 +23,7 @@ __all__ = [
     "Fp8",
     "Fp16",
     "GroupLevels",
+    "LowRank",
     "Raw",
     "RowAsymInt",
     "RowInt",
@@ -29,5 +31,5 @@ __all__ = [
 ]
 
 QUANTIZERS: Table[Quantizer] = by_id(
-    (RowInt, GroupLevels, RowPentanary, RowAsymInt, Fp8, Fp16, Bf16, Raw)
+    (RowInt, GroupLevels, RowPentanary, RowAsymInt, Fp8, Fp16, Bf16, Raw, LowRank)
 )

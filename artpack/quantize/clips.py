@@ -132,4 +132,29 @@ class MseClip(ConfiguredStage):
         return best
 
 
-CLIPS: Table[Clip] = by_id((StdClip, PercentileClip, MseClip))
+@dataclass(frozen=True)
+class GivenClip(ConfiguredStage):
+    """
+    No rule: the steps came with the codes, from another file or a search.
+
+    Weights that are quantized under it anyway are not clipped.
+    """
+
+    stage_id: ClassVar[str] = "given"
+
+    def thresholds(self, rows: Tensor, *, radius: int) -> Tensor:  # noqa: ARG002
+        """
+        Return no thresholds.
+
+        Args:
+            rows: float64, shape ``(rows, cols)``.
+            radius: Not used.
+
+        Returns:
+            float64 zeros, shape ``(rows,)``.
+
+        """
+        return rows.new_zeros(len(rows))
+
+
+CLIPS: Table[Clip] = by_id((StdClip, PercentileClip, MseClip, GivenClip))

@@ -88,6 +88,30 @@ def positive_scales(scales: Tensor) -> Tensor:
     return torch.where(rounded > 0, rounded, substitute)
 
 
+def read_scales(name: str, parts: Mapping[str, Symbols]) -> Tensor:
+    """
+    Join the bytes of fp16 scales, and refuse what is none.
+
+    Args:
+        name: Name of the scales.
+        parts: Their planes, among others.
+
+    Returns:
+        fp32, one-dimensional, finite and non-negative.
+
+    Raises:
+        CorruptError: A scale is negative, infinite or NaN.
+
+    """
+    scales = join_bytes(name, parts, torch.float16).float()
+    # signbit and not "< 0": a writer never makes minus zero either.
+    bad = ~scales.isfinite() | scales.signbit()
+    if bad.any():
+        row = int(bad.nonzero()[0])
+        raise CorruptError(f"scale {row} is {scales[row].item()}")
+    return scales
+
+
 @dataclass(frozen=True)
 class Fp16Scales(ConfiguredStage):
     """Every scale as the two bytes of its fp16: lossless."""
@@ -126,13 +150,7 @@ class Fp16Scales(ConfiguredStage):
             CorruptError: A scale is negative, infinite or NaN.
 
         """
-        scales = join_bytes("scales", parts, torch.float16).float()
-        # signbit and not "< 0": a writer never makes minus zero either.
-        bad = ~scales.isfinite() | scales.signbit()
-        if bad.any():
-            row = int(bad.nonzero()[0])
-            raise CorruptError(f"scale {row} is {scales[row].item()}")
-        return scales.reshape(shape)
+        return read_scales("scales", parts).reshape(shape)
 
 
 @dataclass(frozen=True)

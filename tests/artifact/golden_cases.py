@@ -1,5 +1,6 @@
 """The golden artifacts: between them every stage that a file can name, and its edges."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -23,8 +24,19 @@ from artpack.coding.symbol_coders import (
     Rans,
 )
 from artpack.plan import Member, StreamPlan
-from artpack.quantize import Bf16, Fp8, Fp16, GroupLevels, Raw, RowAsymInt, RowInt, RowPentanary
-from artpack.quantize.clips import Clip, MseClip, PercentileClip, StdClip
+from artpack.quantize import (
+    Bf16,
+    Fp8,
+    Fp16,
+    GroupLevels,
+    LowRank,
+    Raw,
+    RowAsymInt,
+    RowInt,
+    RowPentanary,
+)
+from artpack.quantize.clips import Clip, GivenClip, MseClip, PercentileClip, StdClip
+from artpack.quantize.factors import GroupFactors, RowFactors
 from artpack.quantize.raw import DTYPES
 from artpack.quantize.scales import LogDeltaScales
 from artpack.stages import Codec, Quantizer
@@ -270,6 +282,27 @@ def nothing(draw: Generator) -> Content:
     return Content({})
 
 
+def corrected(draw: Generator) -> Content:
+    """Low-rank corrections of every inner grid in either packing, and steps from elsewhere."""
+    given = RowInt(6, GivenClip())
+    quantizers = (
+        given,
+        LowRank(given, 4, GroupFactors(64)),
+        LowRank(RowInt(4, GivenClip(), LogDeltaScales(5)), 4, GroupFactors(5)),
+        LowRank(RowAsymInt(4), 2, RowFactors(4)),
+        LowRank(RowPentanary(), 3, RowFactors(8)),
+        LowRank(GroupLevels(2, 5), 1, RowFactors(2)),
+    )
+    shapes = ((17, 13), (2, 30), (3, 5, 2), (9,), (), (0, 4))
+    return Content(
+        numbered(
+            Entry(matrix(draw, 17, 13).flatten()[: math.prod(shape)].reshape(shape), quantizer)
+            for quantizer in quantizers
+            for shape in shapes
+        )
+    )
+
+
 CASES: dict[str, Callable[[Generator], Content]] = {
     case.__name__: case
     for case in (
@@ -285,5 +318,6 @@ CASES: dict[str, Callable[[Generator], Content]] = {
         lrzip,
         outputs,
         nothing,
+        corrected,
     )
 }

@@ -17,6 +17,7 @@ from artpack.coding.layouts import LAYOUTS
 from artpack.coding.symbol_coders import SYMBOL_CODERS
 from artpack.quantize import QUANTIZERS
 from artpack.quantize.clips import CLIPS
+from artpack.quantize.factors import FACTORS
 from artpack.quantize.raw import DTYPES
 from artpack.quantize.scales import SCALES
 from artpack.symbols import Symbols
@@ -126,7 +127,7 @@ def test_the_guard_of_zpaq_is_the_one_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "table", [QUANTIZERS, CLIPS, SCALES, LAYOUTS, SYMBOL_CODERS, CODECS, DTYPES]
+    "table", [QUANTIZERS, CLIPS, SCALES, FACTORS, LAYOUTS, SYMBOL_CODERS, CODECS, DTYPES]
 )
 def test_every_id_is_in_a_table(table: dict[str, object]) -> None:
     first_cells = re.findall(r"^\| ([^|]*) \|", FORMAT, re.MULTILINE)

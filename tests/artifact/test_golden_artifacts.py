@@ -17,6 +17,8 @@ from artpack.coding.pipeline import Pipeline
 from artpack.coding.symbol_coders import SYMBOL_CODERS, ClassedRans
 from artpack.quantize import QUANTIZERS
 from artpack.quantize.clips import CLIPS
+from artpack.quantize.factors import FACTORS
+from artpack.quantize.low_rank import INNER
 from artpack.quantize.raw import DTYPES
 from artpack.quantize.scales import SCALES
 from tests.artifact.forging import take_apart
@@ -25,6 +27,8 @@ from tests.artifact.golden_content import fingerprint
 
 TABLES = {
     "quantizer": QUANTIZERS,
+    "inner": INNER,
+    "factors": FACTORS,
     "clip": CLIPS,
     "scales": SCALES,
     "layout": LAYOUTS,

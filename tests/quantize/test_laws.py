@@ -15,9 +15,11 @@ from torch import Tensor
 from artpack.errors import CorruptError, UsageError
 from artpack.quantize import QUANTIZERS, weights
 from artpack.quantize.asym_int import RowAsymInt
-from artpack.quantize.clips import MseClip, PercentileClip, StdClip
+from artpack.quantize.clips import GivenClip, MseClip, PercentileClip, StdClip
+from artpack.quantize.factors import GroupFactors, RowFactors
 from artpack.quantize.floats import Bf16, Fp8, Fp16
 from artpack.quantize.group_levels import GroupLevels
+from artpack.quantize.low_rank import LowRank
 from artpack.quantize.pentanary import RowPentanary
 from artpack.quantize.raw import Raw
 from artpack.quantize.row_int import RowInt
@@ -29,6 +31,7 @@ LOSSY: list[Quantizer] = [
     RowInt(6, StdClip(12.0)),
     RowInt(2, MseClip()),
     RowInt(8, PercentileClip(99.9)),
+    RowInt(8, GivenClip()),
     RowInt(4, StdClip(3.0), LogDeltaScales(4)),
     GroupLevels(1, 3),
     GroupLevels(2, 64, LogDeltaScales(5)),
@@ -39,6 +42,8 @@ LOSSY: list[Quantizer] = [
     Fp8(),
     Fp16(),
     Bf16(),
+    LowRank(RowInt(6, StdClip(12.0)), 4, GroupFactors(64)),
+    LowRank(RowAsymInt(5), 1, RowFactors(4)),
 ]
 ALL: list[Quantizer] = [*LOSSY, Raw("float32")]
 
