@@ -1,11 +1,14 @@
 """Checkpoints: opened from files or made from a state dict, and restored from what was stored."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from artpack.checkpoint.banks import Bank, close_bank, find_banks
@@ -97,6 +100,16 @@ class Checkpoint:
         if self._closed:
             raise UsageError("sha256: the checkpoint is closed")
         return self._reader.sha256()
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Hash of what is to be stored, in hexadecimal: the same in whatever file it lies."""
+        whole = hashlib.sha256()
+        for info in self.tensors:
+            elements = self.read(info.name).reshape(-1).view(torch.uint8).numpy().data
+            digest = hashlib.sha256(elements).hexdigest()
+            whole.update(json.dumps([info.name, str(info.dtype), info.shape, digest]).encode())
+        return whole.hexdigest()
 
     def close(self) -> None:
         """Let go of the files; tensors that were read stay valid."""

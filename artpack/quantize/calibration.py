@@ -1,0 +1,202 @@
+"""
+What a quantizer knows of the data: second moments and gradients, in one file.
+
+A calibration belongs to the weights that it was collected with. Its fingerprint says
+which these are, so that a stale one is refused instead of quietly spoiling a file.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from artpack.atomic import write_atomically
+from artpack.errors import UsageError
+from artpack.stages import Config
+
+FORMAT = "artpack-calibration-1"
+KINDS = ("hessians", "row_information", "lookup_information")
+"""Fields of tensors; in the file they are named ``KIND/STORED NAME``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """
+    Statistics of a model's tensors on some tokens.
+
+    Attributes:
+        hessians: Stored tensor (rows, cols) to the mean over tokens of ``x x'``, where x
+            is what it multiplies: float32 (cols, cols), exactly symmetric. Of a looped
+            layer it is the sum over its visits; of a tied embedding, the output head's.
+        row_information: Stored tensor to the mean over tokens of the squared gradient at
+            each of its outputs, float32 (rows,): the diagonal of the true Fisher, as
+            labels are drawn from the model. Empty if it was not collected.
+        lookup_information: Stored table (rows, dim) to the squared gradient of what a row
+            gave out, summed over the positions that look it up, over dim and tokens:
+            float32 (rows,). Half of it times a row's squared error is about the loss a
+            token that the error costs.
+        tokens: Number of tokens.
+        fingerprint: ``weights_sha256``, ``model_sha256``, ``tokens_sha256`` and
+            ``settings``.
+    """
+
+    hessians: Mapping[str, Tensor]
+    row_information: Mapping[str, Tensor]
+    lookup_information: Mapping[str, Tensor]
+    tokens: int
+    fingerprint: Config
+
+    def check_fit(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        *,
+        weights_sha256: str,
+        model_sha256: str | None = None,
+    ) -> None:
+        """
+        Check that this was collected with certain weights.
+
+        Args:
+            shapes: Stored name to shape, of the weights.
+            weights_sha256: Their hash, as ``Checkpoint.weights_sha256`` has it.
+            model_sha256: The model's, as :func:`hash_config` makes it; not compared if None.
+
+        Raises:
+            UsageError: It was not, or a tensor is not of the shape that it is for.
+
+        """
+        ours = {"weights_sha256": weights_sha256, "model_sha256": model_sha256}
+        for key, value in ours.items():
+            if value is not None and self.fingerprint.get(key) != value:
+                what = key.removesuffix("_sha256")
+                raise UsageError(f"the calibration is for another {what}: collect it again")
+        for kind in KINDS:
+            for name, tensor in getattr(self, kind).items():
+                if tuple(tensor.shape) != _shape(kind, shapes.get(name, ())):
+                    raise UsageError(
+                        f"the calibration has {kind} {list(tensor.shape)} for {name!r},"
+                        f" which is {list(shapes.get(name, ()))} here: collect it again"
+                    )
+
+
+def _shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the shape of a kind's tensor for a matrix; None for anything but a matrix."""
+    if len(shape) != 2:
+        return None
+    return (shape[1], shape[1]) if kind == "hessians" else shape[:1]
+
+
+def hash_config(config: Config) -> str:
+    """
+    Hash a configuration.
+
+    Args:
+        config: Any JSON.
+
+    Returns:
+        SHA-256 in hexadecimal; the order of keys does not matter.
+
+    >>> hash_config({"a": 1, "b": 2}) == hash_config({"b": 2, "a": 1})
+    True
+
+    """
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_calibration(path: Path, calibration: Calibration) -> int:
+    """
+    Write a calibration as one safetensors file, whole or not at all.
+
+    Args:
+        path: The file.
+        calibration: Its content.
+
+    Returns:
+        The number of bytes written.
+
+    Raises:
+        OSError: The folder cannot be written to.
+
+    """
+    return write_atomically(path, _serialize(calibration))
+
+
+def _serialize(calibration: Calibration) -> Iterator[bytes]:
+    """Give the file tensor by tensor, so that it is never in memory as a whole."""
+    assert sys.byteorder == "little"
+    tensors = {
+        f"{kind}/{name}": tensor
+        for kind in KINDS
+        for name, tensor in getattr(calibration, kind).items()
+    }
+    header: Config = {
+        "__metadata__": {
+            "format": FORMAT,
+            "tokens": str(calibration.tokens),
+            "fingerprint": json.dumps(calibration.fingerprint, sort_keys=True),
+        }
+    }
+    end = 0
+    for name, tensor in tensors.items():
+        begin, end = end, end + tensor.nbytes
+        header[name] = {
+            "dtype": "F32",
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for tensor in tensors.values():
+        yield tensor.contiguous().numpy().tobytes()
+
+
+def read_calibration(path: Path) -> Calibration:
+    """
+    Read a calibration; its tensors are read from the file when they are used.
+
+    Args:
+        path: What :func:`write_calibration` wrote.
+
+    Returns:
+        The calibration. Whether it fits some weights is for :meth:`Calibration.check_fit`.
+
+    Raises:
+        UsageError: It is missing, damaged, or something else.
+
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such calibration file; artpack calibrate writes one")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise UsageError(f"{path}: not a calibration file of artpack calibrate")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tokens, fingerprint = int(metadata["tokens"]), json.loads(metadata["fingerprint"])
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{path}: a damaged calibration file; collect it again") from error
+    if tokens < 1 or not isinstance(fingerprint, dict):
+        raise UsageError(f"{path}: a damaged calibration file; collect it again")
+    return Calibration(**_sort(path, tensors), tokens=tokens, fingerprint=fingerprint)
+
+
+def _sort(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    sorted_: dict[str, dict[str, Tensor]] = {kind: {} for kind in KINDS}
+    for full, tensor in tensors.items():
+        kind, _, name = full.partition("/")
+        if kind not in KINDS or tensor.dtype is not torch.float32:
+            raise UsageError(f"{path}: {full!r} has no place in a calibration file")
+        if not bool(tensor.isfinite().all()):
+            raise UsageError(f"{path}: {full!r} is not finite; collect it again")
+        sorted_[kind][name] = tensor
+    return sorted_
