@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from artpack.models.adapters import Adapters, Site
 from artpack.models.config import ModelConfig
 from artpack.models.documents import Documents
 from artpack.models.gates import exclude_self, head_gate
 from artpack.models.linear import Linear, rms_norm
+from artpack.models.memory import Memory
 from artpack.models.rope import rotate
 
 
@@ -25,7 +27,11 @@ class Shared:
         sin: RoPE table.
         documents: Packed documents.
         values: Value embedding by layer, (B, T, kv_dim).
+        memory: Earlier tokens; then T is 1.
+        adapters: What is added to projections, if anything.
         first_value: (B, T, kv_heads, head_dim), set by the first layer that runs.
+        visit: Number of the layer's visit that is under way, from 0.
+        stream: (B, T, dim), what entered that layer.
     """
 
     x0: Tensor
@@ -33,7 +39,23 @@ class Shared:
     sin: Tensor
     documents: Documents | None
     values: Mapping[int, Tensor]
+    memory: Memory | None = None
+    adapters: Adapters | None = None
     first_value: Tensor | None = None
+    visit: int = -1
+    stream: Tensor | None = None
+
+    def enter(self, stream: Tensor) -> None:
+        """Begin the visit of a layer."""
+        self.visit, self.stream = self.visit + 1, stream
+
+    def adapted(self, site: Site, normed: Tensor, y: Tensor) -> Tensor:
+        """Return a projection's output with what is added to it."""
+        if self.adapters is None:
+            return y
+        assert self.stream is not None
+        added = self.adapters.in_layer(site, self.visit, normed, self.stream)
+        return y if added is None else y + added
 
 
 class Attention(nn.Module):
@@ -85,7 +107,8 @@ class Attention(nn.Module):
         q = rotate(rms_norm(q, epsilon), shared.cos, shared.sin)
         k = rotate(rms_norm(k, epsilon), shared.cos, shared.sin)
         q = q * self.q_gain.to(q.dtype)[:, None]
-        y = attend(q.to(v.dtype), k.to(v.dtype), v, shared.documents)
+        seen = (k, v) if shared.memory is None else shared.memory.extend(k, v)
+        y = attend(q.to(v.dtype), seen[0].to(v.dtype), seen[1], shared.documents)
         if self.excludes_self:
             y = exclude_self(y, v)
         if self.config.head_gate is not None:
@@ -93,8 +116,7 @@ class Attention(nn.Module):
         y = y.flatten(2)
         if self.config.norm_before_projections:
             y = rms_norm(y, epsilon)
-        out: Tensor = self.proj(y, bank.get("attn.proj"))
-        return out
+        return shared.adapted("o", n, self.proj(y, bank.get("attn.proj")))
 
     def _heads(
         self, n: Tensor, shared: Shared, bank: Mapping[str, Tensor]
@@ -106,9 +128,10 @@ class Attention(nn.Module):
             q = self.c_q(n, bank.get("attn.c_q"))
             k = self.c_k(n, bank.get("attn.c_k"))
             v = self.c_v(n, bank.get("attn.c_v"))
+        q, k, v = shared.adapted("q", n, q), shared.adapted("k", n, k), shared.adapted("v", n, v)
         if self.layer in shared.values:
             v = v + shared.values[self.layer].to(v.dtype)
-        q, k, v = (part.unflatten(-1, (-1, config.head_dim)) for part in (q, k, v))
+        q, k, v = (part.view(*part.shape[:2], -1, config.head_dim) for part in (q, k, v))
         return q, k, v
 
     def _mix_first_value(self, v: Tensor, shared: Shared) -> Tensor:
@@ -124,7 +147,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, documents: Documents | None = None) 
     Run causal softmax attention, each document by itself.
 
     Args:
-        q: (B, T, heads, channels).
+        q: (B, T, heads, channels); a single query is taken to be the last token's.
         k: (B, T, kv_heads, channels); consecutive query heads share one.
         v: Likewise.
         documents: Packed documents; None makes each row one document.
@@ -146,7 +169,7 @@ def _attend_rows(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q.transpose(1, 2),
         k.transpose(1, 2),
         v.transpose(1, 2),
-        is_causal=True,
+        is_causal=q.size(1) > 1,
         enable_gqa=q.size(2) != k.size(2),
     )
     return y.transpose(1, 2)

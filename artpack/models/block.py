@@ -44,9 +44,10 @@ class Block(nn.Module):
             (B, T, dim).
 
         """
+        shared.enter(x)
         mixed = self._mix(x, shared)
         middle = mixed + self._attend(mixed, shared, bank)
-        return middle + self._transform(middle, bank)
+        return middle + self._transform(middle, shared, bank)
 
     def branches(
         self, lane0: Tensor, lane1: Tensor, shared: Shared, bank: Mapping[str, Tensor]
@@ -64,8 +65,9 @@ class Block(nn.Module):
             What attention and the MLP would add, (B, T, dim) each.
 
         """
+        shared.enter(lane0)
         attended = self._attend(self._mix(lane0, shared), shared, bank)
-        return attended, self._transform(lane1, bank)
+        return attended, self._transform(lane1, shared, bank)
 
     def _mix(self, x: Tensor, shared: Shared) -> Tensor:
         mix = self.resid_mix.to(x.dtype)
@@ -75,8 +77,9 @@ class Block(nn.Module):
         y: Tensor = self.attn(self._norm(x), shared, bank)
         return self.attn_scale.to(x.dtype) * y
 
-    def _transform(self, x: Tensor, bank: Mapping[str, Tensor]) -> Tensor:
-        y: Tensor = self.mlp(self._norm(x), bank)
+    def _transform(self, x: Tensor, shared: Shared, bank: Mapping[str, Tensor]) -> Tensor:
+        n = self._norm(x)
+        y = shared.adapted("mlp", n, self.mlp(n, bank))
         return self.mlp_scale.to(x.dtype) * y
 
     def _norm(self, x: Tensor) -> Tensor:

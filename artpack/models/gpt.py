@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from artpack.models.adapters import Adapters
 from artpack.models.attention import Shared
 from artpack.models.banks import BANKS, NO_BANK, bank_slices, make_banks
 from artpack.models.block import Block
@@ -89,13 +90,16 @@ class GPT(nn.Module):
             x = self.smear(x, previous(x, self._smeared(documents)))
         return x
 
-    def hidden(self, ids: Tensor, documents: Documents | None = None) -> Tensor:
+    def hidden(
+        self, ids: Tensor, documents: Documents | None = None, adapters: Adapters | None = None
+    ) -> Tensor:
         """
         Return the normed hidden state that the logits of each position are read from.
 
         Args:
             ids: int64 (B, T).
             documents: Packed documents.
+            adapters: What is added to projections.
 
         Returns:
             (B, T, dim).
@@ -103,9 +107,9 @@ class GPT(nn.Module):
         """
         cos, sin = rope_tables(self.config.rope, ids, documents)
         x0 = self.embed(ids, documents)
-        shared = Shared(x0, cos, sin, documents, self._values(ids))
+        shared = Shared(x0, cos, sin, documents, self._values(ids), adapters)
         encoder, decoder = self.config.visits()
-        x, skips = x0, []
+        x, skips = shared.x0, []
         for layer in encoder:
             x = self._block(layer)(x, shared, self._bank(layer))
             skips.append(x)
@@ -124,13 +128,42 @@ class GPT(nn.Module):
             (..., vocabulary), float32 or wider.
 
         """
-        config = self.config
+        return self.cooled(self.raw_logits(hidden), temperature)
+
+    def raw_logits(self, hidden: Tensor, adapters: Adapters | None = None) -> Tensor:
+        """
+        Return the logits before softcap and temperature.
+
+        Args:
+            hidden: (..., dim), from :meth:`hidden`.
+            adapters: What is added to the vocabulary projection; then (B, ..., dim).
+
+        Returns:
+            (..., vocabulary), float32 or wider.
+
+        """
         if self.embed_proj_rev is not None:
             hidden = self.embed_proj_rev(hidden)
         raw: Tensor = self.head(hidden, self.tok_emb.weight)
+        added = None if adapters is None else adapters.on_head(hidden)
+        if added is not None:
+            raw = raw + added
         raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
-        if config.vocab_bias:
-            raw = raw + self.vocab_bias
+        return raw + self.vocab_bias if self.config.vocab_bias else raw
+
+    def cooled(self, raw: Tensor, temperature: float | None = None) -> Tensor:
+        """
+        Return raw logits bounded and divided by a temperature.
+
+        Args:
+            raw: (..., vocabulary), from :meth:`raw_logits`.
+            temperature: None takes the checkpoint's own, or 1.
+
+        Returns:
+            The same shape.
+
+        """
+        config = self.config
         if temperature is not None:
             return cool(raw, config.softcap, config.temperature, temperature)
         stored = self.inference_temp if config.temperature.stored else 1.0
@@ -199,15 +232,6 @@ class GPT(nn.Module):
     def _join_skip(self, x: Tensor, skip: Tensor, visit: int) -> Tensor:
         gates = self.skip_gates
         return add_skip(x, skip, self.skip_weights[visit], None if gates is None else gates[visit])
-
-    def _values(self, ids: Tensor) -> dict[int, Tensor]:
-        if self.config.value_embedding is None:
-            return {}
-        values, layers = self.ve_shared(ids), self.config.value_embedding.layers
-        return {
-            layer: values * scale.to(values.dtype)
-            for layer, scale in zip(layers, self.ve_layer_scales, strict=True)
-        }
 
     def _smeared(self, documents: Documents | None) -> Documents | None:
         smear = self.config.smear
