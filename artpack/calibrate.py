@@ -22,6 +22,7 @@ from artpack.evaluate.forward import Settings
 from artpack.evaluate.ranks import Ranks
 from artpack.evaluate.shards import Tokens
 from artpack.models import GPT
+from artpack.models.generate import draw_tokens, generate
 from artpack.models.head import TiedHead
 from artpack.models.linear import Linear, Table
 from artpack.quantize.calibration import Calibration, hash_config
@@ -172,31 +173,10 @@ def _run(model: GPT, ids: Tensor, draws: NDArray[np.float32] | None, settings: S
         with autocast, torch.set_grad_enabled(uniform is not None):
             logits = model.logits(states[part]).float()
         if uniform is not None:
-            labels = draw_labels(logits.detach(), uniform[part])
+            labels = draw_tokens(logits.detach(), uniform[part])
             torch.autograd.backward(F.cross_entropy(logits, labels, reduction="sum"))
     if states.grad is not None:
         torch.autograd.backward(hidden, states.grad.view_as(hidden))
-
-
-def draw_labels(logits: Tensor, uniform: Tensor) -> Tensor:
-    """
-    Draw one token a position by inverting the distribution function.
-
-    Args:
-        logits: (n, vocabulary).
-        uniform: (n,), in [0, 1).
-
-    Returns:
-        int64 (n,).
-
-    >>> draw_labels(torch.zeros(2, 4), torch.tensor([0.1, 0.6])).tolist()
-    [0, 2]
-
-    """
-    cumulative = logits.softmax(-1).cumsum(-1)
-    sought = uniform[:, None] * cumulative[:, -1:]
-    found = torch.searchsorted(cumulative, sought, right=True).squeeze(-1)
-    return found.clamp_(max=logits.shape[-1] - 1)
 
 
 def calibrate(
