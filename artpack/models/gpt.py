@@ -90,6 +90,25 @@ class GPT(nn.Module):
             x = self.smear(x, previous(x, self._smeared(documents)))
         return x
 
+    def values(self, ids: Tensor) -> dict[int, Tensor]:
+        """
+        Return what the value embedding adds to attention values.
+
+        Args:
+            ids: int64 (B, T).
+
+        Returns:
+            Layer to (B, T, kv_dim); empty without a value embedding.
+
+        """
+        if self.config.value_embedding is None:
+            return {}
+        values, layers = self.ve_shared(ids), self.config.value_embedding.layers
+        return {
+            layer: values * scale.to(values.dtype)
+            for layer, scale in zip(layers, self.ve_layer_scales, strict=True)
+        }
+
     def hidden(
         self, ids: Tensor, documents: Documents | None = None, adapters: Adapters | None = None
     ) -> Tensor:
@@ -106,8 +125,20 @@ class GPT(nn.Module):
 
         """
         cos, sin = rope_tables(self.config.rope, ids, documents)
-        x0 = self.embed(ids, documents)
-        shared = Shared(x0, cos, sin, documents, self._values(ids), adapters)
+        x0, values = self.embed(ids, documents), self.values(ids)
+        return self.run(Shared(x0, cos, sin, documents, values, adapters=adapters))
+
+    def run(self, shared: Shared) -> Tensor:
+        """
+        Run the layers.
+
+        Args:
+            shared: What the layers of this pass share.
+
+        Returns:
+            (B, T, dim), normed.
+
+        """
         encoder, decoder = self.config.visits()
         x, skips = shared.x0, []
         for layer in encoder:
