@@ -7,7 +7,7 @@ no more than one tensor's weights and one group's symbols are in memory.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -20,10 +20,11 @@ from artpack.coding.profiles import DEFAULT, Profile
 from artpack.errors import CheckpointError, UsageError
 from artpack.grouping import group_members
 from artpack.plan import Member, Plan, PlanSpec, Rule, StreamPlan, TensorPlan
+from artpack.prepare import Prepared
 from artpack.quantize import Raw
 from artpack.selection import Selection
-from artpack.stages import Config
-from artpack.symbols import Symbols
+from artpack.stages import Config, Quantizer
+from artpack.symbols import Quantized, Symbols
 from artpack.version import __version__
 from artpack.workers import Workers
 
@@ -61,7 +62,9 @@ def compress(
     selection: Selection,
     spec: PlanSpec,
     *,
+    prepared: Mapping[str, Prepared] | None = None,
     model: Config | None = None,
+    provenance: Config | None = None,
     profile: Profile = DEFAULT,
     jobs: int = 1,
     deadline_s: float | None = None,
@@ -74,7 +77,9 @@ def compress(
         checkpoint: Where the weights come from.
         selection: Which of them.
         spec: The recipe.
+        prepared: Tensors that are stored as given here and not by their rule.
         model: Config of the model that the weights belong to, stored as it is.
+        provenance: What else to store about where all this comes from.
         profile: Who bids in the auctions.
         jobs: Number of worker processes; the result does not depend on it.
         deadline_s: Stop hearing bids after this many seconds. The result then
@@ -87,13 +92,18 @@ def compress(
 
     Raises:
         CheckpointError: A weight is not finite or does not fit its grid.
-        UsageError: No rule of the recipe takes a tensor.
+        UsageError: No rule of the recipe takes a tensor, or a prepared one is not
+            selected or of another shape.
 
     """
-    rules = [_rule(spec, info) for info in selection.tensors]
-    tensors = tuple(map(_tensor_plan, selection.tensors, rules))
+    given = _checked(prepared or {}, selection)
+    rules = [_rule(spec, info, given) for info in selection.tensors]
+    tensors = tuple(
+        _tensor_plan(info, rule, given.get(info.name))
+        for info, rule in zip(selection.tensors, rules, strict=True)
+    )
     groups = group_members(tensors, [rule is not None and rule.split_qkv for rule in rules])
-    pool = _PartPool(checkpoint, tensors, groups)
+    pool = _PartPool(checkpoint, tensors, groups, given)
     deadline = None if deadline_s is None else time.time() + deadline_s
     sold = _sell(groups, pool, profile, Workers(jobs), deadline=deadline, progress=progress)
     plain = not selection.ties and not selection.banks
@@ -105,7 +115,7 @@ def compress(
         ties=selection.ties,
         banks=selection.banks,
         model=model,
-        provenance=_provenance(checkpoint, spec),
+        provenance=_provenance(checkpoint, spec, tensors, given) | (provenance or {}),
     )
     used = {rule.name for rule in rules if rule is not None}
     return Packed(
@@ -141,12 +151,23 @@ def _sell(
     return sold
 
 
-def _rule(spec: PlanSpec, info: TensorInfo) -> Rule | None:
+def _checked(prepared: Mapping[str, Prepared], selection: Selection) -> Mapping[str, Prepared]:
+    shapes = {info.name: info.shape for info in selection.tensors}
+    for name, tensor in prepared.items():
+        if shapes.get(name) != tensor.quantized.shape:
+            raise UsageError(
+                f"{name!r} is prepared with the shape {tensor.quantized.shape},"
+                f" the selection has {shapes.get(name, 'no such tensor')}"
+            )
+    return prepared
+
+
+def _rule(spec: PlanSpec, info: TensorInfo, prepared: Mapping[str, Prepared]) -> Rule | None:
     """Return the tensor's rule; None for what is stored as it is: integers and 8-bit floats."""
     if not info.dtype.is_floating_point or info.dtype.itemsize == 1:
         return None
     rule = spec.rule_for(info.name, info.shape)
-    if rule is None:
+    if rule is None and info.name not in prepared:
         raise UsageError(
             f"recipe {spec.name!r} has no rule for {info.name!r} {list(info.shape)}:"
             " end it with a rule that takes every tensor"
@@ -154,9 +175,13 @@ def _rule(spec: PlanSpec, info: TensorInfo) -> Rule | None:
     return rule
 
 
-def _tensor_plan(info: TensorInfo, rule: Rule | None) -> TensorPlan:
+def _tensor_plan(info: TensorInfo, rule: Rule | None, prepared: Prepared | None) -> TensorPlan:
     dtype = str(info.dtype).removeprefix("torch.")
-    quantizer = Raw(dtype) if rule is None or rule.quantizer is None else rule.quantizer
+    quantizer: Quantizer
+    if prepared is not None:
+        quantizer = prepared.quantizer
+    else:
+        quantizer = Raw(dtype) if rule is None or rule.quantizer is None else rule.quantizer
     return TensorPlan(info.name, info.shape, dtype, quantizer)
 
 
@@ -168,8 +193,10 @@ class _PartPool:
         checkpoint: Checkpoint,
         tensors: Sequence[TensorPlan],
         groups: Sequence[Sequence[Member]],
+        prepared: Mapping[str, Prepared],
     ) -> None:
         self._checkpoint = checkpoint
+        self._prepared = prepared
         self._tensors = tensors
         self._uses = Counter((m.tensor, m.part) for group in groups for m in group)
         self._parts: dict[tuple[int, int], Symbols] = {}
@@ -197,24 +224,40 @@ class _PartPool:
 
     def _quantize(self, t: int) -> None:
         tensor = self._tensors[t]
+        if tensor.name in self._prepared:
+            quantized = self._prepared[tensor.name].quantized
+        else:
+            quantized = self._by_rule(tensor)
+        self._hashes[t] = hash_symbols(quantized)
+        for p, part in enumerate(tensor.parts):
+            self._parts[t, p] = quantized.parts[part.name]
+
+    def _by_rule(self, tensor: TensorPlan) -> Quantized:
         try:
             quantized = tensor.quantizer.quantize(self._checkpoint.read(tensor.name))
         except UsageError as error:
             raise CheckpointError(f"tensor {tensor.name!r}: {error}") from error
         self._checkpoint.release()
-        self._hashes[t] = hash_symbols(quantized)
-        for p, part in enumerate(tensor.parts):
-            self._parts[t, p] = quantized.parts[part.name]
+        return quantized
 
     def hashes(self) -> tuple[bytes, ...]:
         """Return each tensor's hash; all have been taken by now."""
         return tuple(self._hashes[t] for t in range(len(self._tensors)))
 
 
-def _provenance(checkpoint: Checkpoint, spec: PlanSpec) -> Config:
-    return {
+def _provenance(
+    checkpoint: Checkpoint,
+    spec: PlanSpec,
+    tensors: Sequence[TensorPlan],
+    prepared: Mapping[str, Prepared],
+) -> Config:
+    provenance: Config = {
         "artpack": __version__,
         "recipe": spec.to_json(),
         "source_sha256": checkpoint.sha256,
         "libraries": {name: version(name) for name in LIBRARIES},
     }
+    reports = [prepared[t.name].report if t.name in prepared else None for t in tensors]
+    if any(reports):
+        provenance["reports"] = [None if r is None else r.to_json() for r in reports]
+    return provenance

@@ -1,0 +1,80 @@
+"""What quantizing cost one tensor, in numbers."""
+
+import math
+from dataclasses import dataclass
+
+from artpack.stages import JsonValue
+
+
+@dataclass(frozen=True)
+class Report:
+    """
+    How far a quantized tensor is from its weights.
+
+    Attributes:
+        relative_error: Norm of the error over that of the weights; 0 for zeros.
+        clipped_share: Share of weights beyond the outermost level by more than half a step.
+        median_step: Of the rows; 0 where the grid has no step a row.
+        dead_columns: Columns that no calibration token ever excited.
+        weighted_error: ``tr((W - Ŵ) H (W - Ŵ)')`` with the Hessian ``H``; None without one.
+        notes: What was done that was not asked for, one line each.
+    """
+
+    relative_error: float
+    clipped_share: float
+    median_step: float
+    dead_columns: int
+    weighted_error: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> list[JsonValue]:
+        """
+        Return the numbers in the few bytes that an artifact's provenance has for them.
+
+        Returns:
+            The fields in order without the notes, each number but the count as
+            thousandths of its decimal logarithm, rounded, and 0 as None; the last
+            is left out if it is None.
+
+        >>> Report(0.012, 0.0, 0.5, 3, 20.0).to_json()
+        [-1921, None, -301, 3, 1301]
+        >>> Report.from_json([-1921, None, -301, 3]).median_step
+        0.5
+
+        """
+        rest = [] if self.weighted_error is None else [_pack(self.weighted_error)]
+        numbers = (self.relative_error, self.clipped_share, self.median_step)
+        return [*map(_pack, numbers), self.dead_columns, *rest]
+
+    @classmethod
+    def from_json(cls, values: JsonValue) -> "Report | None":
+        """
+        Read what :meth:`to_json` made, to three significant digits.
+
+        Args:
+            values: That, or what a stranger put in its place.
+
+        Returns:
+            The report without notes; None if there is none there.
+
+        """
+        if not isinstance(values, list) or len(values) not in (4, 5):
+            return None
+        numbers = [_unpack(value) for value in values]
+        if None in numbers or type(values[3]) is not int:
+            return None
+        relative, clipped, step, _, *rest = (number or 0.0 for number in numbers)
+        return cls(relative, clipped, step, values[3], rest[0] if rest else None)
+
+
+def _pack(number: float) -> int | None:
+    return round(1000 * math.log10(number)) if number > 0 else None
+
+
+def _unpack(value: JsonValue) -> float | None:
+    """Return a number to three digits, or None if it is none."""
+    if value is None:
+        return 0.0
+    if type(value) is not int or abs(value) > 300_000:
+        return None
+    return float(f"{10 ** (value / 1000):.3g}")
