@@ -15,7 +15,16 @@ from artpack.version import __version__
 
 from . import render_eval
 from .main import EXIT_FAULT
-from .options import EXISTING, FOLDER, json_option, key_option, model_option
+from .options import (
+    EXISTING,
+    FOLDER,
+    choose_device,
+    device_option,
+    json_option,
+    key_option,
+    model_option,
+    precision_option,
+)
 from .scoring import Windows, score_subject
 from .subject import (
     Source,
@@ -94,16 +103,8 @@ BATCH_TOKENS = 16384
     help="Instead of ARTIFACT, score a causal language model of Hugging Face"
     " (needs pip install 'artpack[hf]').",
 )
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), help="By default cuda where there is one."
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16"]),
-    default="fp32",
-    show_default=True,
-    help="fp32 is the reference, bf16 autocasts.",
-)
+@device_option
+@precision_option
 @click.option(
     "--batch-tokens",
     type=click.IntRange(min=1),
@@ -151,7 +152,7 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
         faithful=faithful or None,
     )
     windows = Windows(placement, window_tokens, stride_tokens, limit_tokens)
-    with joined(_choose_device(device)) as own:
+    with joined(choose_device(device)) as own:
         batch = batch_tokens or (BATCH_TOKENS if hf is None else window_tokens)
         settings = Settings(own, precision, batch)
         if hf is None:
@@ -184,13 +185,6 @@ def _check_usage(artifact: Path | None, hf: Path | None, *, prove: bool, **other
         raise UsageError(f"--hf takes no {flags}: it counts the bytes of the text itself")
     if artifact is None and others["baseline"] is not None:
         raise UsageError("--baseline is compared with ARTIFACT: give both")
-
-
-def _choose_device(asked: str | None) -> str:
-    cuda = torch.cuda.is_available()
-    if asked == "cuda" and not cuda:
-        raise UsageError("--device cuda: this machine has no CUDA device")
-    return asked or ("cuda" if cuda else "cpu")
 
 
 def _report(subject: Subject, settings: dict[str, Any]) -> dict[str, Any]:

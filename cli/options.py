@@ -7,6 +7,9 @@ Arguments and options that several commands share; each is spelled and explained
 from pathlib import Path
 
 import click
+import torch
+
+from artpack.errors import UsageError
 
 EXISTING = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -23,9 +26,27 @@ model_option = click.option(
     " only the fields that names and shapes do not tell.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+device_option = click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), help="By default cuda where there is one."
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="fp32 is the reference, bf16 autocasts.",
+)
 limit_option = click.option(
     "--max-decoded-bytes",
     type=click.IntRange(min=0),
     help="Refuse an ARTIFACT that decodes to more symbols than this; by default 64 MiB and"
     " 256 times its size. Raise it for a file that you trust.",
 )
+
+
+def choose_device(asked: str | None) -> str:
+    """Return the kind of device that was asked for, or the best that there is."""
+    cuda = torch.cuda.is_available()
+    if asked == "cuda" and not cuda:
+        raise UsageError("--device cuda: this machine has no CUDA device")
+    return asked or ("cuda" if cuda else "cpu")
