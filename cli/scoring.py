@@ -10,8 +10,9 @@ from artpack.errors import UsageError
 from artpack.evaluate.forward import Scorable, Settings
 from artpack.evaluate.placements import STRIDELESS, place
 from artpack.evaluate.ranks import Ranks
-from artpack.evaluate.score import Comparison, Score, compare, score
+from artpack.evaluate.score import Comparison, compare, score
 from artpack.evaluate.stream import Stream
+from artpack.evaluate.summary import Score
 from artpack.evaluate.windows import WindowPlan, share_rows
 from artpack.models.defects import as_meant
 

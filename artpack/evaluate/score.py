@@ -1,12 +1,9 @@
 """
 Loss and bits per byte of a model, and how far a packed model is from its baseline.
 
-Everything is summed per document in float64. The documents' sums are what ranks
-exchange and what the bootstrap draws from, so errors allow for tokens of one
-document being alike.
+:mod:`~artpack.evaluate.summary` turns measurements into scores with errors.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,30 +25,14 @@ from artpack.evaluate.forward import (
 )
 from artpack.evaluate.ranks import Ranks, shard, sum_over_ranks
 from artpack.evaluate.shards import Tokens
-from artpack.evaluate.windows import Coverage, WindowPlan
-
-
-@dataclass(frozen=True)
-class Score:
-    """
-    What a model scored.
-
-    Attributes:
-        loss_nats: Mean loss per scored token.
-        bits_per_byte: Loss in bits over the bytes of text that the scored tokens
-            stand for; targets scored repeatedly count repeatedly in both.
-        loss_sum_nats: Sum of the losses.
-        bytes: Those bytes.
-        documents: How many documents the scored tokens come from.
-        coverage: What was scored and what was not.
-    """
-
-    loss_nats: Estimate
-    bits_per_byte: Estimate
-    loss_sum_nats: float
-    bytes: int
-    documents: int
-    coverage: Coverage
+from artpack.evaluate.summary import (
+    Score,
+    check_byte_counts,
+    document_sums,
+    score_numbers,
+    summed_score,
+)
+from artpack.evaluate.windows import WindowPlan
 
 
 @dataclass(frozen=True)
@@ -108,8 +89,8 @@ def score(
     """
     run = _Run(ids, plan, byte_counts, settings, bos_id, progress)
     sums = run.document_sums([model], _losses, columns=1)
-    errors = bootstrap_errors(sums, lambda total: _score_numbers(total, 2))
-    return _score(sums.sum(0), 2, errors, len(sums), plan.coverage())
+    errors = bootstrap_errors(sums, lambda total: score_numbers(total, 2))
+    return summed_score(sums.sum(0), 2, errors, len(sums), plan.coverage())
 
 
 def compare(
@@ -153,8 +134,8 @@ def compare(
         for value, error in zip(_comparison_numbers(total)[4:], errors[4:], strict=True)
     )
     return Comparison(
-        _score(total, 2, errors[:2], count, coverage),
-        _score(total, 3, errors[2:4], count, coverage),
+        summed_score(total, 2, errors[:2], count, coverage),
+        summed_score(total, 3, errors[2:4], count, coverage),
         increase,
         kl,
         agreement,
@@ -195,7 +176,8 @@ class _Run:
 
     def document_sums(self, models: Sequence[Scorable], measure: Measure, *, columns: int) -> Sums:
         """Return tokens, bytes and the measure's columns of every document with scores."""
-        self._check()
+        _check_stream(self.ids, self.plan)
+        check_byte_counts(self.ids, self.byte_counts, self.plan.times_scored())
         part = shard(self.plan, Ranks.current(), batch_rows=self.settings.batch_rows(self.plan))
         numbers = measure_plan(
             models,
@@ -207,18 +189,9 @@ class _Run:
             progress=self.progress,
         )
         scored = part.scored_targets()
-        document = np.cumsum(self.ids[:-1] == self.bos_id)
-        weights = [np.ones(len(scored)), self.byte_counts[scored + 1], *numbers.T]
-        shares = [np.bincount(document[scored], w, document[-1] + 1) for w in weights]
-        sums = sum_over_ranks(np.stack(shares, axis=1), device=self.settings.device)
+        shares = document_sums(self.ids, self.byte_counts, self.bos_id, scored, numbers)
+        sums = sum_over_ranks(shares, device=self.settings.device)
         return sums[sums[:, 0] > 0]
-
-    def _check(self) -> None:
-        _check_stream(self.ids, self.plan)
-        if self.byte_counts.shape != self.ids.shape:
-            raise UsageError(f"{self.byte_counts.size} byte counts for {self.ids.size} tokens")
-        if not self.byte_counts[1:][self.plan.times_scored() > 0].any():
-            raise UsageError("the scored tokens stand for no text; score more of the stream")
 
 
 def _check_stream(ids: Tokens, plan: WindowPlan) -> None:
@@ -238,27 +211,8 @@ def _differences(logits: Sequence[Tensor], targets: Tensor) -> Tensor:
     return torch.cat([-baseline.gather(1, at), -packed.gather(1, at), kl, same], dim=1)
 
 
-def _score_numbers(total: Sums, column: int) -> Sums:
-    tokens, text_bytes, loss = total[..., 0], total[..., 1], total[..., column]
-    return np.stack([loss / tokens, loss / (math.log(2) * text_bytes)], axis=-1)
-
-
 def _comparison_numbers(total: Sums) -> Sums:
-    baseline, packed = _score_numbers(total, 2), _score_numbers(total, 3)
+    baseline, packed = score_numbers(total, 2), score_numbers(total, 3)
     increase = packed[..., 1:] - baseline[..., 1:]
     means = total[..., 4:] / total[..., :1]
     return np.concatenate([baseline, packed, increase, means], axis=-1)
-
-
-def _score(
-    total: Sums, column: int, errors: list[float | None], documents: int, coverage: Coverage
-) -> Score:
-    loss, bits = _score_numbers(total, column)
-    return Score(
-        loss_nats=Estimate(float(loss), errors[0]),
-        bits_per_byte=Estimate(float(bits), errors[1]),
-        loss_sum_nats=float(total[column]),
-        bytes=int(total[1]),
-        documents=documents,
-        coverage=coverage,
-    )
