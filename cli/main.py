@@ -9,7 +9,7 @@ import click
 
 from .markup import printable
 
-COMMANDS = ("compress", "inspect", "verify", "unpack", "eval", "models", "recipes")
+COMMANDS = ("calibrate", "compress", "inspect", "verify", "unpack", "eval", "models", "recipes")
 EXIT_FAULT = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130

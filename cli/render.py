@@ -69,6 +69,20 @@ def compress_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     )
 
 
+def calibrate_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what calibrate did."""
+    if as_json:
+        print_json(summary)
+        return
+    for note in summary["notes"]:
+        click.echo(f"note: {printable(note)}", err=True)
+    click.echo(
+        f"{summary['calibration']}: {summary['windows']:,} windows of"
+        f" {summary['window_tokens']:,} tokens, {summary['hessians']} matrices,"
+        f" {summary['bytes']:,} bytes, {summary['seconds']:.1f} s"
+    )
+
+
 def _ratios(summary: Mapping[str, Any]) -> dict[str, float]:
     weights = summary["weights"]
     return {

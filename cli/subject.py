@@ -77,7 +77,7 @@ def read_tokens(
     """Read a stream that no model is chosen for yet; count its bytes twice if asked to."""
     if tokenizer is None:
         raise UsageError("bytes are counted with the tokenizer: give --tokenizer")
-    processor = _read_tokenizer(tokenizer)
+    processor = read_tokenizer(tokenizer)
     stream = read_stream(tokens, processor, sidecar=sidecar)
     notes = (_text_note(tokens, stream),) if is_text(tokens) else ()
     files = [Path(tokens)] if is_text(tokens) else find_shards(tokens)
@@ -139,7 +139,8 @@ def _hash_files(paths: list[Path]) -> dict[str, str]:
     return hashes
 
 
-def _read_tokenizer(path: Path) -> SentencePieceProcessor:
+def read_tokenizer(path: Path) -> SentencePieceProcessor:
+    """Read a SentencePiece model."""
     try:
         return SentencePieceProcessor(model_proto=path.read_bytes())
     except RuntimeError as error:

@@ -80,6 +80,30 @@ def read_model(asked: str, shapes: Shapes) -> ModelConfig:
     return _fitting(read_config(value), shapes, asked)
 
 
+def find_training_window(config: ModelConfig, path: Path) -> int | None:
+    """
+    Find the window that a model was trained with.
+
+    Args:
+        config: The model.
+        path: The checkpoint's file or folder.
+
+    Returns:
+        Tokens: what its RoPE says, or else ``train_window_tokens`` in the ``config.json``
+        beside the checkpoint; None if neither tells.
+
+    """
+    rope = config.rope
+    if rope.ntk is not None and rope.ntk.window_tokens is not None:
+        return rope.ntk.window_tokens
+    if rope.yarn is not None:
+        return rope.yarn.trained_tokens
+    file = _config_beside(path)
+    value = _read_json(file) if file.is_file() else None
+    window = value.get("train_window_tokens") if isinstance(value, dict) else None
+    return window if type(window) is int and window > 0 else None
+
+
 def stored_model(value: Config | None) -> ModelConfig | None:
     """
     Read the model that an artifact says it holds.
@@ -101,7 +125,7 @@ def stored_model(value: Config | None) -> ModelConfig | None:
 
 
 def _find_beside(shapes: Shapes, path: Path) -> Found:
-    file = (path if path.is_dir() else path.parent) / CONFIG_NAME
+    file = _config_beside(path)
     if not file.is_file():
         return Found(None, ())
     try:
@@ -109,6 +133,10 @@ def _find_beside(shapes: Shapes, path: Path) -> Found:
     except (UsageError, UnknownStageError) as error:
         return Found(None, (f"{CONFIG_NAME} beside the checkpoint is not used: {error}",))
     return Found(config, (f"model: read from {CONFIG_NAME} beside the checkpoint",))
+
+
+def _config_beside(path: Path) -> Path:
+    return (path if path.is_dir() else path.parent) / CONFIG_NAME
 
 
 def _read_json(file: Path) -> JsonValue:
