@@ -17,12 +17,18 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from artpack.errors import ArtpackError
-from tests.golden_checks import caseops, models, scoring
+from tests.golden_checks import calibration, caseops, models, ngram, scoring
 from tests.golden_checks.case import Case, find_cases
 from tests.golden_checks.report import Report
 
-CHECKS = {"models": models.check, "scoring": scoring.check, "caseops": caseops.check}
-AREAS = ("models", "scoring", "quant", "container", "ttt", "ngram", "caseops")
+CHECKS = {
+    "models": models.check,
+    "scoring": scoring.check,
+    "calibration": calibration.check,
+    "caseops": caseops.check,
+    "ngram": ngram.check,
+}
+AREAS = ("models", "scoring", "calibration", "quant", "container", "ttt", "ngram", "caseops")
 
 
 def check_case(case: Case, areas: list[str], report: Report) -> None:

@@ -22,15 +22,8 @@ PENDING = (
     ("quant*", "quant", 4),
     ("extra_attn_gptq/*", "quant", 4),
     ("hessians.npz", "quant", 4),
-    ("calib_tokens.npy", "quant", 4),
     ("ttt_*", "ttt", 5),
     ("evals.json *ttt*", "ttt", 5),
-    ("evals.json *ngram*", "ngram", 5),
-    ("evals_tokens.npz model_entropy", "ngram", 5),
-    ("evals_tokens.npz ngram_*", "ngram", 5),
-    ("evals_tokens.npz final_p", "ngram", 5),
-    ("evals_tokens.npz ctx_table_nonzero", "ngram", 5),
-    ("evals_tokens.npz full_table_sum", "ngram", 5),
 )
 
 

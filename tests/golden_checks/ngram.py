@@ -1,0 +1,88 @@
+"""The n-gram lookup of seed 826, which is no distribution: reproduced to the last digit."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from artpack.evaluate.ngram.lookup import HashedLookup, Lookups
+from artpack.evaluate.ngram.published import PublishedRule
+from artpack.evaluate.observe import observe
+from artpack.evaluate.placements import place
+from tests.golden_checks.case import Case
+from tests.golden_checks.models import tolerance
+from tests.golden_checks.report import Report
+from tests.golden_checks.scoring import TOLERANCE, Scoring
+
+EXACT = 1e-9
+VARIANTS = ("ngram_non_adaptive", "ngram_4M_buckets")
+
+
+def check(case: Case, report: Report) -> None:
+    """Check what ``evals.json`` and ``evals_tokens.npz`` say of the lookup."""
+    if "evals.json" not in case or "ngram" not in case.entries("evals.json"):
+        return
+    s = Scoring(case, report)
+    want = s.result("ngram")
+    args = want["args"]
+    ids = s.cut(args["eval_seq_len"])
+    lookup = _lookup(args)
+    found = lookup.look_up(ids)
+    _check_tokens(case, lookup, found, report)
+    what = f"{case.label} evals.json ngram"
+    histogram = np.bincount(found.order)[2:]
+    got = {str(n + 2): count for n, count in enumerate(histogram.tolist()) if count}
+    report.exact(f"{what} order_histogram", got, want["order_histogram"])
+    matched = float((found.order > 0).mean())
+    report.close(f"{what} matched_fraction", matched, want["matched_fraction"], EXACT)
+    tokens = case.entries("evals_tokens.npz")
+    losses, entropy = tokens.peek("sliding_nll"), tokens.take("model_entropy")
+    seen = observe(s.model, ids, place("pr826", ids, args["eval_seq_len"], args["stride"]))
+    tolerance_nats = tolerance("losses", losses, case.system)
+    what = f"{case.label} evals_tokens.npz model_entropy"
+    report.close(what, seen.entropy, entropy, tolerance_nats)
+    inputs = {
+        "stored losses": (-losses.astype(np.float64), entropy.astype(np.float64), EXACT),
+        "own model": (seen.log_probs, seen.entropy, TOLERANCE),
+    }
+    for name in ("ngram", *VARIANTS):
+        if name in case.entries("evals.json"):
+            want = s.result(name)
+            lookup = _lookup({**args, **want["args"]})
+            found = lookup.look_up(ids)
+            for whose, (log_probs, nats, close) in inputs.items():
+                loss = float(-np.log(lookup.claim(np.exp(log_probs), nats, found)).mean())
+                bpb = loss / math.log(2) / s.table.count(ids)[1:].mean()
+                line = f"{case.label} evals.json {name} %s ({whose})"
+                report.close(line % "val_loss", loss, want["val_loss"], close * want["val_loss"])
+                report.close(line % "val_bpb", bpb, want["val_bpb"], close * want["val_bpb"])
+
+
+def _lookup(args: dict[str, Any]) -> HashedLookup:
+    rule = PublishedRule(
+        min_count=args["ngram_eval_min_count"],
+        multipliers=tuple(args["ngram_eval_order_mults"]),
+        alpha_min=args["ngram_eval_alpha_min"],
+        alpha_max=args["ngram_eval_alpha_max"],
+        center_nats=args["ngram_eval_entropy_center"],
+        adaptive=args["ngram_eval_adaptive"],
+    )
+    return HashedLookup(rule, args["ngram_eval_buckets"], args["ngram_eval_chunk_tokens"])
+
+
+def _check_tokens(case: Case, lookup: HashedLookup, found: Lookups, report: Report) -> None:
+    """Compare every step of the lookup with what was stored of it."""
+    tokens = case.entries("evals_tokens.npz")
+    what = f"{case.label} evals_tokens.npz"
+    entropy = tokens.peek("model_entropy").astype(np.float64)
+    probs = np.exp(-tokens.peek("sliding_nll").astype(np.float64))
+    report.exact_arrays(f"{what} ngram_order", found.order, tokens.take("ngram_order"))
+    report.exact_arrays(f"{what} ngram_matched", found.order > 0, tokens.take("ngram_matched"))
+    for name, got in (
+        ("ngram_p", found.share),
+        ("ngram_alpha", lookup.rule.alpha(entropy, found.order)),
+        ("final_p", lookup.claim(probs, entropy, found)),
+    ):
+        report.close(f"{what} {name}", got, tokens.take(name), EXACT)
+    for name, counts in (("ctx_table_nonzero", found.contexts), ("full_table_sum", found.counted)):
+        report.exact(f"{what} {name}", [0, 0, *counts.tolist()], tokens.take(name).tolist())
