@@ -1,0 +1,47 @@
+"""Second moments that a published system collected, from the tokens that it was given."""
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artpack.calibrate import collect
+from tests.golden_checks.case import Case
+from tests.golden_checks.models import load_model
+from tests.golden_checks.report import Report
+
+RELATIVE_TOLERANCE = 1e-5
+"""Of the largest entry: both sides add up in float32."""
+
+
+def read_windows(case: Case) -> NDArray[np.int64]:
+    """Return PR 576's calibration windows; each reads one token more than it runs."""
+    asked = case.entries("quant.json").peek("gptq")["function"]
+    found = re.search(r"n_samples=(\d+), seq_len=(\d+)", asked)
+    assert found is not None
+    samples, length = map(int, found.groups())
+    ids = np.load(case.path("calib_tokens.npy"))[: samples * (length + 1)]
+    return ids.reshape(-1, length + 1)[:, :-1].astype(np.int64)
+
+
+def check(case: Case, report: Report) -> None:
+    """Check ``calib_tokens.npy`` against what ``quant.npz`` and ``quant.json`` hold of it."""
+    if "calib_tokens.npy" not in case:
+        return
+    windows, model = read_windows(case), load_model(case)
+    hessians = collect(model, windows, fisher=False).mean_hessians(windows.size)
+    of_head = {"tok_emb.weight"}  # PR 576 knows no Hessian of its tied head
+    ours = {
+        name.removesuffix(".weight"): hessians[name].numpy() for name in hessians.keys() - of_head
+    }
+    stored, facts = case.entries("quant.npz"), case.entries("quant.json")
+    what = f"{case.label} hessians of {len(ours)} maps"
+    report.exact(f"{what}, names", sorted(ours), sorted(facts.peek("gptq")["hessian_layers"]))
+    for name in facts.take("saved_hessians"):
+        want = stored.take(f"hessian__{name}")
+        tolerance = RELATIVE_TOLERANCE * float(np.abs(want).max())
+        report.close(f"{case.label} quant.npz hessian__{name}", ours[name], want, tolerance)
+    for name, mean in facts.take("hessian_diag_mean").items():
+        got = float(ours[name].diagonal().astype(np.float64).mean())
+        what = f"{case.label} quant.json hessian_diag_mean {name}"
+        report.close(what, got, mean, RELATIVE_TOLERANCE * mean)
