@@ -9,7 +9,18 @@ import click
 
 from .markup import printable
 
-COMMANDS = ("calibrate", "compress", "inspect", "verify", "unpack", "eval", "models", "recipes")
+COMMANDS = (
+    "tokenize",
+    "train",
+    "calibrate",
+    "compress",
+    "inspect",
+    "verify",
+    "unpack",
+    "eval",
+    "models",
+    "recipes",
+)
 EXIT_FAULT = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130

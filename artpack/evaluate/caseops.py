@@ -22,9 +22,9 @@ TITLE = "\ue001"
 ALL_CAPS = "\ue002"
 CAP_NEXT = "\ue003"
 ESCAPE = "\ue004"
-_OPERATORS = TITLE + ALL_CAPS + CAP_NEXT + ESCAPE
+OPERATORS = TITLE + ALL_CAPS + CAP_NEXT + ESCAPE
 _LETTERS = "A-Za-z"
-_PLAIN_RUN = re.compile(f"[{_OPERATORS}]|[{_LETTERS}]+")
+_PLAIN_RUN = re.compile(f"[{OPERATORS}]|[{_LETTERS}]+")
 # What lies outside such a run has no state: an operator must meet its letter in it.
 _MARKED_RUN = re.compile(
     f"(?:(?:{ESCAPE}.?|[{TITLE}{ALL_CAPS}{CAP_NEXT}])[{_LETTERS}]*)+", re.DOTALL
@@ -42,7 +42,7 @@ def knows_operators(tokenizer: SentencePieceProcessor) -> bool:
         Whether every operator is a piece of its own.
 
     """
-    return all(tokenizer.piece_to_id(o) != tokenizer.unk_id() for o in _OPERATORS)
+    return all(tokenizer.piece_to_id(o) != tokenizer.unk_id() for o in OPERATORS)
 
 
 def encode(text: str) -> str:
@@ -129,7 +129,7 @@ def tokenize(text: str, tokenizer: SentencePieceProcessor) -> tuple[Tokens, NDAr
 
 
 def _encode_run(run: str) -> str:
-    if run in _OPERATORS:
+    if run in OPERATORS:
         return ESCAPE + run
     if run.islower():
         return run
@@ -169,7 +169,7 @@ class _Reader:
         if char == ESCAPE:
             self._escaped = True
             return ""
-        if char in _OPERATORS:
+        if char in OPERATORS:
             self._mark(char)
             return ""
         return self._letter(char) if _is_letter(char) else self._other(char)

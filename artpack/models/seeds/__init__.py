@@ -38,7 +38,8 @@ def read_config(value: JsonValue) -> ModelConfig:
     Read the config that lies beside a checkpoint.
 
     Args:
-        value: What :meth:`ModelConfig.to_json` wrote, or a published system's own
+        value: What :meth:`ModelConfig.to_json` wrote, perhaps with the
+            ``train_window_tokens`` that the trainer adds, or a published system's own
             ``config.json``.
 
     Returns:
@@ -50,6 +51,9 @@ def read_config(value: JsonValue) -> ModelConfig:
     """
     if isinstance(value, dict) and "rope" not in value:
         return from_seed_config(value)
+    if isinstance(value, dict):
+        # It stands beside the model and is no part of it.
+        value = {key: item for key, item in value.items() if key != "train_window_tokens"}
     return ModelConfig.from_json(value)
 
 

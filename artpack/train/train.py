@@ -1,0 +1,186 @@
+"""From a recipe and a folder of tokens to a checkpoint that the rest of artpack packs."""
+
+import hashlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from artpack.atomic import write_atomically
+from artpack.errors import UsageError
+from artpack.evaluate.ranks import Ranks
+from artpack.models.build import parameter_count
+from artpack.models.config import ModelConfig
+from artpack.models.find import CONFIG_NAME
+from artpack.stages import Config
+from artpack.train.candidates import Candidate, candidates, choose
+from artpack.train.data import Data
+from artpack.train.loop import Machine, Row, Run
+from artpack.train.settings import Training
+from artpack.train.state import STATE_NAME, read_state, write_checkpoint, write_state
+from artpack.version import __version__
+
+LOG_NAME = "train.json"
+Progress: TypeAlias = Callable[[Row, float], None]
+"""Called after every step with what there is to say about it and the share that is over."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """
+    What a run ended with.
+
+    Attributes:
+        kept: The weights that were written.
+        scored: All candidates.
+        log: One row a step.
+        seconds: Of training, interruptions left out.
+    """
+
+    kept: Candidate
+    scored: tuple[Candidate, ...]
+    log: tuple[Row, ...]
+    seconds: float
+
+
+def train(
+    training: Training,
+    config: ModelConfig,
+    data: Data,
+    folder: Path,
+    *,
+    machine: Machine | None = None,
+    resume: bool = False,
+    save_seconds: float = 300.0,
+    progress: Progress | None = None,
+) -> Result:
+    """
+    Train a model and write what is needed to pack and score it.
+
+    Writes ``ckpt.pt``, ``config.json`` and ``train.json`` into the folder, and on the way
+    ``state.pt``. A signal to stop is heeded after the step at hand, with the state written.
+
+    Args:
+        training: The settings.
+        config: The model.
+        data: What it reads.
+        folder: Where to; made if it is missing.
+        machine: What it computes with.
+        resume: Go on from the folder's state.
+        save_seconds: Write the state about so often.
+        progress: Told after every step.
+
+    Returns:
+        What it ended with.
+
+    Raises:
+        UsageError: The folder has a state and ``resume`` is not set, or the settings do
+            not fit model or data.
+        CheckpointError: The state is of another run.
+        KeyboardInterrupt: A signal to stop came; the state has been written.
+
+    """
+    run = Run(training, config, data, machine or Machine())
+    fingerprint = _fingerprint(training, config, data)
+    _begin(run, folder, fingerprint, resume=resume)
+    saved = time.monotonic()
+    with _stop_flag() as stopped:
+        while (done := run.done) < 1:
+            row = run.advance(done)
+            every = training.validate_steps
+            if every and run.step % every == 0:
+                held_out = choose(run, candidates(run, data.held_out)).score
+                row["held_out_bits_per_byte"] = held_out.bits_per_byte.value
+            if progress is not None:
+                progress(row, run.done)
+            if stopped.is_set() or time.monotonic() - saved > save_seconds:
+                _save(run, folder, fingerprint)
+                saved = time.monotonic()
+            if stopped.is_set():
+                raise KeyboardInterrupt
+    _save(run, folder, fingerprint)
+    scored = candidates(run, data.held_out)
+    result = Result(choose(run, scored), tuple(scored), tuple(run.log), run.seconds)
+    if Ranks.current().rank == 0:
+        _write(result, run, data, folder)
+    return result
+
+
+def _begin(run: Run, folder: Path, fingerprint: str, *, resume: bool) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    there = (folder / STATE_NAME).exists()
+    if there and not resume:
+        raise UsageError(f"{folder}: a run is there already: resume it, or give another folder")
+    if resume and there:
+        run.load_state_dict(read_state(folder, fingerprint=fingerprint))
+
+
+def _save(run: Run, folder: Path, fingerprint: str) -> None:
+    if Ranks.current().rank == 0:
+        write_state(folder, {"fingerprint": fingerprint, **run.state_dict()})
+
+
+def _fingerprint(training: Training, config: ModelConfig, data: Data) -> str:
+    what = json.dumps([training.to_json(), config.to_json(), data.sha256], sort_keys=True)
+    return hashlib.sha256(what.encode()).hexdigest()
+
+
+@contextmanager
+def _stop_flag() -> Iterator[threading.Event]:
+    """Turn signals to stop into a flag; only the main thread of a program may."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, lambda *_: flag.set()) for kind in kinds]
+    try:
+        yield flag
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+
+
+def _write(result: Result, run: Run, data: Data, folder: Path) -> None:
+    # What is not averaged, were it not floating point, stays as the model has it.
+    write_checkpoint(folder, {**run.model.state_dict(), **result.kept.weights})
+    window = {"train_window_tokens": run.training.batches.window_tokens}
+    _write_json(folder / CONFIG_NAME, {**run.config.to_json(), **window})
+    _write_json(folder / LOG_NAME, _report(result, run, data))
+
+
+def _report(result: Result, run: Run, data: Data) -> dict[str, Any]:
+    return {
+        "training": run.training.to_json(),
+        "machine": asdict(run.machine),
+        "processes": Ranks.current().world,
+        "parameters": parameter_count(run.config),
+        "data": {"tokens": data.tokens, "sha256": data.sha256},
+        "seconds": round(result.seconds, 1),
+        "kept": result.kept.name,
+        "scores": {one.name: _score_json(one) for one in result.scored},
+        "versions": {"artpack": __version__, "torch": torch.__version__},
+        "log": list(result.log),
+    }
+
+
+def _score_json(candidate: Candidate) -> Config:
+    score = candidate.score
+    return {
+        "loss_nats": score.loss_nats.value,
+        "bits_per_byte": score.bits_per_byte.value,
+        "bits_per_byte_stderr": score.bits_per_byte.stderr,
+        "tokens": score.coverage.scored,
+        "bytes": score.bytes,
+    }
+
+
+def _write_json(path: Path, value: object) -> None:
+    write_atomically(path, [json.dumps(value, indent=1).encode()])
