@@ -30,6 +30,7 @@ from artpack.evaluate.summary import (
     check_byte_counts,
     document_sums,
     score_numbers,
+    score_of_sums,
     summed_score,
 )
 from artpack.evaluate.windows import WindowPlan
@@ -89,8 +90,7 @@ def score(
     """
     run = _Run(ids, plan, byte_counts, settings, bos_id, progress)
     sums = run.document_sums([model], _losses, columns=1)
-    errors = bootstrap_errors(sums, lambda total: score_numbers(total, 2))
-    return summed_score(sums.sum(0), 2, errors, len(sums), plan.coverage())
+    return score_of_sums(sums, plan.coverage())
 
 
 def compare(

@@ -71,7 +71,21 @@ def score_losses(
     """
     check_byte_counts(ids, byte_counts, np.bincount(targets, minlength=ids.size - 1))
     sums = document_sums(ids, byte_counts, bos_id, targets, losses[:, None])
-    sums = sums[sums[:, 0] > 0]
+    return score_of_sums(sums[sums[:, 0] > 0], coverage)
+
+
+def score_of_sums(sums: Sums, coverage: Coverage) -> Score:
+    """
+    Make a score of sums of documents.
+
+    Args:
+        sums: Tokens, bytes and nats of each document with scores, shape (documents, 3).
+        coverage: What was scored.
+
+    Returns:
+        Loss and bits per byte with standard errors.
+
+    """
     errors = bootstrap_errors(sums, lambda total: score_numbers(total, 2))
     return summed_score(sums.sum(0), 2, errors, len(sums), coverage)
 
