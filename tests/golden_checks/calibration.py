@@ -21,7 +21,8 @@ def read_windows(case: Case) -> NDArray[np.int64]:
     assert found is not None
     samples, length = map(int, found.groups())
     ids = np.load(case.path("calib_tokens.npy"))[: samples * (length + 1)]
-    return ids.reshape(-1, length + 1)[:, :-1].astype(np.int64)
+    windows: NDArray[np.int64] = ids.reshape(-1, length + 1)[:, :-1].astype(np.int64)
+    return windows
 
 
 def check(case: Case, report: Report) -> None:
