@@ -19,9 +19,10 @@ from artpack.coding.auction import Award, Lot, sell
 from artpack.coding.profiles import DEFAULT, Profile
 from artpack.errors import CheckpointError, UsageError
 from artpack.grouping import group_members
-from artpack.plan import Member, Plan, PlanSpec, Rule, StreamPlan, TensorPlan
+from artpack.plan import Member, Plan, PlanSpec, StreamPlan, TensorPlan
 from artpack.prepare import Prepared
 from artpack.quantize import Raw
+from artpack.rules import Rule
 from artpack.selection import Selection
 from artpack.stages import Config, Quantizer
 from artpack.symbols import Quantized, Symbols
@@ -167,10 +168,17 @@ def _rule(spec: PlanSpec, info: TensorInfo, prepared: Mapping[str, Prepared]) ->
     if not info.dtype.is_floating_point or info.dtype.itemsize == 1:
         return None
     rule = spec.rule_for(info.name, info.shape)
-    if rule is None and info.name not in prepared:
+    if info.name in prepared:
+        return rule
+    if rule is None:
         raise UsageError(
             f"recipe {spec.name!r} has no rule for {info.name!r} {list(info.shape)}:"
             " end it with a rule that takes every tensor"
+        )
+    if rule.needs_preparing:
+        raise UsageError(
+            f"rule {rule.name!r} of {spec.name!r} quantizes with more than weights:"
+            f" {info.name!r} must be prepared first"
         )
     return rule
 

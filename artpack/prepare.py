@@ -1,10 +1,41 @@
-"""Tensors that are quantized before they are packed: with data, or by somebody else."""
+"""
+Tensors that are quantized before they are packed: with data, or by somebody else.
 
-from dataclasses import dataclass
+::
 
-from artpack.quantize.report import Report
+    weights, recipe, calibration ─► prepare ─► symbols, reports ─► compress
+
+Unlike what the packer quantizes by itself, all of these symbols are in memory at once.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from artpack.across import Correction
+from artpack.checkpoint import Checkpoint, TensorInfo
+from artpack.errors import CheckpointError, UsageError
+from artpack.plan import PlanSpec
+from artpack.quantize.calibration import Calibration
+from artpack.quantize.factors import GroupFactors
+from artpack.quantize.gptq import Gptq
+from artpack.quantize.low_rank import LowRank
+from artpack.quantize.prune import prune_smallest
+from artpack.quantize.report import Report, measure
+from artpack.quantize.rounding import RowRounding
+from artpack.quantize.row_int import RowInt
+from artpack.quantize.weights import matrix_shape
+from artpack.rules import Rule
+from artpack.selection import Selection
 from artpack.stages import Quantizer
 from artpack.symbols import Quantized
+
+Progress = Callable[[int, int], None]
+"""Called with the number of weights quantized so far and of all weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,3 +52,162 @@ class Prepared:
     quantizer: Quantizer
     quantized: Quantized
     report: Report | None = None
+
+
+def prepare(
+    checkpoint: Checkpoint,
+    selection: Selection,
+    spec: PlanSpec,
+    calibration: Calibration | None,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, Prepared]:
+    """
+    Quantize those tensors that their quantizer alone cannot, and all that data is there for.
+
+    Args:
+        checkpoint: Where the weights come from.
+        selection: Which of them.
+        spec: The recipe.
+        calibration: What is known of the data; it must be of this checkpoint.
+        device: Where GPTQ computes.
+        progress: Told after each tensor.
+
+    Returns:
+        Name to what is to be stored; empty for a recipe that needs none of this and no
+        calibration.
+
+    Raises:
+        CheckpointError: A weight is not finite, or does not fit its grid.
+        UsageError: The recipe needs data and there is none.
+
+    """
+    if spec.needs_data and calibration is None:
+        raise UsageError(
+            f"recipe {spec.name!r} rounds with data: give --calibration FILE or --tokens TOKENS"
+        )
+    hessians = calibration.hessians if calibration else {}
+    source = _Source(checkpoint, hessians, device)
+    jobs = [
+        (info, rule)
+        for info in selection.tensors
+        if (rule := _quantizing_rule(spec, info))
+        if rule.needs_preparing or info.name in hessians
+    ]
+    tries = spec.search.combinations() if spec.needs_data else [{}]
+    advance = _counter(len(tries) * sum(info.weights for info, _ in jobs), progress)
+    results = (_prepare_all(source, jobs, options, advance) for options in tries)
+    best = min(results, key=_squared_error)
+    if spec.correction is not None:
+        rounded = [info.name for info, rule in jobs if rule.needs_data]
+        best |= _correct_worst(source, {name: best[name] for name in rounded}, spec.correction)
+    return best
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Where weights and Hessians come from."""
+
+    checkpoint: Checkpoint
+    hessians: Mapping[str, Tensor]
+    device: str
+
+    @contextmanager
+    def tensor(self, name: str) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Lend a tensor and its Hessian, and name it in errors."""
+        hessian = self.hessians.get(name)
+        try:
+            yield self.checkpoint.read(name), None if hessian is None else hessian.to(self.device)
+        except UsageError as error:
+            raise CheckpointError(f"tensor {name!r}: {error}") from error
+        finally:
+            self.checkpoint.release()
+
+
+def _quantizing_rule(spec: PlanSpec, info: TensorInfo) -> Rule | None:
+    """Return the tensor's rule, if it is not stored as it is."""
+    if not info.dtype.is_floating_point or info.dtype.itemsize == 1:
+        return None
+    rule = spec.rule_for(info.name, info.shape)
+    return None if rule is None or rule.quantizer is None else rule
+
+
+def _prepare_all(
+    source: _Source,
+    jobs: Sequence[tuple[TensorInfo, Rule]],
+    options: dict[str, Any],
+    advance: Callable[[int], None],
+) -> dict[str, Prepared]:
+    """Quantize tensors by their rules, with some options of GPTQ changed."""
+    prepared = {}
+    for info, rule in jobs:
+        if isinstance(rule.rounding, Gptq):
+            rule = replace(rule, rounding=replace(rule.rounding, **options))  # noqa: PLW2901
+        with source.tensor(info.name) as (weight, hessian):
+            prepared[info.name] = _quantize(weight, hessian, rule)
+        advance(info.weights)
+    return prepared
+
+
+def _quantize(weight: Tensor, hessian: Tensor | None, rule: Rule) -> Prepared:
+    quantizer = rule.quantizer
+    assert quantizer is not None
+    notes: tuple[str, ...] = ()
+    pruned = prune_smallest(weight, rule.prune) if rule.prune else weight
+    if isinstance(quantizer, RowInt):
+        rounding = RowRounding(quantizer, rule.steps, rule.rounding)
+        quantized, notes = rounding.quantize(pruned, hessian)
+    else:
+        quantized = quantizer.quantize(pruned)
+    report = measure(weight, quantizer, quantized, hessian)
+    return Prepared(quantizer, quantized, replace(report, notes=notes))
+
+
+def _correct_worst(
+    source: _Source, prepared: Mapping[str, Prepared], correction: Correction
+) -> dict[str, Prepared]:
+    """Return the tensors with the largest errors, corrected."""
+    worst = sorted(prepared, key=lambda name: -_squared_norm(prepared[name]))
+    corrected = {}
+    for name in worst[: correction.top]:
+        with source.tensor(name) as (weight, hessian):
+            corrected[name] = _correct(weight, hessian, prepared[name], correction)
+    return corrected
+
+
+def _correct(
+    weight: Tensor, hessian: Tensor | None, prepared: Prepared, correction: Correction
+) -> Prepared:
+    _, cols = matrix_shape(weight.shape)
+    factors = correction.factors
+    if isinstance(factors, GroupFactors) and correction.rank * cols % factors.group:
+        factors = correction.ragged
+    quantizer = LowRank(prepared.quantizer, correction.rank, factors)
+    quantized = quantizer.correct(weight, prepared.quantized)
+    assert prepared.report is not None
+    report = measure(weight, quantizer, quantized, hessian)
+    return Prepared(quantizer, quantized, replace(report, notes=prepared.report.notes))
+
+
+def _squared_error(prepared: Mapping[str, Prepared]) -> float:
+    """Return the sum over tensors of their mean squared errors, in the order of the tensors."""
+    return sum(p.report.mean_squared_error for p in prepared.values() if p.report is not None)
+
+
+def _squared_norm(prepared: Prepared) -> float:
+    assert prepared.report is not None
+    return prepared.report.mean_squared_error * math.prod(prepared.quantized.shape)
+
+
+def _counter(total: int, progress: Progress | None) -> Callable[[int], None]:
+    """Return what adds up weights and tells how far it is."""
+    done = 0
+
+    def advance(weights: int) -> None:
+        nonlocal done
+        done += weights
+        if progress is not None:
+            progress(done, total)
+
+    return advance

@@ -32,7 +32,7 @@ def pack(prepared: dict[str, Prepared]) -> Packed:
 
 
 def test_prepared_tensors_are_stored_as_given_and_others_by_their_rule() -> None:
-    report = Report(0.1, 0.0, 0.5, 0, 2.0)
+    report = Report(0.01, 0.1, 0.0, 0.5, 0, 2.0)
     quantized = QUANTIZER.quantize(WEIGHTS["fc.weight"])
 
     packed = pack({"fc.weight": Prepared(QUANTIZER, quantized, report)})
@@ -54,7 +54,7 @@ def test_what_does_not_fit_the_selection_is_refused(name: str, shape: tuple[int,
 
 
 @pytest.mark.parametrize(
-    "value", [None, 3, [1, 2, 3], [1, 2, 3, "x"], [1, True, 3, 4], [10**9] * 4]
+    "value", [None, 3, [1, 2, 3], [1, 2, 3, 4, "x"], [1, True, 3, 4, 5], [10**9] * 5]
 )
 def test_what_is_no_report_is_none(value: object) -> None:
     assert Report.from_json(value) is None  # type: ignore[arg-type]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from artpack.errors import RecipeError
-from artpack.plan import rule_from_json
 from artpack.quantize import Fp8, Fp16, RowInt
 from artpack.quantize.clips import StdClip
 from artpack.recipes import load_recipe, recipe_names
+from artpack.rules import rule_from_json
 
 NAMES = {"int4", "int5", "int6", "int8", "lossless", "quinary", "ternary"}
 

@@ -3,7 +3,13 @@
 import math
 from dataclasses import dataclass
 
-from artpack.stages import JsonValue
+from torch import Tensor
+
+from artpack.quantize.low_rank import LowRank
+from artpack.quantize.row_int import RowInt
+from artpack.quantize.weights import finite_matrix
+from artpack.stages import JsonValue, Quantizer
+from artpack.symbols import Quantized
 
 
 @dataclass(frozen=True)
@@ -12,6 +18,7 @@ class Report:
     How far a quantized tensor is from its weights.
 
     Attributes:
+        mean_squared_error: Of the weights.
         relative_error: Norm of the error over that of the weights; 0 for zeros.
         clipped_share: Share of weights beyond the outermost level by more than half a step.
         median_step: Of the rows; 0 where the grid has no step a row.
@@ -20,6 +27,7 @@ class Report:
         notes: What was done that was not asked for, one line each.
     """
 
+    mean_squared_error: float
     relative_error: float
     clipped_share: float
     median_step: float
@@ -36,14 +44,19 @@ class Report:
             thousandths of its decimal logarithm, rounded, and 0 as None; the last
             is left out if it is None.
 
-        >>> Report(0.012, 0.0, 0.5, 3, 20.0).to_json()
-        [-1921, None, -301, 3, 1301]
-        >>> Report.from_json([-1921, None, -301, 3]).median_step
+        >>> Report(0.001, 0.012, 0.0, 0.5, 3, 20.0).to_json()
+        [-3000, -1921, None, -301, 3, 1301]
+        >>> Report.from_json([-3000, -1921, None, -301, 3]).median_step
         0.5
 
         """
         rest = [] if self.weighted_error is None else [_pack(self.weighted_error)]
-        numbers = (self.relative_error, self.clipped_share, self.median_step)
+        numbers = (
+            self.mean_squared_error,
+            self.relative_error,
+            self.clipped_share,
+            self.median_step,
+        )
         return [*map(_pack, numbers), self.dead_columns, *rest]
 
     @classmethod
@@ -58,13 +71,58 @@ class Report:
             The report without notes; None if there is none there.
 
         """
-        if not isinstance(values, list) or len(values) not in (4, 5):
+        if not isinstance(values, list) or len(values) not in (5, 6):
             return None
         numbers = [_unpack(value) for value in values]
-        if None in numbers or type(values[3]) is not int:
+        if None in numbers or type(values[4]) is not int:
             return None
-        relative, clipped, step, _, *rest = (number or 0.0 for number in numbers)
-        return cls(relative, clipped, step, values[3], rest[0] if rest else None)
+        squared, relative, clipped, step, _, *rest = (number or 0.0 for number in numbers)
+        return cls(squared, relative, clipped, step, values[4], rest[0] if rest else None)
+
+
+def measure(
+    weight: Tensor, quantizer: Quantizer, quantized: Quantized, hessian: Tensor | None
+) -> Report:
+    """
+    Compare a quantized tensor with its weights.
+
+    Args:
+        weight: Floating point, any shape.
+        quantizer: What gives the weights back.
+        quantized: The symbols.
+        hessian: Mean of ``x x'`` over tokens, shape ``(cols, cols)``, if it is known.
+
+    Returns:
+        The report, without notes.
+
+    """
+    matrix = finite_matrix(weight).double()
+    error = matrix - quantizer.dequantize(quantized).reshape(matrix.shape).double()
+    squared, norm = error.square().sum().item(), matrix.norm().item()
+    clipped, step = _clipping(matrix, quantizer, quantized)
+    weighted, dead = None, 0
+    if hessian is not None:
+        curvature = hessian.cpu().double()
+        weighted = max(0.0, ((error @ curvature) * error).sum().item())
+        dead = int((curvature.diagonal() == 0).sum())
+    return Report(
+        mean_squared_error=squared / max(1, matrix.numel()),
+        relative_error=math.sqrt(squared) / norm if norm else 0.0,
+        clipped_share=clipped,
+        median_step=step,
+        dead_columns=dead,
+        weighted_error=weighted,
+    )
+
+
+def _clipping(matrix: Tensor, quantizer: Quantizer, quantized: Quantized) -> tuple[float, float]:
+    """Return the share of clipped weights and the median step; 0 where there are no row steps."""
+    row_int = quantizer.inner if isinstance(quantizer, LowRank) else quantizer
+    if not isinstance(row_int, RowInt) or not matrix.numel():
+        return 0.0, 0.0
+    steps = row_int.stored_steps(quantized).double()
+    clipped = (matrix.abs() > (row_int.radius + 0.5) * steps).double().mean().item()
+    return clipped, steps.median().item()
 
 
 def _pack(number: float) -> int | None:

@@ -113,7 +113,22 @@ class RowInt(ConfiguredStage):
 
         """
         check_parts(quantized, self.parts(quantized.shape))
-        rows = len(quantized.parts["codes"])
-        steps = self.scales.dequantize(quantized.parts, shape=(rows, 1))
         codes = torch.from_numpy(quantized.parts["codes"].astype(np.float32))
+        steps = self.stored_steps(quantized)
         return codes.sub_(self.radius).mul_(steps).reshape(quantized.shape)
+
+    def stored_steps(self, quantized: Quantized) -> Tensor:
+        """
+        Return the steps as a reader sees them.
+
+        Args:
+            quantized: Symbols of the geometry that :meth:`parts` gives.
+
+        Returns:
+            fp32, non-negative, shape ``(rows, 1)``.
+
+        Raises:
+            CorruptError: The scales hold impossible values.
+
+        """
+        return self.scales.dequantize(quantized.parts, shape=(len(quantized.parts["codes"]), 1))

@@ -95,6 +95,27 @@ def finite_chunks(
         yield at, chunk
 
 
+def finite_matrix(weight: Tensor) -> Tensor:
+    """
+    Return all of a weight tensor at once, as a matrix of finite fp32 values.
+
+    Args:
+        weight: Any shape, any real floating point dtype, any device.
+
+    Returns:
+        fp32 on the CPU, shape :func:`matrix_shape`. It may share the weight's
+        memory: do not write to it.
+
+    Raises:
+        UsageError: The tensor is not floating point, or a value is not finite.
+
+    """
+    shape = matrix_shape(weight.shape)
+    for _ in finite_chunks(weight, shape):
+        pass
+    return weight.detach().reshape(shape).to(device="cpu", dtype=torch.float32)
+
+
 def reject(bad: Tensor, weight: Tensor, start: int, fault: str) -> None:
     """
     Complain about the first bad value of a weight tensor, if there is one.

@@ -2,7 +2,8 @@
 Recipes: what can be asked for, one TOML file each.
 
 A recipe is an ordered table of named rules; the first that takes a tensor says
-how it is quantized. docs/RECIPES.md explains every key.
+how it is quantized. Two more tables say what is done to all matrices together.
+docs/RECIPES.md explains every key.
 """
 
 import copy
@@ -12,11 +13,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from artpack.across import Correction, Search
 from artpack.errors import ArtpackError, RecipeError
-from artpack.plan import PlanSpec, rule_from_json
+from artpack.plan import PlanSpec
+from artpack.rules import rule_from_json
 from artpack.stages import nearest
 
 DEFAULT_RECIPE = "int6"
+KEYS = ("about", "rules", "correction", "search")
+"""What a recipe may hold at its top; the last two are tables that ``--set`` can name."""
 
 
 def recipe_names() -> list[str]:
@@ -40,7 +45,8 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> PlanSpec:
     Args:
         source: Name of a recipe of the package, or path of a TOML file.
         overrides: ``KEY=VALUE``, where the key is a dotted path into the rules,
-            ``matrices.quantizer.bits``, and the value is TOML or plain text.
+            ``matrices.quantizer.bits``, or into one of the other tables,
+            ``correction.rank``, and the value is TOML or plain text.
 
     Returns:
         The recipe.
@@ -79,15 +85,24 @@ def _recipe_text(source: str) -> tuple[str, str]:
 
 def _spec(name: str, data: dict[str, Any]) -> PlanSpec:
     for key in data:
-        if key not in ("about", "rules"):
-            raise RecipeError(f"unknown key {key!r}{nearest(key, ('about', 'rules'))}")
+        if key not in KEYS:
+            raise RecipeError(f"unknown key {key!r}{nearest(key, KEYS)}")
     rules = data.get("rules")
     if not isinstance(rules, dict) or not rules:
         raise RecipeError("there is no table [rules.NAME]")
     about = data.get("about", "")
     if not isinstance(about, str):
         raise RecipeError(f"about must be text, got {about!r}")
-    return PlanSpec(name, about, tuple(rule_from_json(rule, rules[rule]) for rule in rules))
+    correction = data.get("correction")
+    if not (correction is None or isinstance(correction, dict)):
+        raise RecipeError(f"correction must be a table, got {correction!r}")
+    return PlanSpec(
+        name,
+        about,
+        tuple(rule_from_json(rule, rules[rule]) for rule in rules),
+        None if correction is None else Correction.from_config(correction),
+        Search.from_json(data.get("search", {})),
+    )
 
 
 def _overridden(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -97,9 +112,10 @@ def _overridden(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
         if not equals:
             raise RecipeError(f"--set {override!r}: write it as KEY=VALUE")
         *path, last = key.strip().split(".")
-        if not path:
+        whole = (path or [last])[0] in KEYS[2:]
+        if not path and not whole:
             raise RecipeError(f"--set {override!r}: write it as RULE.FIELD=VALUE")
-        table = data.get("rules", {})
+        table = data if whole else data.get("rules", {})
         for step in path:
             if step not in table:
                 raise RecipeError(f"--set {key}: no {step!r} there{nearest(step, table)}")
