@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from artpack.evaluate.evaluators import Windowed
+from artpack.evaluate.forward import REFERENCE
 from artpack.evaluate.ngram.lookup import HashedLookup, Lookups
 from artpack.evaluate.ngram.published import PublishedRule
-from artpack.evaluate.observe import observe
 from artpack.evaluate.placements import place
+from artpack.evaluate.stream import Stream
 from tests.golden_checks.case import Case
 from tests.golden_checks.models import tolerance
 from tests.golden_checks.report import Report
@@ -37,7 +39,9 @@ def check(case: Case, report: Report) -> None:
     report.close(f"{what} matched_fraction", matched, want["matched_fraction"], EXACT)
     tokens = case.entries("evals_tokens.npz")
     losses, entropy = tokens.peek("sliding_nll"), tokens.take("model_entropy")
-    seen = observe(s.model, ids, place("pr826", ids, args["eval_seq_len"], args["stride"]))
+    plan = place("pr826", ids, args["eval_seq_len"], args["stride"])
+    stream = Stream(ids, s.table.count(ids))
+    seen = Windowed(s.model, lambda _: plan, s.model.config.vocab_size, REFERENCE)(stream, ())
     tolerance_nats = tolerance("losses", losses, case.system)
     what = f"{case.label} evals_tokens.npz model_entropy"
     report.close(what, seen.entropy, entropy, tolerance_nats)
@@ -52,7 +56,7 @@ def check(case: Case, report: Report) -> None:
             found = lookup.look_up(ids)
             for whose, (log_probs, nats, close) in inputs.items():
                 loss = float(-np.log(lookup.claim(np.exp(log_probs), nats, found)).mean())
-                bpb = loss / math.log(2) / s.table.count(ids)[1:].mean()
+                bpb = loss / math.log(2) / stream.byte_counts[1:].mean()
                 line = f"{case.label} evals.json {name} %s ({whose})"
                 report.close(line % "val_loss", loss, want["val_loss"], close * want["val_loss"])
                 report.close(line % "val_bpb", bpb, want["val_bpb"], close * want["val_bpb"])

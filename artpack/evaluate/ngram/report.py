@@ -1,0 +1,90 @@
+"""What n-gram mixing gains, and beside it what the published lookup would have claimed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artpack.evaluate.evaluators import mix
+from artpack.evaluate.ngram.lookup import HashedLookup
+from artpack.evaluate.ngram.mixing import MIXERS
+from artpack.evaluate.observe import Observed
+from artpack.evaluate.stream import Stream
+from artpack.evaluate.summary import Score, score_losses
+from artpack.evaluate.windows import Coverage
+
+
+@dataclass(frozen=True)
+class NgramReport:
+    """
+    A mixture beside what it is made of, and beside what is no mixture.
+
+    Attributes:
+        mixed: The score.
+        model: Of the model alone.
+        published_rule: Of the published rule with exact counts.
+        claimed: What the published lookup calls its score; no code has this length.
+        sampled: Targets at which whole distributions were added up.
+        mixed_sum_error: How far the mixture's are from 1 there, at most.
+        claimed_sum: What the lookup's "probabilities" add up to there, on average.
+        claimed_buckets: Counters per table of the lookup.
+        claimed_chunk_tokens: Targets that it scores before it counts them.
+    """
+
+    mixed: Score
+    model: Score
+    published_rule: Score
+    claimed: Score
+    sampled: int
+    mixed_sum_error: float
+    claimed_sum: float
+    claimed_buckets: int
+    claimed_chunk_tokens: int
+
+
+def report_ngrams(seen: Observed, stream: Stream, coverage: Coverage, *, mixer: str) -> NgramReport:
+    """
+    Mix, and compare.
+
+    Args:
+        seen: What the model said, with some targets watched.
+        stream: The tokens that it scored.
+        coverage: Of them.
+        mixer: A key of :data:`~artpack.evaluate.ngram.mixing.MIXERS`.
+
+    Returns:
+        All scores on the same tokens.
+
+    Raises:
+        UsageError: Some target was scored twice, or not at all with others after it.
+
+    """
+
+    def summed(log_probs: NDArray[np.float64]) -> Score:
+        targets = np.arange(seen.order.size)
+        return score_losses(
+            -log_probs[targets],
+            targets,
+            stream.ids,
+            stream.byte_counts,
+            coverage=coverage,
+            bos_id=stream.bos_id,
+        )
+
+    mixed = {name: mix(seen, stream, make()) for name, make in MIXERS.items()}
+    lookup = HashedLookup.scaled(seen.order.size)
+    found = lookup.look_up(stream.ids, watch=seen.watched.tolist(), vocab_size=seen.rows.shape[1])
+    at = seen.watched
+    alpha = lookup.rule.alpha(seen.entropy[at], found.order[at])[:, None]
+    claimed_rows = (1 - alpha) * seen.rows + alpha * found.watched
+    return NgramReport(
+        mixed=summed(mixed[mixer].log_probs),
+        model=summed(seen.log_probs),
+        published_rule=summed(mixed["published"].log_probs),
+        claimed=summed(np.log(lookup.claim(np.exp(seen.log_probs), seen.entropy, found))),
+        sampled=at.size,
+        mixed_sum_error=float(np.abs(mixed[mixer].rows.sum(axis=1) - 1).max(initial=0.0)),
+        claimed_sum=float(claimed_rows.sum(axis=1).mean()),
+        claimed_buckets=lookup.buckets,
+        claimed_chunk_tokens=lookup.chunk_tokens,
+    )
