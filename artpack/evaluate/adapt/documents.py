@@ -1,0 +1,229 @@
+"""Every document adapts low-rank matrices of its own; the model may learn from them in phases."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from artpack.evaluate.adapt.course import Course, Group
+from artpack.evaluate.adapt.low_rank import Draw, uniform
+from artpack.evaluate.adapt.matrices import Matrices
+from artpack.evaluate.adapt.phases import Phase, learn_phase, phases
+from artpack.evaluate.adapt.recipe import Lora, Phased
+from artpack.evaluate.adapt.rows import Rows, lay_rows
+from artpack.evaluate.adapt.strategy import Lesson, Observer, Scores, Step
+from artpack.evaluate.adapt.temperature import temperature_of
+from artpack.evaluate.documents import by_document
+from artpack.evaluate.forward import Settings
+from artpack.evaluate.ranks import Ranks
+from artpack.evaluate.sliding import chunked
+from artpack.evaluate.stream import Stream
+from artpack.evaluate.windows import Coverage, WindowPlan
+from artpack.models import GPT
+
+
+class Place(NamedTuple):
+    """A chunk of a group of documents."""
+
+    group: Group
+    chunk: int
+
+
+class DocumentStrategy:
+    """
+    Low-rank matrices for each document, and the model they are added to.
+
+    Args:
+        model: On ``settings.device``; changed in place if the recipe has phases.
+        recipe: What adapts, and how; its window is given.
+        stream: Tokens.
+        settings: Device and precision.
+        draw: Where input matrices come from.
+    """
+
+    def __init__(
+        self,
+        model: GPT,
+        recipe: Lora,
+        stream: Stream,
+        settings: Settings,
+        draw: Draw = uniform,
+    ) -> None:
+        assert recipe.window_tokens is not None
+        self.temperature = temperature_of(recipe)
+        self._model, self._recipe, self._stream, self._settings = model, recipe, stream, settings
+        self._window, self._draw = recipe.window_tokens, draw
+        self._course = Course.of(stream, recipe)
+        self._phases = phases(self._course, recipe) if isinstance(recipe, Phased) else {}
+        model.requires_grad_(requires_grad=False)
+        self._kept = self._fresh(recipe.documents) if recipe.keep_inputs else None
+        self._matrices = self._kept
+        self._scored: tuple[Rows, Tensor | None] | None = None
+
+    def coverage(self) -> Coverage:
+        """Return what all steps score, in numbers."""
+        ids, bos_id, chunk = self._stream.ids, self._stream.bos_id, self._recipe.chunk_tokens
+        return by_document(ids, self._window, chunk, place=chunked, bos_id=bos_id).coverage()
+
+    def steps(self) -> Iterator[Step]:
+        """Yield one step a chunk of each group, and one a phase."""
+        recipe, targets = self._recipe, self._stream.ids.size - 1
+        for group in self._course.groups():
+            last = int(group.chunks[-1]) - 1
+            for chunk in range(last + 1):
+                windows = group.windows(chunk, recipe.chunk_tokens, self._window)
+                plan = WindowPlan(targets, self._row(chunk), windows, np.arange(len(windows)))
+                lesson = group.lesson(chunk, recipe.chunk_tokens) if recipe.epochs else []
+                yield Step(plan, lesson, Place(group, chunk), rests=chunk == last)
+            if group.number in self._phases:
+                phase = self._phases[group.number]
+                nothing = WindowPlan(targets, 1, np.empty((0, 3), np.int64), np.empty(0, np.int64))
+                yield Step(nothing, phase.lesson(), phase, rests=True)
+
+    def score(self, step: Step, observer: Observer | None) -> Scores:
+        """Score a chunk of this process's documents of a group."""
+        candidates = self.temperature.candidates
+        if isinstance(step.place, Phase):
+            return Scores(np.empty(0, np.int64), np.empty((0, len(candidates)), np.float32))
+        group, chunk = step.place
+        if chunk == 0:
+            self._begin(group)
+        share = _share(group)
+        windows = share.windows(chunk, self._recipe.chunk_tokens, self._window)
+        rows = lay_rows(self._stream.ids, windows, step.plan.row_tokens, self._settings.device)
+        reuse = bool(step.lesson) and (not self._recipe.polyak or self._recipe.restart_polyak)
+        assert self._matrices is not None
+        with self._matrices.scoring() as flat, torch.set_grad_enabled(reuse):
+            raw = self._raw(flat, rows)
+        self._scored = rows, raw if reuse else None
+        targets = WindowPlan(
+            self._stream.ids.size - 1, step.plan.row_tokens, windows, np.arange(len(windows))
+        )
+        return Scores(targets.scored_targets(), self._losses(raw, rows, targets, observer))
+
+    def learn(self, step: Step) -> list[Lesson]:
+        """Learn from a chunk that has been scored, or a phase's documents."""
+        recipe = self._recipe
+        if isinstance(step.place, Phase):
+            assert isinstance(recipe, Phased)
+            lessons = learn_phase(self._model, recipe, step.place, self._stream, self._settings)
+            if recipe.keep_inputs:
+                self._kept = self._fresh(recipe.documents)
+            return lessons
+        group, chunk = step.place
+        assert self._scored is not None
+        assert self._matrices is not None
+        rows, raw = self._scored
+        self._scored = None
+        later = int((_share(group).chunks - 1 > chunk).sum())
+        lessons = []
+        for _ in range(recipe.epochs):
+            loss = self._backward(
+                rows.last(later), None if raw is None else raw[len(raw) - later :]
+            )
+            raw = None
+            norms = self._matrices.step(self._rates(group, chunk))
+            rate = self._rates(group, chunk)
+            lessons.append(
+                Lesson(
+                    float(torch.as_tensor(rate).mean()), loss, float(norms.square().sum().sqrt())
+                )
+            )
+        self._matrices.end_chunk()
+        return lessons
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the model's weights if they learn, and matrices that are kept."""
+        state = {}
+        if self._phases:
+            state = {f"weights.{name}": p.detach() for name, p in self._model.named_parameters()}
+        if self._kept is not None:
+            state["kept"] = self._kept.low_rank.flat.detach()
+        return state
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take a state over."""
+        if self._phases:
+            for name, parameter in self._model.named_parameters():
+                parameter.data.copy_(state[f"weights.{name}"])
+        if self._kept is not None:
+            self._kept.low_rank.flat.data.copy_(state["kept"])
+
+    def _begin(self, group: Group) -> None:
+        """Make ready the matrices of a group."""
+        size = len(group.starts)
+        if self._kept is not None and size == self._recipe.documents:
+            self._matrices = self._kept
+            self._kept.low_rank.restart_outputs()
+        else:
+            self._matrices = self._fresh(size)
+        self._matrices.begin()
+
+    def _fresh(self, documents: int) -> Matrices:
+        """Return new matrices of this process's share of so many documents."""
+        ranks = Ranks.current()
+        mine = slice(ranks.rank, None, ranks.world)
+        own = len(range(documents)[mine])
+        matrices = Matrices(self._recipe, self._model.config, own, self._settings.device)
+        matrices.low_rank.start(self._draw, documents, mine)
+        return matrices
+
+    def _raw(self, flat: Tensor, rows: Rows) -> Tensor:
+        """Return the raw logits (B, C, vocabulary) of the last rows' documents."""
+        assert self._matrices is not None
+        attached = self._matrices.low_rank.attached(flat[len(flat) - len(rows.ids) :])
+        device, bf16 = torch.device(self._settings.device), self._settings.precision == "bf16"
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            hidden = self._model.hidden(rows.ids, adapters=attached)
+            return self._model.raw_logits(rows.pick(hidden), attached)
+
+    @torch.no_grad()
+    def _losses(
+        self, raw: Tensor, rows: Rows, plan: WindowPlan, observer: Observer | None
+    ) -> np.ndarray:
+        raw, answers = raw.detach()[rows.valid], rows.answers[rows.valid]
+        columns = []
+        for number, candidate in enumerate(self.temperature.candidates):
+            logits = self._model.cooled(raw, candidate).float()
+            if observer is not None and number == self.temperature.chosen:
+                observer(plan.scored_targets(), logits)
+            columns.append(F.cross_entropy(logits, answers, reduction="none"))
+        return torch.stack(columns, dim=1).cpu().numpy()
+
+    def _backward(self, rows: Rows, raw: Tensor | None) -> float:
+        """Put the gradient of each document's mean loss into its matrices; return the mean."""
+        assert self._matrices is not None
+        if not len(rows.ids):
+            return 0.0
+        if raw is None:
+            raw = self._raw(self._matrices.low_rank.flat, rows)
+        temperature = self._recipe.learning_temperature
+        if temperature is None:
+            temperature = self.temperature.candidates[self.temperature.chosen]
+        logits = self._model.cooled(raw, temperature).float()
+        loss = F.cross_entropy(logits.flatten(0, 1), rows.answers.flatten(), reduction="none")
+        means = loss.view_as(rows.answers).mean(dim=1)
+        means.sum().backward()  # type: ignore[no-untyped-call]
+        return float(means.detach().mean())
+
+    def _rates(self, group: Group, chunk: int) -> float | Tensor:
+        rule, share = self._recipe.rule, _share(group)
+        if self._recipe.joint or rule.schedule == "constant":
+            return rule.rate(chunk, int(group.chunks[-1]))
+        rates = [rule.rate(min(chunk, n - 1), n) for n in share.chunks.tolist()]
+        return torch.tensor(rates, device=self._settings.device)
+
+    def _row(self, chunk: int) -> int:
+        """Return the length of rows: as short as can be, unless the model would be another."""
+        ntk = self._model.config.rope.ntk
+        if ntk is not None and ntk.window_tokens is None and self._window > ntk.reference_tokens:
+            return self._window
+        return min((chunk + 1) * self._recipe.chunk_tokens, self._window)
+
+
+def _share(group: Group) -> Group:
+    ranks = Ranks.current()
+    return group.share(ranks.rank, ranks.world)

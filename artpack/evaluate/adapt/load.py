@@ -1,0 +1,135 @@
+"""Recipes of adapting evaluations, one TOML file each."""
+
+import copy
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from artpack.errors import ArtpackError, RecipeError, UsageError
+from artpack.evaluate.adapt.recipe import STRATEGIES, AnyRecipe
+from artpack.stages import Config, nearest
+
+DEFAULT_RECIPE = "scalars"
+_OWN_KEYS = ("about", "strategy", "faithful")
+
+
+@dataclass(frozen=True)
+class Named:
+    """
+    A recipe and where it comes from.
+
+    Attributes:
+        name: Of the file.
+        about: One line that says what it does.
+        strategy: A key of :data:`~artpack.evaluate.adapt.recipe.STRATEGIES`.
+        recipe: The recipe.
+    """
+
+    name: str
+    about: str
+    strategy: str
+    recipe: AnyRecipe
+
+    def to_json(self) -> Config:
+        """Return the recipe as data, for reports and checkpoints."""
+        return {"name": self.name, "strategy": self.strategy, **self.recipe.to_json()}
+
+
+def recipe_names() -> list[str]:
+    """
+    List the recipes that come with the package.
+
+    Returns:
+        Their names, sorted.
+
+    """
+    names = (item.name for item in _folder().iterdir())
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+
+
+def load_recipe(source: str, overrides: Sequence[str] = (), *, faithful: bool = False) -> Named:
+    """
+    Read a recipe.
+
+    Args:
+        source: Name of a recipe of the package, or path of a TOML file.
+        overrides: ``KEY=VALUE``, where the key may be a dotted path, ``rule.lr``, and the
+            value is TOML, plain text, or ``none``.
+        faithful: Repeat what was published by mistake: the recipe's table ``faithful``.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: There is no such recipe, it is not valid TOML, or a key or value in
+            it or in an override is wrong.
+
+    >>> load_recipe("scalars", ["rule.lr=0.5"]).recipe.rule.lr
+    0.5
+
+    """
+    name, text = _text(source)
+    try:
+        data = tomllib.loads(text)
+        own = {key: data.pop(key) for key in _OWN_KEYS if key in data}
+        if faithful and "faithful" in own:
+            data = _merged(data, dict(own["faithful"]))
+        for override in overrides:
+            data = _merged(data, _change(override))
+        strategy = own.get("strategy")
+        if strategy not in STRATEGIES:
+            raise RecipeError(f"unknown strategy {strategy!r}{nearest(str(strategy), STRATEGIES)}")
+        recipe = STRATEGIES[strategy].from_json(data, where=strategy)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {source}: not valid TOML: {error}") from error
+    except ArtpackError as error:
+        raise RecipeError(f"recipe {source}: {error}") from error
+    return Named(name, str(own.get("about", "")), strategy, recipe)
+
+
+def _folder() -> Any:
+    return files("artpack.evaluate.adapt").joinpath("recipes")
+
+
+def _text(source: str) -> tuple[str, str]:
+    if source in recipe_names():
+        return source, _folder().joinpath(f"{source}.toml").read_text("utf-8")
+    path = Path(source)
+    if path.suffix != ".toml":
+        raise RecipeError(f"unknown recipe {source!r}{nearest(source, recipe_names())}")
+    try:
+        return path.stem, path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {source}: cannot be read: {error}") from error
+
+
+def _merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = copy.deepcopy(dict(data))
+    for key, value in changes.items():
+        old = merged.get(key)
+        nested = isinstance(value, dict) and isinstance(old, dict)
+        merged[key] = _merged(old, value) if nested else value
+    return merged
+
+
+def _change(override: str) -> dict[str, Any]:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--ttt-set {override!r}: write it as KEY=VALUE")
+    *path, last = key.strip().split(".")
+    change: dict[str, Any] = {last: _value(value.strip())}
+    for step in reversed(path):
+        change = {step: change}
+    return change
+
+
+def _value(text: str) -> Any:
+    if text == "none":
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

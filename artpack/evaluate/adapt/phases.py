@@ -1,0 +1,111 @@
+"""Phases in which the model itself learns from the documents that have been scored."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artpack.evaluate.adapt.course import Course
+from artpack.evaluate.adapt.lessons import Pupil
+from artpack.evaluate.adapt.recipe import Phased
+from artpack.evaluate.adapt.strategy import Lesson, Ranges
+from artpack.evaluate.documents import packed
+from artpack.evaluate.forward import Settings
+from artpack.evaluate.shards import Tokens
+from artpack.evaluate.stream import Stream
+from artpack.models import GPT
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """
+    Documents that the model learns from.
+
+    Attributes:
+        starts: int64 (n,), their first targets.
+        lengths: int64 (n,), their targets.
+    """
+
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    def lesson(self) -> Ranges:
+        """Return all their targets."""
+        return list(zip(self.starts.tolist(), (self.starts + self.lengths).tolist(), strict=True))
+
+    def tokens(self, ids: Tokens, *, doubled_bos: bool) -> Tokens:
+        """Return the documents in a row, and the BOS after the last."""
+        spans = [slice(low, high + doubled_bos) for low, high in self.lesson()]
+        end = self.lesson()[-1][1]
+        tail = [] if doubled_bos else [ids[end : end + 1]]
+        return np.concatenate([*(ids[span] for span in spans), *tail])
+
+
+def phases(course: Course, recipe: Phased) -> dict[int, Phase]:
+    """
+    Find out after which groups the model learns.
+
+    Args:
+        course: Documents in groups.
+        recipe: How many documents, and in how many phases.
+
+    Returns:
+        Number of a group to the phase that follows it; none follows the last group.
+
+    """
+    wanted = min(recipe.prefix_documents, len(course.starts))
+    bounds = [wanted * (phase + 1) // recipe.phases for phase in range(recipe.phases)]
+    found: dict[int, Phase] = {}
+    scored: list[int] = []
+    for group in list(course.groups())[:-1]:
+        scored += group.members
+        if wanted and len(found) < len(bounds) and len(scored) >= bounds[len(found)]:
+            at = np.array(sorted(scored)[: bounds[len(found)]])
+            found[group.number] = Phase(course.starts[at], course.lengths[at])
+    return found
+
+
+def learn_phase(
+    model: GPT, recipe: Phased, phase: Phase, stream: Stream, settings: Settings
+) -> list[Lesson]:
+    """
+    Let all weights learn from some documents, chunk by chunk; nothing from the last.
+
+    Args:
+        model: Changed in place.
+        recipe: How.
+        phase: The documents.
+        stream: Tokens.
+        settings: Device, precision, and how many tokens run at once.
+
+    Returns:
+        What happened.
+
+    """
+    window = recipe.window_tokens
+    assert window is not None
+    names = [name for name, _ in model.named_parameters()]
+    model.requires_grad_(requires_grad=True)
+    pupil = Pupil(model, names, recipe.shared, settings)
+    tokens = phase.tokens(stream.ids, doubled_bos=recipe.doubled_bos)
+    length = recipe.shared_chunk_tokens
+    chunks, lessons = -(-(tokens.size - 1) // length), []
+    for chunk in range(chunks - 1):
+        rate = recipe.shared.rate(chunk, chunks)
+        for _ in range(recipe.shared_epochs):
+            end = (chunk * length) + length // window * window
+            for low in range(chunk * length, end, recipe.batch_windows * window):
+                part = tokens[low : min(low + recipe.batch_windows * window, end) + 1]
+                plan = packed(
+                    part, window, _row_tokens(part.size - 1, recipe), bos_id=stream.bos_id
+                )
+                lessons.append(pupil.study(part, plan, rate))
+    model.requires_grad_(requires_grad=False)
+    return lessons
+
+
+def _row_tokens(tokens: int, recipe: Phased) -> int:
+    """Return the length of rows; all in one where they would not come out even."""
+    assert recipe.window_tokens is not None
+    row = recipe.row_windows * recipe.window_tokens
+    return tokens if tokens % row else row

@@ -1,0 +1,78 @@
+"""Keeps the state of an adapting evaluation in a file, so that it can be interrupted."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from artpack.atomic import write_atomically
+from artpack.errors import UsageError
+from artpack.evaluate.ranks import Ranks
+from artpack.stages import Config
+
+EVERY_S = 30.0
+
+
+class Keeper:
+    """
+    A state file; each process has its own.
+
+    Args:
+        path: The file. Of several processes, each adds its number.
+        fingerprint: What the evaluation is: the state of another is refused.
+        every_s: The file is written no more often.
+    """
+
+    def __init__(self, path: Path, fingerprint: Config, *, every_s: float = EVERY_S) -> None:
+        ranks = Ranks.current()
+        suffix = f".{ranks.rank}-of-{ranks.world}" if ranks.world > 1 else ""
+        self._path = path.with_name(path.name + suffix)
+        self._fingerprint, self._every_s = {**fingerprint, "processes": ranks.world}, every_s
+        self._written = time.monotonic()
+
+    def read(self) -> tuple[int, dict[str, Tensor]] | None:
+        """
+        Return the steps that were done and the state after them.
+
+        Returns:
+            None if there is no file.
+
+        Raises:
+            UsageError: The file is no state, or that of another evaluation.
+
+        """
+        if not self._path.exists():
+            return None
+        try:
+            with safe_open(self._path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            found, steps = json.loads(metadata["fingerprint"]), int(metadata["steps"])
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise UsageError(f"{self._path}: not the state of an evaluation ({error})") from error
+        wrong = [key for key, value in self._fingerprint.items() if found.get(key) != value]
+        if wrong:
+            raise UsageError(
+                f"{self._path}: the state of another evaluation: {', '.join(wrong)} differ;"
+                " delete it or name another"
+            )
+        return steps, tensors
+
+    def write(self, steps: int, state: Mapping[str, Tensor]) -> None:
+        """Write the state, whole or not at all."""
+        content = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+        metadata = {"fingerprint": json.dumps(self._fingerprint), "steps": str(steps)}
+        write_atomically(self._path, [save(content, metadata)])
+        self._written = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Return whether it is time to write again; processes that ask together may differ."""
+        return time.monotonic() - self._written >= self._every_s
+
+    def remove(self) -> None:
+        """Delete the file: the evaluation is over."""
+        self._path.unlink(missing_ok=True)
