@@ -71,11 +71,10 @@ class Calibration:
             UsageError: It was not, or a tensor is not of the shape that it is for.
 
         """
-        ours = {"weights_sha256": weights_sha256, "model_sha256": model_sha256}
-        for key, value in ours.items():
-            if value is not None and self.fingerprint.get(key) != value:
-                what = key.removesuffix("_sha256")
-                raise UsageError(f"the calibration is for another {what}: collect it again")
+        if self.fingerprint.get("weights_sha256") != weights_sha256:
+            raise UsageError("the calibration is for other weights: collect it again")
+        if model_sha256 not in (None, self.fingerprint.get("model_sha256")):
+            raise UsageError("the calibration is for another model: collect it again")
         for kind in KINDS:
             for name, tensor in getattr(self, kind).items():
                 if tuple(tensor.shape) != _shape(kind, shapes.get(name, ())):
