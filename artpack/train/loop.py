@@ -7,7 +7,7 @@ be written after any step; a run that goes on from it computes the same losses.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -110,6 +110,7 @@ class Run:
         started = time.monotonic()
         rate = factor(self.training.schedule, step=self.step, done=done)
         set_rates(self.optimizers, step=self.step, factor=rate)
+        self._switch_loop(done)
         loss, bits = self._gradients(rate, done)
         norm = self._clip()
         for optimizer in self.optimizers:
@@ -173,6 +174,12 @@ class Run:
         charged = qat.rate_weight > 0 and done >= 1 - qat.rate_share
         bits = bits_per_weight(stored.values()) if charged else None
         return packed_weights(self.config, self.parameters, stored), bits
+
+    def _switch_loop(self, done: float) -> None:
+        loop = self.config.loop
+        if loop is not None:
+            active = done >= self.training.loop_from
+            self.model.config = replace(self.config, loop=replace(loop, active=active))
 
     def _quantizes(self, rate: float) -> bool:
         qat, schedule = self.training.qat, self.training.schedule

@@ -204,6 +204,8 @@ class Training(Record):
             of the packed file; ``last``: the last one of ``averages`` that has weights.
         qat: Training on what packing gives back, or None.
         z_loss: Times the mean square of the log-sum-exp of the logits.
+        loop_from: Share of the run from which on a model's loop is run; until then its
+            layers are visited once, as PR 1934 does.
         gradient_clip: Largest norm of all gradients together; 0 for none.
         validate_steps: Score the held-out text after every so many steps; 0 only at the end.
         seed: Of the initial values and of the order.
@@ -219,6 +221,7 @@ class Training(Record):
     select: Literal["best", "last"] = "last"
     qat: Qat | None = None
     z_loss: float = 0.0
+    loop_from: float = 0.0
     gradient_clip: float = 0.0
     validate_steps: int = 0
     seed: int = 1337
