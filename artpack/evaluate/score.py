@@ -25,6 +25,7 @@ from artpack.evaluate.forward import (
 )
 from artpack.evaluate.ranks import Ranks, shard, sum_over_ranks
 from artpack.evaluate.shards import Tokens
+from artpack.evaluate.stream import Stream
 from artpack.evaluate.summary import (
     Score,
     check_byte_counts,
@@ -88,9 +89,39 @@ def score(
             scores nothing that stands for text.
 
     """
-    run = _Run(ids, plan, byte_counts, settings, bos_id, progress)
-    sums = run.document_sums([model], _losses, columns=1)
+    stream = Stream(ids, byte_counts, bos_id)
+    sums = score_documents(model, stream, plan, settings=settings, progress=progress)
     return score_of_sums(sums, plan.coverage())
+
+
+def score_documents(
+    model: Scorable,
+    stream: Stream,
+    plan: WindowPlan,
+    *,
+    settings: Settings = REFERENCE,
+    progress: Progress | None = None,
+) -> Sums:
+    """
+    Score a model document by document, to be compared with other scores of them.
+
+    Args:
+        model: On ``settings.device`` and in evaluation mode.
+        stream: Tokens and their bytes.
+        plan: What to run and what to score.
+        settings: Device, precision and batch size.
+        progress: Told after every batch.
+
+    Returns:
+        Tokens, bytes and nats of each document with scores, float64 (documents, 3).
+
+    Raises:
+        UsageError: Plan and stream do not fit each other, or the plan scores nothing
+            that stands for text.
+
+    """
+    run = _Run(stream.ids, plan, stream.byte_counts, settings, stream.bos_id, progress)
+    return run.document_sums([model], _losses, columns=1)
 
 
 def compare(

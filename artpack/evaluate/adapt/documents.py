@@ -16,10 +16,9 @@ from artpack.evaluate.adapt.recipe import Lora, Phased
 from artpack.evaluate.adapt.rows import Rows, lay_rows
 from artpack.evaluate.adapt.strategy import Lesson, Observer, Scores, Step
 from artpack.evaluate.adapt.temperature import temperature_of
-from artpack.evaluate.documents import by_document
+from artpack.evaluate.adapt.windows import plan_of
 from artpack.evaluate.forward import Settings
 from artpack.evaluate.ranks import Ranks
-from artpack.evaluate.sliding import chunked
 from artpack.evaluate.stream import Stream
 from artpack.evaluate.windows import Coverage, WindowPlan
 from artpack.models import GPT
@@ -65,8 +64,7 @@ class DocumentStrategy:
 
     def coverage(self) -> Coverage:
         """Return what all steps score, in numbers."""
-        ids, bos_id, chunk = self._stream.ids, self._stream.bos_id, self._recipe.chunk_tokens
-        return by_document(ids, self._window, chunk, place=chunked, bos_id=bos_id).coverage()
+        return plan_of(self._recipe, self._stream).coverage()
 
     def steps(self) -> Iterator[Step]:
         """Yield one step a chunk of each group, and one a phase."""

@@ -109,9 +109,8 @@ def _text(source: str) -> tuple[str, str]:
 def _merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     merged = copy.deepcopy(dict(data))
     for key, value in changes.items():
-        old = merged.get(key)
-        nested = isinstance(value, dict) and isinstance(old, dict)
-        merged[key] = _merged(old, value) if nested else value
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if nested else value
     return merged
 
 

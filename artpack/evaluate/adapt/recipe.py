@@ -6,7 +6,7 @@ published mistake says *as published*.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
@@ -278,3 +278,22 @@ STRATEGIES: dict[str, type[Scalars | Blocks | Lora | Phased]] = {
     "phased": Phased,
 }
 AnyRecipe: TypeAlias = Scalars | Blocks | Lora | Phased
+
+
+def placed(recipe: AnyRecipe, window_tokens: int, stride_tokens: int) -> AnyRecipe:
+    """
+    Give a recipe windows where it leaves them open.
+
+    Args:
+        recipe: The recipe.
+        window_tokens: Tokens a window.
+        stride_tokens: Scored positions a window.
+
+    Returns:
+        The recipe, ready to run.
+
+    """
+    recipe = replace(recipe, window_tokens=recipe.window_tokens or window_tokens)
+    if isinstance(recipe, OverStream):
+        return replace(recipe, stride_tokens=recipe.stride_tokens or stride_tokens)
+    return recipe

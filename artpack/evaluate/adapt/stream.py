@@ -13,8 +13,8 @@ from artpack.evaluate.adapt.lessons import Pupil, share_batch_rows
 from artpack.evaluate.adapt.recipe import OverStream
 from artpack.evaluate.adapt.strategy import Lesson, Observer, Scores, Step
 from artpack.evaluate.adapt.temperature import temperature_of
+from artpack.evaluate.adapt.windows import plan_of
 from artpack.evaluate.forward import Settings, measure_plan
-from artpack.evaluate.placements import place
 from artpack.evaluate.ranks import Ranks, shard
 from artpack.evaluate.sliding import sequential
 from artpack.evaluate.stream import Stream
@@ -47,8 +47,7 @@ class StreamStrategy:
                 f"chunk_tokens {recipe.chunk_tokens} is less than a window,"
                 f" {recipe.window_tokens}: nothing could be learned from a chunk"
             )
-        window, stride = recipe.window_tokens, recipe.stride_tokens
-        self._plan = place(recipe.placement, stream.ids, window, stride, bos_id=stream.bos_id)
+        self._plan = plan_of(recipe, stream)
         names = [name for name, _ in model.named_parameters() if recipe.adapts(model.config, name)]
         if not names:
             raise UsageError("no tensor of this model adapts: see the recipe's tensors")

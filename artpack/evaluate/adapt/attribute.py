@@ -1,0 +1,141 @@
+"""
+Where the gain of a recipe comes from: the same tokens with one thing more each time.
+
+Published gains mix windows, temperature and learning; here each has a row of its own.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from artpack.evaluate.adapt.loop import Watch, adapt
+from artpack.evaluate.adapt.recipe import AnyRecipe, Phased
+from artpack.evaluate.adapt.windows import plan_of
+from artpack.evaluate.estimate import Estimate, Sums, bootstrap_errors
+from artpack.evaluate.forward import REFERENCE, Settings
+from artpack.evaluate.score import score_documents
+from artpack.evaluate.sliding import sequential
+from artpack.evaluate.stream import Stream
+from artpack.evaluate.summary import Score, score_numbers, score_of_sums
+from artpack.evaluate.windows import Coverage
+from artpack.models import GPT
+
+Measured: TypeAlias = tuple[Sums, Coverage]
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One way to score the tokens.
+
+    Attributes:
+        what: The way, in words.
+        score: What it scores.
+        change: Bits per byte more than in the row before, with the error of the paired
+            difference; None in the first row.
+    """
+
+    what: str
+    score: Score
+    change: Estimate | None
+
+
+def attribute(
+    model: GPT,
+    stream: Stream,
+    recipe: AnyRecipe,
+    *,
+    settings: Settings = REFERENCE,
+    watch: Callable[[str], Watch | None] = lambda _: None,
+) -> list[Row]:
+    """
+    Score a stream in ways that differ by one thing from each to the next.
+
+    Args:
+        model: On ``settings.device``.
+        stream: Tokens and their bytes.
+        recipe: The recipe; window and stride are given.
+        settings: Device, precision and batch size.
+        watch: From the words for a row to what is told how it goes.
+
+    Returns:
+        Windows side by side; the recipe's windows; its loop at rate 0; the recipe at the
+        checkpoint's own temperature; the recipe at its temperature, or a fitted one.
+
+    """
+    stream = _whole(stream, recipe)
+    rows: list[Row] = []
+    before: Sums | None = None
+    for what, measure in _ways(model, stream, recipe, settings):
+        sums, coverage = measure(watch(what))
+        change = None if before is None else _difference(before, sums)
+        rows.append(Row(what, score_of_sums(sums, coverage), change))
+        before = sums
+    return rows
+
+
+def _ways(
+    model: GPT, stream: Stream, recipe: AnyRecipe, settings: Settings
+) -> Iterator[tuple[str, Callable[[Watch | None], Measured]]]:
+    def still(plan: Any) -> Callable[[Watch | None], Measured]:
+        return lambda _: (
+            score_documents(model, stream, plan, settings=settings),
+            plan.coverage(),
+        )
+
+    def loop(asked: AnyRecipe) -> Callable[[Watch | None], Measured]:
+        def run(watch: Watch | None) -> Measured:
+            adapted = adapt(model, stream, asked, settings=settings, watch=watch)
+            return adapted.sums, adapted.score.coverage
+
+        return run
+
+    assert recipe.window_tokens is not None
+    plain = replace(recipe, temperature=None, fit_temperature=False)
+    yield "windows side by side", still(sequential(stream.ids.size - 1, recipe.window_tokens))
+    yield "the recipe's windows", still(plan_of(recipe, stream))
+    yield "its loop at learning rate 0", loop(at_rate_zero(plain))
+    yield "learning", loop(plain)
+    if recipe.temperature is None or recipe.fit_temperature:
+        fitted = replace(recipe, fit_temperature=True)
+        yield "learning, temperature fitted on what was scored", loop(fitted)
+    else:
+        yield f"learning, temperature {recipe.temperature:g}", loop(recipe)
+
+
+def at_rate_zero(recipe: AnyRecipe) -> AnyRecipe:
+    """
+    Take the learning out of a recipe and leave everything else.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        The recipe with all learning rates 0.
+
+    """
+    still = replace(recipe, rule=replace(recipe.rule, lr=0.0))
+    return (
+        replace(still, shared=replace(still.shared, lr=0.0)) if isinstance(still, Phased) else still
+    )
+
+
+def _whole(stream: Stream, recipe: AnyRecipe) -> Stream:
+    """Return what of a stream the recipe scores, so that every row scores the same tokens."""
+    scored = np.flatnonzero(plan_of(recipe, stream).times_scored())
+    return stream.first(int(scored[-1]) + 1)
+
+
+def _difference(before: Sums, after: Sums) -> Estimate:
+    """Return how many bits a byte the second takes more; documents are paired."""
+    both = np.concatenate([before, after], axis=1)
+
+    def numbers(total: Sums) -> Sums:
+        difference: Sums = (
+            score_numbers(total[..., 3:], 2)[..., 1:] - score_numbers(total[..., :3], 2)[..., 1:]
+        )
+        return difference
+
+    return Estimate(float(numbers(both.sum(0))[0]), bootstrap_errors(both, numbers)[0])
