@@ -14,6 +14,8 @@ from artpack.coding.profiles import profile_named
 from artpack.compress import compress
 from artpack.models import ModelConfig, expected_shapes
 from artpack.models.build import check_shapes
+from artpack.prepare import prepare
+from artpack.quantize.calibration import Calibration
 from artpack.recipes import DEFAULT_RECIPE, load_recipe
 from artpack.selection import select
 
@@ -24,6 +26,7 @@ def save(
     *,
     model: ModelConfig | None = None,
     recipe: str = DEFAULT_RECIPE,
+    calibration: Calibration | None = None,
     profile: str = "default",
     jobs: int = 1,
 ) -> int:
@@ -35,6 +38,8 @@ def save(
         path: Where to; an older file there is replaced at once or not at all.
         model: The model that these weights belong to, stored beside them.
         recipe: Name of a recipe, or path of a TOML file.
+        calibration: What is known of the data, collected with these very weights; some
+            recipes cannot do without.
         profile: How hard to look for the smallest coding: ``fast``, ``default``, ``max``.
         jobs: Number of worker processes; the bytes do not depend on it.
 
@@ -45,7 +50,7 @@ def save(
         CheckpointError: A weight is not finite or does not fit its grid, or the tensors
             are not the model's.
         RecipeError: There is no such recipe, or it is wrong.
-        UsageError: The profile is unknown.
+        UsageError: The profile is unknown, or the recipe needs a calibration.
         OSError: The file cannot be written.
 
     >>> import tempfile, torch
@@ -60,11 +65,14 @@ def save(
     if model is not None:
         shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
         check_shapes(expected_shapes(model), shapes)
+    spec = load_recipe(recipe)
     with from_state_dict(state_dict) as checkpoint:
+        selection = select(checkpoint)
         packed = compress(
             checkpoint,
-            select(checkpoint),
-            load_recipe(recipe),
+            selection,
+            spec,
+            prepared=prepare(checkpoint, selection, spec, calibration),
             model=None if model is None else model.to_json(),
             profile=profile_named(profile),
             jobs=jobs,

@@ -2,34 +2,43 @@
 
 import math
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from artpack.artifact.describe import describe
-from artpack.artifact.format import max_decoded_bytes
 from artpack.artifact.reader import open_artifact
 from artpack.atomic import write_atomically
-from artpack.checkpoint import open_checkpoint
 from artpack.coding.profiles import PROFILES, profile_named
-from artpack.compress import Packed
 from artpack.compress import compress as compress_checkpoint
 from artpack.errors import UsageError
 from artpack.models.find import Found, find_model, read_model
+from artpack.prepare import prepare
 from artpack.recipes import DEFAULT_RECIPE, load_recipe
 from artpack.selection import Selection, select
 
 from . import render
-from .options import checkpoint_argument, json_option, key_option, model_option
+from .averaging import open_average
+from .calibration import obtain
+from .notes import limit_note, packing_notes, report_notes, symbols
+from .options import (
+    EXISTING,
+    choose_device,
+    device_option,
+    json_option,
+    key_option,
+    model_option,
+)
 
 
 @click.command()
-@checkpoint_argument
+@click.argument("checkpoints", metavar="CHECKPOINT...", type=EXISTING, nargs=-1, required=True)
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The artifact; by default CHECKPOINT with the ending .artpack.",
+    help="The artifact; by default the last CHECKPOINT with the ending .artpack.",
 )
 @click.option(
     "--recipe",
@@ -45,8 +54,32 @@ from .options import checkpoint_argument, json_option, key_option, model_option
     metavar="KEY=VALUE",
     help="Change the recipe: matrices.quantizer.bits=5.",
 )
+@click.option(
+    "--calibration",
+    "calibration_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="What 'artpack calibrate' wrote. With --tokens, it is written if there is none yet.",
+)
+@click.option(
+    "--tokens",
+    metavar="SHARDS",
+    help="Calibrate with these tokens, as 'artpack calibrate' does by default.",
+)
+@click.option(
+    "--average",
+    type=click.Choice(["mean", "ema"]),
+    help="Pack the average of several checkpoints: their mean, or a moving average over them"
+    " in the order given.",
+)
+@click.option(
+    "--decay",
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    help="Of --average ema: what is kept of the average at each further checkpoint.",
+)
 @key_option
 @model_option
+@device_option
 @click.option(
     "--include", default="", metavar="REGEX", help="Pack only tensors whose name matches."
 )
@@ -76,12 +109,17 @@ from .options import checkpoint_argument, json_option, key_option, model_option
 @json_option
 def compress(
     *,
-    checkpoint: Path,
+    checkpoints: tuple[Path, ...],
     output: Path | None,
     recipe: str,
     overrides: tuple[str, ...],
+    calibration_file: Path | None,
+    tokens: str | None,
+    average: str | None,
+    decay: float | None,
     key: str | None,
     model: str | None,
+    device: str | None,
     include: str,
     exclude: str | None,
     profile: str,
@@ -90,34 +128,51 @@ def compress(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Pack CHECKPOINT into one small file."""
+    """Pack CHECKPOINT, or with --average several of them, into one small file."""
     started = time.monotonic()
     if deadline_seconds is not None and math.isnan(deadline_seconds):
         raise click.BadParameter("is not a number", param_hint="--deadline-seconds")
     spec = load_recipe(recipe, overrides)
-    target = output or checkpoint.with_suffix(".artpack")
-    if target.exists() and target.samefile(checkpoint):
+    last, own = checkpoints[-1], choose_device(device)
+    target = output or last.with_suffix(".artpack")
+    if target.exists() and any(target.samefile(checkpoint) for checkpoint in checkpoints):
         raise UsageError(f"{target}: the artifact would replace its checkpoint: give another -o")
-    with open_checkpoint(checkpoint, key=key) as source, render.progress("packing") as progress:
+    with open_average(checkpoints, key=key, average=average, decay=decay) as (source, origin):
         selection = select(source, include=include, exclude=exclude)
-        found = _find_model(selection, checkpoint, model)
-        packed = compress_checkpoint(
-            source,
-            selection,
-            spec,
-            model=None if found.config is None else found.config.to_json(),
-            profile=profile_named(profile),
-            jobs=jobs,
-            deadline_s=deadline_seconds,
-            progress=progress,
+        found = _find_model(selection, last, model)
+        calibration, more = obtain(
+            calibration_file,
+            tokens,
+            path=last,
+            checkpoint=source,
+            config=found.config,
+            device=own,
         )
-        notes = [*source.notes, *found.notes, *_notes(packed, selection, spec.name)]
+        with render.progress("quantizing") as progress:
+            prepared = prepare(source, selection, spec, calibration, device=own, progress=progress)
+        if calibration is not None:
+            origin["calibration"] = calibration.fingerprint
+        with render.progress("packing") as progress:
+            packed = compress_checkpoint(
+                source,
+                selection,
+                spec,
+                prepared=prepared,
+                model=None if found.config is None else found.config.to_json(),
+                provenance=origin,
+                profile=profile_named(profile),
+                jobs=jobs,
+                deadline_s=deadline_seconds,
+                progress=progress,
+            )
+        notes = [*source.notes, *found.notes, *more]
+        notes += packing_notes(packed, selection, spec.name) + report_notes(prepared)
     pieces = packed.pieces()
-    notes += _limit_note(packed, sum(map(len, pieces)))
+    notes += limit_note(packed, sum(map(len, pieces)))
     if not dry_run:
         write_atomically(target, pieces)
     summary = {
-        "checkpoint": str(checkpoint),
+        "checkpoint": ", ".join(map(str, checkpoints)),
         "artifact": None if dry_run else str(target),
         "recipe": spec.name,
         "notes": notes,
@@ -125,11 +180,12 @@ def compress(
         "bytes_out": sum(map(len, pieces)),
         "weights": sum(info.weights for info in selection.tensors),
         "seconds": round(time.monotonic() - started, 2),
+        "reports": {name: asdict(p.report) for name, p in prepared.items() if p.report},
     }
     if not dry_run:
         render.compress_summary(summary, as_json=as_json)
         return
-    with open_artifact(b"".join(pieces), max_decoded_bytes=_symbols(packed)) as artifact:
+    with open_artifact(b"".join(pieces), max_decoded_bytes=symbols(packed)) as artifact:
         render.dry_run(summary, describe(artifact), as_json=as_json)
 
 
@@ -142,34 +198,3 @@ def _find_model(selection: Selection, checkpoint: Path, asked: str | None) -> Fo
     return Found(
         None, (*found.notes, "the artifact can be unpacked, but not scored without --model")
     )
-
-
-def _symbols(packed: Packed) -> int:
-    tensors = packed.header.plan.tensors
-    return sum(part.rows * part.cols for tensor in tensors for part in tensor.parts)
-
-
-def _limit_note(packed: Packed, size: int) -> list[str]:
-    symbols = _symbols(packed)
-    if symbols <= max_decoded_bytes(size):
-        return []
-    return [f"so small for what it holds that reading needs --max-decoded-bytes {symbols}"]
-
-
-def _notes(packed: Packed, selection: Selection, recipe: str) -> list[str]:
-    notes = []
-    if selection.ties:
-        pairs = (f"{tie.name} = {tie.target}" for tie in selection.ties)
-        notes.append(f"tied, stored once: {', '.join(pairs)}")
-    if selection.banks:
-        names = (bank.name for bank in selection.banks)
-        notes.append(f"banks, stored a layer at a time: {', '.join(names)}")
-    if selection.left_out:
-        notes.append(f"left out: {', '.join(selection.left_out)}")
-    if packed.unused_rules:
-        notes.append(f"rules of {recipe} that matched nothing: {', '.join(packed.unused_rules)}")
-    if packed.unheard:
-        notes.append(
-            f"the deadline cut off {packed.unheard} bids: the file may be larger than need be"
-        )
-    return notes

@@ -7,6 +7,7 @@ Only this module and :mod:`.render_eval` print.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,18 @@ from artpack.artifact.describe import Description, TensorRow
 from artpack.artifact.header import Header
 from artpack.artifact.verify import TensorError, Verification
 from artpack.plan import PlanSpec
+from artpack.quantize.report import Report
 
 from .markup import printable
-from .rows import COLUMNS, TEXT_COLUMNS, other_cells, tensor_cells, total_cells
+from .rows import (
+    COLUMNS,
+    REPORT_COLUMNS,
+    TEXT_COLUMNS,
+    other_cells,
+    report_cells,
+    tensor_cells,
+    total_cells,
+)
 
 
 def print_json(value: object) -> None:
@@ -129,7 +139,12 @@ def _row_json(row: TensorRow, description: Description) -> dict[str, Any]:
         "gap": row.gap,
         "share": row.stored_bytes / description.file_bytes,
         "histogram": list(row.histogram),
+        "report": None if row.report is None else _report_json(row.report),
     }
+
+
+def _report_json(report: Report) -> dict[str, Any]:
+    return {name: value for name, value in asdict(report).items() if name != "notes"}
 
 
 def inspect_table(description: Description, rows: Sequence[TensorRow], *, markdown: bool) -> None:
@@ -142,21 +157,30 @@ def inspect_table(description: Description, rows: Sequence[TensorRow], *, markdo
         lines.append(other_cells("tensors not shown", hidden, description))
     lines += [other_cells(name, size, description) for name, size in description.overhead.items()]
     lines.append(total_cells(description))
+    _columns(COLUMNS, lines, markdown=markdown)
+    reports = [report_cells(row.name, row.report) for row in rows if row.report is not None]
+    if reports:
+        click.echo()
+        _columns(REPORT_COLUMNS, reports, markdown=markdown)
+
+
+def _columns(columns: Sequence[str], lines: Sequence[Sequence[str]], *, markdown: bool) -> None:
+    """Print lines of cells under their headings."""
     if markdown:
-        click.echo(_markdown(lines))
+        click.echo(_markdown(columns, lines))
         return
     table = Table(box=None, pad_edge=False)
-    for column in COLUMNS:
+    for column in columns:
         table.add_column(column, justify="left" if column in TEXT_COLUMNS else "right")
     for line in lines:
         add_row(table, line)
     print_table(table)
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    rule = [":--" if column in TEXT_COLUMNS else "--:" for column in COLUMNS]
+def _markdown(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = [":--" if column in TEXT_COLUMNS else "--:" for column in columns]
     escaped = [[printable(cell).replace("|", "\\|") for cell in line] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [COLUMNS, rule, *escaped])
+    return "\n".join(f"| {' | '.join(line)} |" for line in [columns, rule, *escaped])
 
 
 def verification(path: Path, result: Verification, *, as_json: bool) -> None:
@@ -211,3 +235,11 @@ def recipes(specs: Sequence[PlanSpec], *, as_json: bool) -> None:
     for spec in specs:
         add_row(table, (spec.name, spec.about))
     print_table(table)
+
+
+def recipe(spec: PlanSpec, text: str, *, as_json: bool) -> None:
+    """Print one recipe: its file as it is, or what it says as data."""
+    if as_json:
+        print_json({"about": spec.about, **spec.to_json()})
+        return
+    click.echo(text.rstrip())

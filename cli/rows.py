@@ -1,6 +1,7 @@
 """The rows of an artifact's table as text, the same in a terminal and on the page."""
 
 from artpack.artifact.describe import Description, TensorRow
+from artpack.quantize.report import Report
 
 COLUMNS = (
     "tensor",
@@ -13,6 +14,15 @@ COLUMNS = (
     "entropy",
     "gap",
     "share",
+)
+
+REPORT_COLUMNS = (
+    "tensor",
+    "weighted error",
+    "relative error",
+    "clipped",
+    "dead columns",
+    "median step",
 )
 
 TEXT_COLUMNS = frozenset({"tensor", "shape", "grid", "coding"})
@@ -42,6 +52,19 @@ def tensor_cells(row: TensorRow, description: Description) -> list[str]:
         f"{row.entropy_bits_per_weight:.3f}",
         f"{row.gap:+.2%}",
         f"{row.stored_bytes / description.file_bytes:.2%}",
+    ]
+
+
+def report_cells(name: str, report: Report) -> list[str]:
+    """Write one tensor's report, a cell for each of ``REPORT_COLUMNS``."""
+    weighted = report.weighted_error
+    return [
+        name,
+        "" if weighted is None else f"{weighted:.2e}",
+        f"{report.relative_error:.2e}",
+        f"{report.clipped_share:.2%}",
+        f"{report.dead_columns:,}",
+        f"{report.median_step:.2e}",
     ]
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from artpack.artifact.format import PREAMBLE_BYTES, TRAILER_BYTES
 from artpack.artifact.reader import Artifact
+from artpack.quantize.report import Report
 from artpack.symbols import Symbols, histogram
 
 
@@ -32,6 +33,7 @@ class TensorRow:
         stored_bytes: Its share of the streams.
         entropy_bytes: Order-0 entropy of its parts, each taken alone.
         histogram: How often each symbol of the codes occurs.
+        report: How far it is from its weights, for tensors quantized with data.
     """
 
     name: str
@@ -42,6 +44,7 @@ class TensorRow:
     stored_bytes: int
     entropy_bytes: float
     histogram: tuple[int, ...]
+    report: Report | None = None
 
     @property
     def bits_per_weight(self) -> float:
@@ -132,7 +135,15 @@ def _row(artifact: Artifact, t: int, stored_bytes: int, labels: set[tuple[int, s
         stored_bytes=stored_bytes,
         entropy_bytes=sum(entropy_bits(count) for count in counts) / 8,
         histogram=tuple(counts[0].tolist()),
+        report=_report(artifact, t),
     )
+
+
+def _report(artifact: Artifact, t: int) -> Report | None:
+    reports = artifact.header.provenance.get("reports")
+    if not isinstance(reports, list) or len(reports) != len(artifact.header.plan.tensors):
+        return None
+    return Report.from_json(reports[t])
 
 
 def entropy_bits(counts: NDArray[np.int64]) -> float:

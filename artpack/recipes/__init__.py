@@ -60,7 +60,7 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> PlanSpec:
     'int5'
 
     """
-    name, text = _recipe_text(source)
+    name, text = recipe_text(source)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -71,7 +71,20 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> PlanSpec:
         raise RecipeError(f"recipe {source}: {error}") from error
 
 
-def _recipe_text(source: str) -> tuple[str, str]:
+def recipe_text(source: str) -> tuple[str, str]:
+    """
+    Find a recipe.
+
+    Args:
+        source: Name of a recipe of the package, or path of a TOML file.
+
+    Returns:
+        Its name, and its TOML, comments and all.
+
+    Raises:
+        RecipeError: There is no such recipe, or the file cannot be read.
+
+    """
     if source in recipe_names():
         return source, files("artpack.recipes").joinpath(f"{source}.toml").read_text("utf-8")
     path = Path(source)
