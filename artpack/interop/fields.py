@@ -1,0 +1,137 @@
+"""Typed reads of what an archive holds: each has the promised type, or is named as a lie."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from artpack.errors import CorruptError
+
+
+def as_dict(value: object, where: str) -> dict[str, Any]:
+    """
+    Check that a value is a dict with text keys.
+
+    Args:
+        value: Anything out of an archive.
+        where: What to call it in the message.
+
+    Returns:
+        The value.
+
+    Raises:
+        CorruptError: It is not.
+
+    """
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise CorruptError(f"{where} is not a dict with text keys")
+    return value
+
+
+def as_count(value: object, where: str, *, most: int = 1 << 40) -> int:
+    """
+    Check that a value is a whole number from 0 to a limit.
+
+    Args:
+        value: Anything out of an archive.
+        where: What to call it in the message.
+        most: The largest that is accepted.
+
+    Returns:
+        The value.
+
+    Raises:
+        CorruptError: It is not.
+
+    """
+    if type(value) is not int or not 0 <= value <= most:
+        raise CorruptError(f"{where} is {value!r:.40}, not a whole number from 0 to {most}")
+    return value
+
+
+def as_shape(value: object, where: str, *, most: int = 1 << 40) -> tuple[int, ...]:
+    """
+    Check that a value is the shape of a tensor.
+
+    Args:
+        value: Anything out of an archive.
+        where: What to call it in the message.
+        most: How many elements there may be.
+
+    Returns:
+        The shape, of at most 8 axes.
+
+    Raises:
+        CorruptError: It is not, or is too large.
+
+    """
+    if not isinstance(value, list | tuple) or len(value) > 8:
+        raise CorruptError(f"{where} is no shape")
+    shape = tuple(as_count(size, where) for size in value)
+    if math.prod(shape) > most:
+        raise CorruptError(f"{where} is {shape}, more than the limit of {most} elements")
+    return shape
+
+
+def as_tensor(value: object, where: str, dtype: torch.dtype | None = None) -> Tensor:
+    """
+    Check that a value is a plain tensor, all of it in memory.
+
+    Args:
+        value: Anything out of an archive.
+        where: What to call it in the message.
+        dtype: Its type; None for any.
+
+    Returns:
+        The value, without gradient.
+
+    Raises:
+        CorruptError: It is not, or a few bytes pretend to be many by strides of zero.
+
+    """
+    if not isinstance(value, Tensor) or value.layout is not torch.strided:
+        raise CorruptError(f"{where} is not a tensor")
+    if not value.is_contiguous() or value.nbytes > value.untyped_storage().nbytes():
+        raise CorruptError(f"{where} is not a contiguous tensor")
+    if dtype is not None and value.dtype != dtype:
+        raise CorruptError(f"{where} is {value.dtype}, not {dtype}")
+    return value.detach()
+
+
+def pop(fields: dict[str, Any], key: str, where: str) -> Any:
+    """
+    Take a field out of a dict; what is left in the end was not asked for.
+
+    Args:
+        fields: A dict that the caller owns.
+        key: Which field.
+        where: What to call the dict in the message.
+
+    Returns:
+        The field.
+
+    Raises:
+        CorruptError: There is no such field.
+
+    """
+    if key not in fields:
+        raise CorruptError(f"{where} has no {key!r}")
+    return fields.pop(key)
+
+
+def check_empty(fields: Mapping[str, Any], where: str) -> None:
+    """
+    Check that every field was taken.
+
+    Args:
+        fields: What is left.
+        where: What to call it in the message.
+
+    Raises:
+        CorruptError: Something is left.
+
+    """
+    if fields:
+        raise CorruptError(f"{where} has an unknown entry {min(fields)!r:.80}")

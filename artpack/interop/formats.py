@@ -1,0 +1,124 @@
+"""Which formats there are, and how a file's own bytes tell its format."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from artpack.artifact.format import MAGIC, max_decoded_bytes
+from artpack.errors import CorruptError, TruncatedError, UsageError
+from artpack.interop import (
+    byte_shuffle,
+    per_group,
+    per_stream,
+    rans_archive,
+    torch_lzma,
+    torch_zstd,
+)
+from artpack.interop.archive import read_archive
+from artpack.interop.container import Container
+from artpack.interop.fields import as_dict
+from artpack.interop.wrapping import Allowance, unwrap
+from artpack.stages import nearest
+
+
+class Format(NamedTuple):
+    """
+    A container format.
+
+    Attributes:
+        system: Who writes it.
+        about: What it is, a few words.
+        write: Container and file name to the file's bytes.
+    """
+
+    system: str
+    about: str
+    write: Callable[[Container, str], bytes]
+
+
+def _plainly(write: Callable[[Container], bytes]) -> Callable[[Container, str], bytes]:
+    return lambda container, _file_name: write(container)
+
+
+FORMATS = {
+    per_stream.NAME: Format(
+        "pr2086", "five-level payloads, each in xz or lrzip", _plainly(per_stream.write)
+    ),
+    per_group.NAME: Format(
+        "pr1934", "matrices of one role together, in lrzip", _plainly(per_group.write)
+    ),
+    byte_shuffle.NAME: Format(
+        "pr1934", "torch.save, bytes shuffled, in Brotli", _plainly(byte_shuffle.write)
+    ),
+    torch_zstd.NAME: Format("pr576", "torch.save, in zstd", _plainly(torch_zstd.write)),
+    torch_lzma.NAME: Format("pr826", "torch.save, in xz", _plainly(torch_lzma.write)),
+    rans_archive.NAME: Format(
+        "pr1123",
+        "torch.save of rANS streams",
+        lambda container, name: rans_archive.write(container, file_name=name),
+    ),
+}
+"""Name, as ``artpack export --as`` takes it, to the format."""
+
+
+def read_container(data: bytes, *, max_bytes: int | None = None) -> Container:
+    """
+    Read a container of any of the formats.
+
+    Args:
+        data: The whole file.
+        max_bytes: Refuse a file of which more than this would have to be decoded; by
+            default 64 MiB and 256 times its size.
+
+    Returns:
+        Its content.
+
+    Raises:
+        ArtifactError: It is damaged, cut short, hostile, or none of these formats.
+        UsageError: It needs the program ``lrzip``, and that is missing.
+
+    """
+    if not data:
+        raise TruncatedError("the file is empty")
+    if data.startswith(MAGIC):
+        raise UsageError("this is an artpack artifact already")
+    allowance = Allowance(max_decoded_bytes(len(data)) if max_bytes is None else max_bytes)
+    if data.startswith(per_group.MAGIC):
+        return per_group.read(data, allowance)
+    if data.startswith(per_stream.VERSION):
+        return per_stream.read(data, allowance)
+    return _read_saved(as_dict(read_archive(unwrap(data, allowance)), "the archive"), allowance)
+
+
+def _read_saved(content: dict[str, Any], allowance: Allowance) -> Container:
+    """Tell formats inside ``torch.save`` by their keys."""
+    if rans_archive.FORMAT_KEY in content:
+        return rans_archive.read(content, allowance)
+    if content.keys() == {"payload"}:
+        return torch_lzma.read(as_dict(content["payload"], "payload"))
+    if content.keys() != {"w", "m"}:
+        raise CorruptError(f"an archive with the keys {sorted(content)!s:.100} is no known format")
+    entries, meta = as_dict(content["w"], "w").copy(), as_dict(content["m"], "m")
+    gptq = any(isinstance(line, str) and " (" in line for line in meta.values())
+    return byte_shuffle.read(entries, meta) if gptq else torch_zstd.read(entries, meta)
+
+
+def write_container(container: Container, name: str, *, file_name: str = "archive") -> bytes:
+    """
+    Write a container in one of the formats.
+
+    Args:
+        container: The content.
+        name: One of :data:`FORMATS`.
+        file_name: Under which it will be saved; one format has it inside.
+
+    Returns:
+        The whole file.
+
+    Raises:
+        UsageError: There is no such format, it cannot hold a tensor, or it needs the
+            program ``lrzip``, and that is missing.
+
+    """
+    if name not in FORMATS:
+        raise UsageError(f"unknown format {name!r}{nearest(name, FORMATS)}")
+    return FORMATS[name].write(container, file_name)

@@ -1,0 +1,88 @@
+"""
+The payloads of PR 2086's container, and the references to them in its metadata.
+
+Source: parameter-golf pull request 2086.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from artpack.errors import CorruptError
+from artpack.interop.fields import as_count, as_dict, pop
+from artpack.interop.wrapping import encode_xz
+
+REFERENCE = "__BULK_REF_V2__"
+PRESET = 9
+
+
+class Payloads:
+    """
+    Decoded payloads, each to be used once.
+
+    Args:
+        bodies: By number.
+    """
+
+    def __init__(self, bodies: list[bytes]) -> None:
+        self._left = dict(enumerate(bodies))
+
+    def take(self, value: object, where: str) -> tuple[bytes, dict[str, Any]]:
+        """
+        Follow a reference.
+
+        Args:
+            value: What the metadata say in the payload's place.
+            where: Whose it is, for messages.
+
+        Returns:
+            The payload, and what else the reference says.
+
+        Raises:
+            CorruptError: It is no reference, or its payload is missing or was used before.
+
+        """
+        reference = as_dict(value, f"{where}: a reference").copy()
+        if reference.pop("_v2", None) != REFERENCE:
+            raise CorruptError(f"{where}: this is no reference to a payload")
+        number = as_count(pop(reference, "idx", where), f"{where}: the payload's number")
+        if number not in self._left:
+            raise CorruptError(f"{where}: payload {number} is missing, or used before")
+        return self._left.pop(number), reference
+
+    def check_all_used(self) -> None:
+        """
+        Check that every payload was asked for.
+
+        Raises:
+            CorruptError: One was not.
+
+        """
+        if self._left:
+            raise CorruptError(f"payload {min(self._left)} belongs to no tensor")
+
+
+@dataclass
+class NewPayloads:
+    """
+    Payloads that are being written.
+
+    Attributes:
+        bodies: The bytes of each, and what xz makes of them.
+    """
+
+    bodies: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+    def add(self, raw: bytes, layout: int) -> dict[str, Any]:
+        """
+        Add a payload.
+
+        Args:
+            raw: Its bytes.
+            layout: What they are, for the reference.
+
+        Returns:
+            The reference.
+
+        """
+        self.bodies.append((raw, encode_xz(raw, preset=PRESET)))
+        return {"_v2": REFERENCE, "idx": len(self.bodies) - 1, "layout": layout}
