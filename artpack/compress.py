@@ -217,8 +217,8 @@ class _PartPool:
 
     def lot(self, group: Sequence[Member]) -> Lot:
         """Return a group's symbols; parts are forgotten after their last member."""
-        alphabet = self._tensors[group[0].tensor].parts[group[0].part].alphabet
-        return Lot(tuple(self._take(member) for member in group), alphabet)
+        part = self._tensors[group[0].tensor].parts[group[0].part]
+        return Lot(tuple(self._take(member) for member in group), part.alphabet, part.states)
 
     def _take(self, member: Member) -> Symbols:
         key = (member.tensor, member.part)

@@ -67,7 +67,7 @@ def group_members(
 
 def _key(name: str, part: PartSpec, piece: int) -> tuple[object, ...]:
     small = part.rows * part.cols < SMALL_SYMBOLS or part.cols == 1
-    return ("" if small else role(name), piece, part.name, part.alphabet, part.cols)
+    return ("" if small else role(name), piece, part.name, part.alphabet, part.states, part.cols)
 
 
 def _pieces(tensor: int, part: int, spec: PartSpec, *, split: bool) -> Iterator[Member]:

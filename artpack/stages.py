@@ -9,9 +9,19 @@ and fails on anything else.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
-from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar, cast, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    cast,
+    get_type_hints,
+    runtime_checkable,
+)
 
 from torch import Tensor
 
@@ -77,6 +87,19 @@ class SymbolCoder(Stage, Protocol):
 
     def decode(self, data: bytes, *, alphabet: int, count: int) -> Symbols:
         """Decode exactly ``count`` symbols that use up ``data`` exactly."""
+
+
+@runtime_checkable
+class MatrixCoder(SymbolCoder, Protocol):
+    """A symbol coder that sees where rows begin and parts end."""
+
+    def encode_matrices(self, matrices: Sequence[Symbols], *, alphabet: int) -> bytes:
+        """Code two-dimensional symbols, several matrices of them."""
+
+    def decode_matrices(
+        self, data: bytes, *, shapes: Sequence[tuple[int, int]], alphabet: int
+    ) -> list[Symbols]:
+        """Decode matrices of exactly these shapes that use up ``data`` exactly."""
 
 
 class Codec(Stage, Protocol):

@@ -32,12 +32,14 @@ class PartSpec:
         rows: Number of rows, 0 or more.
         cols: Number of columns, 0 or more.
         alphabet: Symbols are in ``[0, alphabet)``; 1 to 256.
+        states: Of the trellis that runs down each column, 1 for none: a hint to the coder.
     """
 
     name: str
     rows: int
     cols: int
     alphabet: int
+    states: int = 1
 
     @property
     def shape(self) -> tuple[int, int]:

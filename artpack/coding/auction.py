@@ -11,7 +11,7 @@ compared.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,10 +40,12 @@ class Lot:
     Attributes:
         parts: uint8, two-dimensional.
         alphabet: Of all of them.
+        states: Of the trellis that runs down their columns, 1 for none.
     """
 
     parts: tuple[Symbols, ...]
     alphabet: int
+    states: int = 1
 
     @property
     def symbols(self) -> int:
@@ -64,7 +66,7 @@ class Lot:
         """Return the first rows of each part, about ``SAMPLE_SYMBOLS`` together."""
         share = min(1.0, SAMPLE_SYMBOLS / max(1, self.symbols))
         parts = tuple(part[: int(np.ceil(len(part) * share))] for part in self.parts)
-        return Lot(parts, self.alphabet)
+        return replace(self, parts=parts)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def sell(
 
     """
     sold = [(lot, award) for award in auction([lot], profile, run, deadline=deadline)]
-    alone = [Lot((part,), lot.alphabet) for part in lot.parts]
+    alone = [replace(lot, parts=(part,)) for part in lot.parts]
     # Parts are only worth auctioning apart where one table for all costs rANS something,
     # and not when they are so small that tables of their own never pay.
     if len(alone) == 1 or lot.symbols < SMALL_PART_SYMBOLS * len(alone):
@@ -196,7 +198,7 @@ class _Heat:
 def _heats(
     lots: Sequence[Lot], profile: Profile, run: Runner, deadline: float | None
 ) -> list[_Heat]:
-    certain = [list(profile.certain(flat=lot.flat)) for lot in lots]
+    certain = [list(profile.certain(lot.states, flat=lot.flat)) for lot in lots]
     screened = [list(profile.screened(lot.alphabet, flat=lot.flat)) for lot in lots]
     tasks = [
         (lot.sample(), pipeline, deadline)

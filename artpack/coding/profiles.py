@@ -1,18 +1,19 @@
 """
 Profiles: which pipelines an auction lets bid, and how many it hears out.
 
-rANS bids in each. ``fast`` adds a quick byte codec; ``default`` adds rANS with
-classes and the strong codecs, context mixing among them. ``max`` adds every packing,
+rANS and the adaptive coder bid in each. ``fast`` adds a quick byte codec; ``default`` adds
+rANS with classes and the strong codecs, context mixing among them. ``max`` adds every packing,
 row sorting and the slowest model, and hears more of them on all of the data.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from artpack.coding.codecs import Brotli, Lzma, Stored, Zpaq, Zstd
 from artpack.coding.layouts import Columns, Rows, SimilarRows
 from artpack.coding.pipeline import Pipeline
 from artpack.coding.symbol_coders import (
+    Adaptive,
     Base3,
     Base5,
     Base5Word,
@@ -48,21 +49,25 @@ class Profile:
     codecs: tuple[Codec, ...]
     finalists: int
 
-    def certain(self, *, flat: bool) -> Iterator[Pipeline]:
+    def certain(self, states: int = 1, *, flat: bool) -> Iterator[Pipeline]:
         """
         List the bidders that need no screening.
 
         Args:
+            states: Of the trellis that runs down the parts' columns, 1 for none.
             flat: All parts are single rows or columns: their order is what it is.
 
         Yields:
             Pipelines in the order that breaks ties; rANS, to which order is
-            nothing, only with plain rows.
+            nothing, and the adaptive coder, which sees rows and columns, only with
+            plain rows.
 
         """
         for coder in self.entropy_coders:
-            for layout in self.layouts[:1] if flat or isinstance(coder, Rans) else self.layouts:
-                yield Pipeline(layout, coder, Stored())
+            fitted = replace(coder, states=states) if isinstance(coder, Adaptive) else coder
+            plain = flat or isinstance(coder, (Rans, Adaptive))
+            for layout in self.layouts[:1] if plain else self.layouts:
+                yield Pipeline(layout, fitted, Stored())
 
     def screened(self, alphabet: int, *, flat: bool) -> Iterator[Pipeline]:
         """
@@ -84,11 +89,11 @@ class Profile:
 
 
 _PLAIN = (Rows(), Columns())
-_ENTROPY = (Rans(), ClassedRans())
+_ENTROPY = (Rans(), ClassedRans(), Adaptive())
 _PACKINGS = (Bytes(), Bits(), Planes(), Base3(), Base5(), Base5Word())
 _STRONG = (Brotli(), Lzma(), Zpaq())
 
-FAST = Profile("fast", _PLAIN, (Rans(),), (Bytes(),), (Zstd(level=3),), finalists=1)
+FAST = Profile("fast", _PLAIN, (Rans(), Adaptive()), (Bytes(),), (Zstd(level=3),), finalists=1)
 DEFAULT = Profile("default", _PLAIN, _ENTROPY, (Bytes(),), _STRONG, finalists=2)
 MAX = Profile(
     "max",

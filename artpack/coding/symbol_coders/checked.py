@@ -48,6 +48,22 @@ class CheckedCoder(ConfiguredStage, ABC):
                 are not one-dimensional uint8 below it.
 
         """
+        self.check(symbols, alphabet)
+        return self._encode(symbols, alphabet)
+
+    def check(self, symbols: Symbols, alphabet: int) -> None:
+        """
+        Refuse what cannot be coded.
+
+        Args:
+            symbols: What is to be coded.
+            alphabet: All symbols must be below it.
+
+        Raises:
+            UsageError: The coder does not take this alphabet, or the symbols
+                are not one-dimensional uint8 below it.
+
+        """
         if not self.accepts(alphabet):
             raise UsageError(f"{self.stage_id}: {self._out_of_room(alphabet)}")
         if symbols.ndim != 1 or symbols.dtype != "uint8":
@@ -59,7 +75,6 @@ class CheckedCoder(ConfiguredStage, ABC):
             raise UsageError(
                 f"{self.stage_id}: symbol {symbols.max()} is not below the alphabet {alphabet}"
             )
-        return self._encode(symbols, alphabet)
 
     def decode(self, data: bytes, *, alphabet: int, count: int) -> Symbols:
         """
