@@ -11,6 +11,7 @@ Each grid is a :class:`~artpack.stages.Quantizer`.
 from artpack.quantize.asym_int import RowAsymInt
 from artpack.quantize.floats import Bf16, Fp8, Fp16
 from artpack.quantize.group_levels import GroupLevels
+from artpack.quantize.lattice import Lattice
 from artpack.quantize.low_rank import LowRank
 from artpack.quantize.pentanary import RowPentanary
 from artpack.quantize.raw import Raw
@@ -23,6 +24,7 @@ __all__ = [
     "Fp8",
     "Fp16",
     "GroupLevels",
+    "Lattice",
     "LowRank",
     "Raw",
     "RowAsymInt",
@@ -31,5 +33,5 @@ __all__ = [
 ]
 
 QUANTIZERS: Table[Quantizer] = by_id(
-    (RowInt, GroupLevels, RowPentanary, RowAsymInt, Fp8, Fp16, Bf16, Raw, LowRank)
+    (RowInt, GroupLevels, RowPentanary, RowAsymInt, Fp8, Fp16, Bf16, Raw, LowRank, Lattice)
 )
