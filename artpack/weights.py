@@ -22,6 +22,7 @@ class Weights:
         model: Config of the model, if the file says it.
         sha256: Hash of the file, in hexadecimal.
         packed: Whether it is an artifact.
+        ttt: Recipe of test-time training that the file carries, if any.
         notes: What was decided on the way, one line each.
     """
 
@@ -29,6 +30,7 @@ class Weights:
     model: Config | None
     sha256: str
     packed: bool
+    ttt: Config | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -68,7 +70,10 @@ def _read_artifact(path: Path) -> Weights:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     with open_artifact(path) as artifact:
         artifact.check_trailer()
-        return Weights(artifact.load(), artifact.header.model, sha256, packed=True)
+        header = artifact.header
+        ttt = header.provenance.get("ttt")
+        carried = ttt if isinstance(ttt, dict) else None
+        return Weights(artifact.load(), header.model, sha256, packed=True, ttt=carried)
 
 
 def _starts_with(path: Path, magic: bytes) -> bool:

@@ -13,7 +13,9 @@ from artpack.evaluate.placements import PLACEMENTS
 from artpack.evaluate.ranks import Ranks, joined
 from artpack.version import __version__
 
-from . import render_eval
+from . import render_adapting, render_eval
+from .adapted import adapt_subject
+from .adapting import Adapting, adapting_options
 from .main import EXIT_FAULT
 from .options import (
     EXISTING,
@@ -111,6 +113,7 @@ BATCH_TOKENS = 16384
     help=f"Tokens a forward pass; by default {BATCH_TOKENS}, with --hf one window.",
 )
 @click.option("--compile", "compiled", is_flag=True, help="Run the layers through torch.compile.")
+@adapting_options
 @json_option
 def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     *,
@@ -132,6 +135,7 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     precision: Literal["fp32", "bf16"],
     batch_tokens: int | None,
     compiled: bool,
+    adapting: Adapting | None,
     as_json: bool,
 ) -> int:
     """
@@ -164,12 +168,17 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
             subject = with_models(subject, source, own)
         if compiled:
             subject = with_compiled_models(subject)
-        numbers = score_subject(subject, windows, settings) if subject.models else {}
+        numbers = {}
+        if subject.models and adapting is not None:
+            numbers = adapt_subject(adapting, subject, windows, settings, faithful=faithful)
+        elif subject.models:
+            numbers = score_subject(subject, windows, settings)
         more = {"compile": compiled, "faithful": faithful}
         report = _report(subject, asdict(windows) | asdict(settings) | more)
         if Ranks.current().rank == 0:
             what = str(hf or artifact or tokens)
-            render_eval.report({"what": what, **numbers, **report}, as_json=as_json)
+            found = {"what": what, **numbers, **report}
+            render_eval.report(found, as_json=as_json, more=render_adapting.lines(found))
     return 0 if subject.sound else EXIT_FAULT
 
 

@@ -1,6 +1,6 @@
 """Prints what the evaluation commands found; beside :mod:`.render` the only module that does."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,14 +60,16 @@ def models(presets: Mapping[str, Preset], counts: Mapping[str, int], *, as_json:
     print_table(table)
 
 
-def report(found: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print what eval found."""
+def report(
+    found: Mapping[str, Any], *, as_json: bool, more: Iterable[tuple[str, str]] = ()
+) -> None:
+    """Print what eval found, and more lines of names and values."""
     if as_json:
         print_json(found)
         return
     for note in found["notes"]:
         click.echo(f"note: {printable(note)}", err=True)
-    lines = list(_lines(found))
+    lines = [*_lines(found), *more]
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         click.echo(printable(f"{name:<{width}}  {value}"))
@@ -88,9 +90,9 @@ def _score_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "comparison" in found:
         both = found["comparison"]
         yield from _numbers("baseline", found["baseline"])
-        yield "bits per byte, increase", _estimate(both["bits_per_byte_increase"], "+.6f")
-        yield "mean KL from baseline", f"{_estimate(both['kl_nats'], '.6f')} nats a token"
-        yield "top-1 agreement", _estimate(both["top1_agreement"], ".4%")
+        yield "bits per byte, increase", estimate(both["bits_per_byte_increase"], "+.6f")
+        yield "mean KL from baseline", f"{estimate(both['kl_nats'], '.6f')} nats a token"
+        yield "top-1 agreement", estimate(both["top1_agreement"], ".4%")
     yield "scored", _scored(score)
     yield "tail", _tail(found)
     yield "windows", _windows(found)
@@ -98,12 +100,13 @@ def _score_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _numbers(what: str, score: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield f"bits per byte, {what}", _estimate(score["bits_per_byte"], ".6f")
-    yield f"loss, {what}", f"{_estimate(score['loss_nats'], '.6f')} nats a token"
+    yield f"bits per byte, {what}", estimate(score["bits_per_byte"], ".6f")
+    yield f"loss, {what}", f"{estimate(score['loss_nats'], '.6f')} nats a token"
 
 
-def _estimate(estimate: Mapping[str, float | None], style: str) -> str:
-    value, stderr = estimate["value"], estimate["stderr"]
+def estimate(number: Mapping[str, float | None], style: str) -> str:
+    """Return a number and how sure it is."""
+    value, stderr = number["value"], number["stderr"]
     error = (
         "no error: fewer than two documents" if stderr is None else f"{stderr:{style.lstrip('+')}}"
     )
@@ -128,7 +131,8 @@ def _tail(found: Mapping[str, Any]) -> str:
 
 
 def _windows(found: Mapping[str, Any]) -> str:
-    coverage, settings = found["score"]["coverage"], found["settings"]
+    coverage = found["score"]["coverage"]
+    settings = found["settings"] | found.get("windows", {})
     window, stride = settings["window_tokens"], settings["stride_tokens"]
     return (
         f"{settings['placement']}, {window:,} tokens, {stride or window:,} of them scored:"

@@ -61,7 +61,7 @@ def score_subject(subject: Subject, windows: Windows, settings: Settings) -> dic
 
     """
     stream = subject.stream.first(windows.limit_tokens)
-    _check(subject, windows)
+    check_windows(subject, windows)
     stride = windows.stride_tokens or windows.window_tokens
     plan = place(windows.placement, stream.ids, windows.window_tokens, stride, bos_id=stream.bos_id)
     if subject.config is not None and subject.config == as_meant(subject.config):
@@ -98,7 +98,8 @@ def _score(
     }
 
 
-def _check(subject: Subject, windows: Windows) -> None:
+def check_windows(subject: Subject, windows: Windows) -> None:
+    """Check that tokens and windows are for the models."""
     ids, longest = subject.stream.ids, subject.max_tokens
     if ids.size and int(ids.max()) >= subject.vocab_size:
         raise UsageError(

@@ -17,6 +17,7 @@ from artpack.evaluate.stream import Stream, is_text, read_stream, read_text
 from artpack.models import ModelConfig, build
 from artpack.models.defects import as_meant, as_published
 from artpack.models.find import find_model, read_model, stored_model
+from artpack.stages import Config
 from artpack.weights import Weights, read_weights
 
 
@@ -53,6 +54,7 @@ class Subject:
         vocab_size: Every token must be below this.
         max_tokens: Longest window that the models take; None for any.
         config: Of all the models, if they are ours.
+        ttt: Recipe of test-time training that came with the weights, if any.
         check: Outcome of counting the bytes twice, if that was asked for.
     """
 
@@ -63,6 +65,7 @@ class Subject:
     vocab_size: int = 0
     max_tokens: int | None = None
     config: ModelConfig | None = None
+    ttt: Config | None = None
     check: ByteCheck | None = None
 
     @property
@@ -106,6 +109,7 @@ def with_models(subject: Subject, source: Source, device: str) -> Subject:
         models=tuple(build(run, one.tensors).to(device) for one in weights),
         vocab_size=run.vocab_size,
         config=run,
+        ttt=weights[-1].ttt,
     )
 
 

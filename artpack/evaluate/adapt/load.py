@@ -13,7 +13,7 @@ from artpack.evaluate.adapt.recipe import STRATEGIES, AnyRecipe
 from artpack.stages import Config, nearest
 
 DEFAULT_RECIPE = "scalars"
-_OWN_KEYS = ("about", "strategy", "faithful")
+_OWN_KEYS = ("name", "about", "strategy", "faithful")
 
 
 @dataclass(frozen=True)
@@ -71,23 +71,60 @@ def load_recipe(source: str, overrides: Sequence[str] = (), *, faithful: bool = 
     0.5
 
     """
+    return stored_recipe(recipe_data(source), overrides, faithful=faithful)
+
+
+def recipe_data(source: str) -> Config:
+    """
+    Read a recipe as data, for an artifact to carry.
+
+    Args:
+        source: Name of a recipe of the package, or path of a TOML file.
+
+    Returns:
+        What the file says, and its name.
+
+    Raises:
+        RecipeError: There is no such recipe, or it is not valid TOML.
+
+    """
     name, text = _text(source)
     try:
-        data = tomllib.loads(text)
-        own = {key: data.pop(key) for key in _OWN_KEYS if key in data}
-        if faithful and "faithful" in own:
-            data = _merged(data, dict(own["faithful"]))
-        for override in overrides:
-            data = _merged(data, _change(override))
-        strategy = own.get("strategy")
-        if strategy not in STRATEGIES:
-            raise RecipeError(f"unknown strategy {strategy!r}{nearest(str(strategy), STRATEGIES)}")
-        recipe = STRATEGIES[strategy].from_json(data, where=strategy)
+        return {"name": name, **tomllib.loads(text)}
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe {source}: not valid TOML: {error}") from error
+
+
+def stored_recipe(data: Config, overrides: Sequence[str] = (), *, faithful: bool = False) -> Named:
+    """
+    Make a recipe of data that :func:`recipe_data` returned.
+
+    Args:
+        data: The data.
+        overrides: As :func:`load_recipe` takes them.
+        faithful: As :func:`load_recipe` takes it.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: A key or value in it or in an override is wrong.
+
+    """
+    name, strategy = str(data.get("name")), data.get("strategy")
+    own: dict[str, Any] = {key: value for key, value in data.items() if key not in _OWN_KEYS}
+    published = data.get("faithful")
+    try:
+        if faithful and isinstance(published, dict):
+            own = _merged(own, published)
+        for override in overrides:
+            own = _merged(own, _change(override))
+        if not isinstance(strategy, str) or strategy not in STRATEGIES:
+            raise UsageError(f"unknown strategy {strategy!r}{nearest(str(strategy), STRATEGIES)}")
+        recipe = STRATEGIES[strategy].from_json(own, where=strategy)
     except ArtpackError as error:
-        raise RecipeError(f"recipe {source}: {error}") from error
-    return Named(name, str(own.get("about", "")), strategy, recipe)
+        raise RecipeError(f"recipe {name}: {error}") from error
+    return Named(name, str(data.get("about", "")), strategy, recipe)
 
 
 def _folder() -> Any:
