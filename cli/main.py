@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -17,6 +18,8 @@ COMMANDS = (
     "inspect",
     "verify",
     "unpack",
+    "import",
+    "export",
     "eval",
     "models",
     "recipes",
@@ -41,8 +44,9 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f".{cmd_name}", __package__)
-        command: click.Command = getattr(module, cmd_name)
+        # What Python has reserved carries an underscore, as PEP 8 says.
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(import_module(f".{name}", __package__), name)
         return command
 
 

@@ -1,7 +1,7 @@
 """
 Tables for people, JSON for programs, progress on stderr.
 
-Only this module and :mod:`.render_eval` print.
+Only this module and the others called ``render_...`` print.
 """
 
 import json

@@ -1,12 +1,13 @@
 """What every container becomes: named tensors as symbols of artpack's own grids."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from artpack.checkpoint.banks import KINDS, Bank, close_bank
+from artpack.checkpoint import Bank, restore
+from artpack.checkpoint.banks import KINDS
 from artpack.errors import ArtifactError
 from artpack.stages import Quantizer
 from artpack.symbols import Quantized
@@ -63,31 +64,41 @@ class Container:
     tensors: tuple[StoredTensor, ...]
     banked: bool = False
 
+    @property
+    def banks(self) -> tuple[Bank, ...]:
+        """The banks of which every slice is there, in the order that the system has them."""
+        if not self.banked:
+            return ()
+        kinds = {t.name: (t.quantized.shape, t.dtype) for t in self.tensors}
+        layers = sum(name.endswith(".attn_scale") for name in kinds)
+        banks = [
+            Bank(name, tuple(f"blocks.{i}.{stem}" for stem in stems for i in range(layers)))
+            for name, stems in KINDS.items()
+        ]
+        return tuple(b for b in banks if _alike([kinds.get(member) for member in b.members]))
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name to shape, banks closed."""
+        shapes = {tensor.name: tensor.quantized.shape for tensor in self.tensors}
+        closed = {b.name: (len(b.members), *shapes[b.members[0]]) for b in self.banks}
+        members = {member for bank in self.banks for member in bank.members}
+        return closed | {name: shape for name, shape in shapes.items() if name not in members}
+
     def weights(self) -> dict[str, Tensor]:
         """
         Dequantize everything, as the system's own loader does.
 
         Returns:
-            Name to tensor; banks closed again where all of their slices are there.
+            Name to tensor; banks closed, and in front.
 
         Raises:
             ArtifactError: A part holds what it must not.
 
         """
         tensors = {tensor.name: tensor.weight() for tensor in self.tensors}
-        return _close_banks(tensors) if self.banked else tensors
+        return restore(self.shapes, tensors, (), self.banks)
 
 
-def _close_banks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Put banks in front, as their system does, and leave single matrices where they are."""
-    layers = sum(name.endswith(".attn_scale") for name in tensors)
-    banks: dict[str, Tensor] = {}
-    members: set[str] = set()
-    for name, kinds in KINDS.items():
-        bank = Bank(name, tuple(f"blocks.{i}.{kind}" for kind in kinds for i in range(layers)))
-        slices = [tensors.get(member) for member in bank.members]
-        same = {None if part is None else (part.shape, part.dtype) for part in slices}
-        if layers and len(same) == 1 and None not in same:
-            banks[name] = close_bank(bank, tensors)
-            members |= set(bank.members)
-    return banks | {name: tensor for name, tensor in tensors.items() if name not in members}
+def _alike(kinds: Sequence[object]) -> bool:
+    return len(set(kinds)) == 1 and kinds[0] is not None
