@@ -99,7 +99,10 @@ def find_training_window(config: ModelConfig, path: Path) -> int | None:
     if rope.yarn is not None:
         return rope.yarn.trained_tokens
     file = _config_beside(path)
-    value = _read_json(file) if file.is_file() else None
+    try:
+        value = _read_json(file) if file.is_file() else None
+    except UsageError:
+        return None
     window = value.get("train_window_tokens") if isinstance(value, dict) else None
     return window if type(window) is int and window > 0 else None
 
