@@ -163,7 +163,7 @@ class Run:
         if bits is None or self.training.qat is None:
             return float(total), None
         torch.autograd.backward(self.training.qat.rate_weight * bits)
-        return float(total), float(bits)
+        return float(total), float(bits.detach())
 
     def _forward_weights(self, rate: float, done: float) -> tuple[dict[str, Tensor], Tensor | None]:
         """Return what the model runs on, and the bits per weight where they are charged."""

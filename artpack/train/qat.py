@@ -3,7 +3,9 @@ Training on what packing gives back.
 
 The model runs on the weights as they would come out of the packed file: the quantizers
 of the packing recipe are called themselves, so there is no second grid that could
-differ. Gradients reach the raw weights unchanged (the straight-through estimator).
+differ. Rounding is to the nearest level, as GPTQ takes too long for every step, but on
+the recipe's steps and after its pruning. Gradients reach the raw weights unchanged (the
+straight-through estimator).
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +16,10 @@ from torch import Tensor
 from artpack.errors import UsageError
 from artpack.models.config import ModelConfig
 from artpack.plan import PlanSpec
+from artpack.quantize import RowInt
+from artpack.quantize.prune import prune_smallest
+from artpack.quantize.rounding import RowRounding
+from artpack.rules import Rule
 from artpack.stages import Quantizer
 from artpack.symbols import Quantized
 from artpack.train.initialise import open_banks
@@ -60,7 +66,7 @@ def store(config: ModelConfig, weights: Mapping[str, Tensor], spec: PlanSpec) ->
         if rule is None or rule.quantizer is None:
             continue
         try:
-            quantized = rule.quantizer.quantize(weight)
+            quantized = _quantize(weight.detach(), rule)
         except UsageError as error:
             raise UsageError(f"tensor {name!r}: {error}") from error
         value = rule.quantizer.dequantize(quantized).to(weight.device)
@@ -94,6 +100,15 @@ def packed_weights(
         name: values[name] + (w - w.detach()) if name in values else w
         for name, w in weights.items()
     }
+
+
+def _quantize(weight: Tensor, rule: Rule) -> Quantized:
+    """Do what packing does without data: a rule's GPTQ is left to the packing itself."""
+    pruned = prune_smallest(weight, rule.prune) if rule.prune else weight
+    if isinstance(rule.quantizer, RowInt):
+        return RowRounding(rule.quantizer, rule.steps).quantize(pruned, None)[0]
+    assert rule.quantizer is not None
+    return rule.quantizer.quantize(pruned)
 
 
 def _opened(config: ModelConfig, weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

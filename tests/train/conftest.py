@@ -1,10 +1,12 @@
 """Fixtures of the training tests: a little text as data, and settings small enough for it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from artpack.models import ModelConfig, preset
 from artpack.train.data import Data, read_data
@@ -32,6 +34,15 @@ def documents(count: int) -> list[str]:
         steps = random.choice([1, 1, 1, 2, 5], size=60)
         texts.append(" ".join(words[np.cumsum(steps) % len(words)]))
     return texts
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Such small matrices only lose by being shared among threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

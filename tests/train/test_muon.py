@@ -20,7 +20,8 @@ def reference_rounds(matrix: Matrix, coefficients: tuple[Triple, ...]) -> Matrix
     values = values / (np.linalg.norm(values) + 1e-7)
     for a, b, c in coefficients:
         values = a * values + b * values**3 + c * values**5
-    return (left * values) @ right
+    result: Matrix = (left * values) @ right
+    return result
 
 
 def gradients(shape: tuple[int, ...], steps: int) -> list[Tensor]:
@@ -83,8 +84,10 @@ def test_steps_are_those_of_a_float64_reference(
 @pytest.mark.parametrize("shape", SHAPES)
 def test_constant_momentum_is_torchs_own(shape: tuple[int, int]) -> None:
     ours, torchs = (torch.nn.Parameter(torch.zeros(shape)) for _ in range(2))
-    settings = {"lr": 0.02, "weight_decay": 0.1, "momentum": 0.9}
-    optimizers = [Muon([ours], **settings), torch.optim.Muon([torchs], **settings)]
+    optimizers = [
+        Muon([ours], lr=0.02, weight_decay=0.1, momentum=0.9),
+        torch.optim.Muon([torchs], lr=0.02, weight_decay=0.1, momentum=0.9),
+    ]
     for gradient in gradients(shape, 5):
         for weight, optimizer in zip((ours, torchs), optimizers, strict=True):
             weight.grad = gradient.float()

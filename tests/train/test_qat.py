@@ -75,7 +75,7 @@ def test_gradients_pass_straight_through(name: str) -> None:
     parameters = dict(model.named_parameters())
     seen = packed_weights(model.config, parameters, store(model.config, parameters, spec))
     for key, weight in seen.items():
-        weight.sum().backward()
+        torch.autograd.backward(weight.sum())
         gradient = parameters[key].grad
         assert gradient is not None
         assert gradient.eq(1).all(), key
@@ -114,7 +114,7 @@ def test_the_charge_points_to_commoner_symbols() -> None:
     model, spec = random_model("lm6m"), load_recipe("int4")
     parameters = dict(model.named_parameters())
     stored = store(model.config, parameters, spec)
-    bits_per_weight(stored.values()).backward()
+    torch.autograd.backward(bits_per_weight(stored.values()))
     weight = parameters["blocks.0.mlp.fc.weight"]
     assert weight.grad is not None
     # Gaussian weights: 0 is the commonest, so a step against the gradient shrinks them.
