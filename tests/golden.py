@@ -17,7 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from artpack.errors import ArtpackError
-from tests.golden_checks import calibration, caseops, models, ngram, scoring
+from tests.golden_checks import calibration, caseops, container, models, ngram, quant, scoring
 from tests.golden_checks.case import Case, find_cases
 from tests.golden_checks.report import Report
 
@@ -25,6 +25,8 @@ CHECKS = {
     "models": models.check,
     "scoring": scoring.check,
     "calibration": calibration.check,
+    "quant": quant.check,
+    "container": container.check,
     "caseops": caseops.check,
     "ngram": ngram.check,
 }

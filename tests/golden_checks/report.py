@@ -20,13 +20,13 @@ class Report:
         worst = float(np.abs(got - want).max(initial=0.0))
         # Written so that NaN fails.
         outcome = f"largest difference {worst:.2e}, tolerance {tolerance:.3g}"
-        self._line(what, outcome, passed=worst <= tolerance)
+        self.line(what, outcome, passed=worst <= tolerance)
 
     def exact(self, what: str, got: Any, want: Any) -> None:
         """Compare anything that must be equal."""
         same = bool(got == want)
         outcome = "exact" if same else f"{_short(got)}, not {_short(want)}"
-        self._line(what, outcome, passed=same)
+        self.line(what, outcome, passed=same)
 
     def exact_arrays(self, what: str, got: Any, want: Any) -> None:
         """Compare arrays that must be equal, and count the entries that are not."""
@@ -35,11 +35,11 @@ class Report:
             self.fail(what, f"shape {got.shape}, not {want.shape}")
             return
         wrong = int(np.count_nonzero(got != want))
-        self._line(what, f"{wrong} of {want.size} entries differ, tolerance 0", passed=wrong == 0)
+        self.line(what, f"{wrong} of {want.size} entries differ, tolerance 0", passed=wrong == 0)
 
     def fail(self, what: str, why: str) -> None:
         """Say what is wrong beyond numbers."""
-        self._line(what, why, passed=False)
+        self.line(what, why, passed=False)
 
     def pending(self, what: str, issue: int) -> None:
         """Say what later work will check."""
@@ -55,7 +55,8 @@ class Report:
         passed = self.compared - self.failures
         return f"{passed} passed, {self.failures} failed, {self.pending_count} not yet checked"
 
-    def _line(self, what: str, outcome: str, *, passed: bool) -> None:
+    def line(self, what: str, outcome: str, *, passed: bool) -> None:
+        """Say how a comparison of any kind came out."""
         self.compared += 1
         self.failures += not passed
         print(f"{'ok  ' if passed else 'FAIL'}  {what}: {outcome}")

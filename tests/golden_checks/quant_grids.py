@@ -1,0 +1,217 @@
+"""What PR 2086's and PR 1123's exports make of a model, without data, and our recipes."""
+
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from artpack.coding.symbol_coders import Base5, Planes
+from artpack.interop.rans_kernel import frequencies
+from artpack.quantize import Fp8, GroupLevels, RowAsymInt, RowPentanary
+from artpack.quantize.parts import join_bytes
+from artpack.quantize.scales import LogDeltaScales
+from tests.golden_checks.case import Case, Entries
+from tests.golden_checks.export import Array, Export, Tally
+from tests.golden_checks.report import Report
+
+QUINARY = "matrices.quantizer.group={}"
+RATIOS = (0.90, 0.925, 0.95, 0.975, 0.99, 0.995, 1.0)
+"""Shares of a row's magnitudes that PR 1123's clip search tries."""
+
+
+def check_2086(case: Case, report: Report) -> None:
+    """Check the export of a PR 2086 model."""
+    facts, stored = case.entries("quant.json"), case.entries("quant.npz")
+    tensors = facts.take("tensors")
+    groups = {fact["group_size"] for fact in tensors.values() if fact["type"] == "quinary"}
+    state = load_file(case.folder / "state_dict.safetensors")
+    state.pop("lm_head.weight", None)
+    export = Export(state, "pr2086", [QUINARY.format(group) for group in groups])
+    report.exact(f"{case.label} quant.json names", sorted(export.tensors), sorted(tensors))
+    for name, fact in tensors.items():
+        _check_2086_tensor(case, name, fact, export, report)
+    _check_scales(case, export, report)
+    for name in facts.take("dequantised_examples"):
+        back = export.back(name)
+        for key, got in (("deq_f32", back), ("deq_default_bf16_as_f32", back.bfloat16().float())):
+            if f"{name}__{key}" in stored:
+                what = f"{case.label} quant.npz {name}__{key}"
+                report.exact_arrays(what, got, stored.take(f"{name}__{key}"))
+    packed = facts.take("pack_example")
+    symbols = (np.array(packed["symbols"]) + 2).astype(np.uint8)
+    what = f"{case.label} quant.json pack_example"
+    coded = Base5().encode(symbols, alphabet=5).hex()
+    report.exact(f"{what} base 5", coded, packed["base5_hex"])
+    coded = Planes().encode(symbols, alphabet=5).hex()
+    report.exact(f"{what} planes", coded, packed["bitmask_hex"])
+    _check_2086_sizes(case, tensors, export, facts.take("stats"), report)
+    facts.take("function")
+
+
+def _check_2086_tensor(
+    case: Case, name: str, fact: dict[str, Any], export: Export, report: Report
+) -> None:
+    stored, what = case.entries("quant.npz"), f"{case.label} quant.npz {name}"
+    tensor = export.tensors[name]
+    parts = tensor.quantized.parts
+    report.exact(f"{what} shape", list(export.weights[name].shape), fact["shape"])
+    if fact["type"] == "fp16":
+        report.exact_arrays(what, export.fp16(name), stored.take(f"{name}__f16"))
+        return
+    if fact["type"] == "fp8":
+        report.exact(f"{what} grid", tensor.quantizer, Fp8())
+        report.exact_arrays(what, parts["codes"], stored.take(f"{name}__fp8_e4m3fn_bits_u8"))
+        return
+    report.exact_arrays(
+        f"{what} codes", parts["codes"].astype(int) - 2, stored.take(f"{name}__codes_i8")
+    )
+    report.exact_arrays(
+        f"{what} scale deltas", parts["scales"].ravel(), stored.take(f"{name}__scale_delta_u8")
+    )
+    anchor_step = join_bytes("anchor_step", parts, torch.float16).tolist()
+    wanted = [fact["scale_anchor_fp16"], fact["scale_step_fp16"]]
+    report.exact(f"{what} anchor and step", anchor_step, wanted)
+    grid = tensor.quantizer
+    assert isinstance(grid, GroupLevels)
+    deltas = parts["scales"]
+    scales = grid.scales.dequantize(parts, shape=(deltas.shape[0], deltas.shape[1]))
+    want = stored.take(f"{name}__scale_dequant_f16")
+    report.exact_arrays(f"{what} scales", scales.ravel(), want)
+    packed = sha256(Base5().encode(parts["codes"].ravel(), alphabet=5)).hexdigest()
+    report.exact(f"{what} packed", packed, fact["packed_sha256"])
+    counts = np.bincount(parts["codes"].ravel(), minlength=5).tolist()
+    report.exact(f"{what} histogram", counts, fact["code_histogram_m2_to_p2"])
+
+
+def _check_scales(case: Case, export: Export, report: Report) -> None:
+    """Check the scales of one tensor before they are coded, and in 4 and 8 bits."""
+    facts, stored = case.entries("quant.json"), case.entries("quant.npz")
+    name = facts.take("scale_before_quant_tensor")
+    grid = export.tensors[name].quantizer
+    assert isinstance(grid, GroupLevels)
+    parts = GroupLevels(2, grid.group).quantize(export.weights[name]).parts
+    scales = join_bytes("scales", parts, torch.float16)
+    key = f"{name}__scale_f16_before_quant"
+    report.exact_arrays(f"{case.label} quant.npz {key}", scales, stored.take(key))
+    rows = scales.reshape(1, -1)
+    for bits, fact in facts.take("other_scale_bits").items():
+        coded, key = LogDeltaScales(int(bits)), f"{name}__scale{bits}bit"
+        parts = coded.quantize(rows)
+        what = f"{case.label} quant.npz {key}"
+        found = join_bytes("anchor_step", parts, torch.float16).tolist()
+        report.exact(f"{what} anchor and step", found, [fact["anchor"], fact["step"]])
+        back = coded.dequantize(parts, shape=(1, rows.numel()))
+        report.exact_arrays(f"{what} back", back.ravel(), stored.take(f"{key}_dequant_f16"))
+        deltas = parts["scales"].ravel()
+        got = _nibbles(deltas) if bits == "4" else deltas.astype(int) - 128
+        report.exact_arrays(f"{what} deltas", got, stored.take(f"{key}_delta"))
+
+
+def _nibbles(symbols: Array) -> Array:
+    pairs = np.pad(symbols, (0, symbols.size % 2)).reshape(-1, 2)
+    joined: Array = pairs[:, 0] | pairs[:, 1] << 4
+    return joined
+
+
+def _check_2086_sizes(
+    case: Case, tensors: dict[str, Any], export: Export, stats: dict[str, int], report: Report
+) -> None:
+    quinary = [name for name, fact in tensors.items() if fact["type"] == "quinary"]
+    rest = [name for name in tensors if name not in quinary]
+    weights = {name: export.weights[name].numel() for name in tensors}
+    widths = {name: 1 if tensors[name]["type"] == "fp8" else 2 for name in rest}
+    sizes = {
+        "quinary_params": sum(weights[name] for name in quinary),
+        "quinary_bytes": sum(
+            -(-weights[name] // 3) + tensors[name]["scale_n_groups"] + 4 for name in quinary
+        ),
+        "fp_params": sum(weights[name] for name in rest),
+        "fp_bytes": sum(weights[name] * widths[name] for name in rest),
+    }
+    report.exact(f"{case.label} quant.json stats", sizes, stats)
+
+
+def check_1123(case: Case, report: Report) -> None:
+    """Check the export of a PR 1123 model."""
+    facts, stored = case.entries("quant.json"), case.entries("quant.npz")
+    export = Export(load_file(case.folder / "state_dict.safetensors"), "pr1123")
+    tally = Tally(f"{case.label} quant.npz", report)
+    tensors = facts.take("tensors")
+    for name, fact in tensors.items():
+        symbols = export.tensors[name].quantized.parts["codes"]
+        what = f"{case.label} quant.npz {name}"
+        report.exact(f"{what} grid", _kind(export, name), fact["kind"])
+        found = sha256(symbols.tobytes()).hexdigest()
+        report.exact(f"{what} symbols", found, fact["symbols_sha256"])
+        tally.codes(name, symbols, stored.take(f"{name}__symbols_u8"))
+        tally.scales(name, export.scales(name), stored.take(f"{name}__scales_f16"))
+        counts = np.maximum(np.bincount(symbols.ravel(), minlength=fact["alpha"]), 1)
+        report.exact_arrays(f"{what} counts", counts, stored.take(f"{name}__counts"))
+        _check_frequencies(what, counts, fact["cdf"], report)
+    tally.settle()
+    for name in facts.take("dequantised_examples"):
+        key = f"{name}__deq_f32"
+        report.exact_arrays(f"{case.label} quant.npz {key}", export.back(name), stored.take(key))
+    for name, example in facts.take("build_cdf_cases").items():
+        what = f"{case.label} quant.json build_cdf_cases {name}"
+        _check_frequencies(what, np.array(example["counts"]), example["cdf"], report)
+    _check_clip_search(case, export, facts.take("gptq_clip_search"), stored, report)
+    facts.take("function")
+
+
+def _kind(export: Export, name: str) -> str:
+    quantizer = export.tensors[name].quantizer
+    if isinstance(quantizer, RowPentanary):
+        return "pentanary"
+    assert isinstance(quantizer, RowAsymInt), name
+    return f"int{quantizer.bits}"
+
+
+def _check_frequencies(what: str, counts: Array, published: list[int], report: Report) -> None:
+    """Compare a table of the rANS coder, where the published one can be decoded at all."""
+    if min(np.diff(published)) > 0:
+        report.exact(f"{what} cdf", frequencies(counts.astype(np.int64)).tolist(), published)
+    else:
+        report.indicative(f"{what} cdf", "the published table leaves a symbol no room")
+
+
+def _check_clip_search(
+    case: Case, export: Export, facts: dict[str, Any], stored: Entries, report: Report
+) -> None:
+    """Check PR 1123's search for clips, which its model never uses."""
+    saved = 0.0
+    for module, ratio in facts["clip_ratio"].items():
+        name = f"{module}.weight"
+        grid = export.tensors[name].quantizer
+        assert isinstance(grid, RowAsymInt)
+        rows = export.weights[name]
+        errors = torch.stack([_clip_errors(rows, share, grid.half) for share in RATIOS])
+        best = errors.argmin(dim=0)
+        found = torch.tensor(RATIOS)[best].mean().item()
+        report.close(f"{case.label} quant.json clip_ratio {module}", found, ratio, 1e-7)
+        saved += (errors[-1] - errors.amin(dim=0)).double().sum().item()
+        key = f"gptq_clip__{name}"
+        if f"{key}__symbols_u8" in stored:
+            codes, widest = _clipped(rows, ratio, grid.half)
+            what = f"{case.label} quant.npz {key}"
+            want = stored.take(f"{key}__symbols_u8")
+            report.exact_arrays(f"{what} symbols", codes + grid.half, want)
+            want = stored.take(f"{key}__scales_f16")
+            report.exact_arrays(f"{what} scales", widest.half().ravel(), want)
+    what = f"{case.label} quant.json gptq_clip_search return_value"
+    report.close(what, saved, facts["return_value"], 1e-5 * facts["return_value"])
+
+
+def _clipped(rows: Tensor, share: float, half: int) -> tuple[Tensor, Tensor]:
+    """Return codes and thresholds: the k-th smallest magnitude of a row, k a share of them."""
+    rank = max(1, int(share * rows.shape[1]))
+    widest = rows.abs().kthvalue(rank, dim=1, keepdim=True).values.clamp(min=1e-5)
+    return ((rows / widest).clamp(-1, 1) * half).round().clamp(-half, half - 1), widest
+
+
+def _clip_errors(rows: Tensor, share: float, half: int) -> Tensor:
+    codes, widest = _clipped(rows, share, half)
+    return (rows - codes / half * widest).square().mean(dim=1)
