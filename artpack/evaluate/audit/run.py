@@ -1,0 +1,56 @@
+"""Runs an evaluator as often as its audit needs."""
+
+from collections.abc import Callable
+
+from artpack.evaluate.audit.condition import Condition
+from artpack.evaluate.audit.distributions import (
+    LOOSE_BOUND,
+    judge_causality,
+    judge_normalisation,
+    try_cut,
+)
+from artpack.evaluate.audit.order import judge_one_pass, judge_score_first
+from artpack.evaluate.audit.sample import Sample
+from artpack.evaluate.evaluators import Evaluator
+from artpack.evaluate.stream import Stream
+
+
+def audit_evaluator(
+    evaluator: Evaluator,
+    stream: Stream,
+    sample: Sample,
+    *,
+    exact: bool,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Condition]:
+    """
+    Check C1 to C4 on an evaluator.
+
+    Args:
+        evaluator: What is audited; it is run once and once more for each cut.
+        stream: The tokens that it scores.
+        sample: How much is looked at.
+        exact: Ask for the same bits, as on a CPU in float32; else for the loose bound.
+        progress: Told after every run how many there were, and how many there will be.
+
+    Returns:
+        The findings.
+
+    Raises:
+        UsageError: The stream is too short for the sample.
+
+    """
+    bound, runs = 0.0 if exact else LOOSE_BOUND, sample.cuts + 1
+    places = sample.draw_cuts(stream)
+    seen = evaluator(stream, [*places, *sample.draw_rows(stream)])
+    cuts = []
+    for number, target in enumerate(places, start=1):
+        if progress is not None:
+            progress(number, runs)
+        cuts.append(try_cut(evaluator, stream, seen, target, sample=sample, bound=bound))
+    return [
+        judge_causality(cuts, bound),
+        judge_normalisation(seen, stream, cuts),
+        judge_score_first(seen, stream),
+        judge_one_pass(seen, stream),
+    ]
