@@ -68,7 +68,7 @@ def read(data: bytes, allowance: Allowance) -> Container:
         UsageError: The program ``lrzip`` is missing.
 
     """
-    *streams, remainder, permutations = _split(data)
+    *streams, remainder, permutations = split(data)
     content = as_dict(read_archive(decode_brotli(remainder, allowance)), "the remainder")
     if set(content) != {"r", "m", "s"}:
         raise CorruptError("the remainder must have the keys m, r and s")
@@ -172,7 +172,21 @@ class _Orders:
             raise CorruptError(f"{self._left.size} numbers follow the row orders")
 
 
-def _split(data: bytes) -> list[bytes]:
+def split(data: bytes) -> list[bytes]:
+    """
+    Take a container apart.
+
+    Args:
+        data: The whole file.
+
+    Returns:
+        Its nine streams, as they are.
+
+    Raises:
+        TruncatedError: The file ends early.
+        CorruptError: It says something else about its streams than is there.
+
+    """
     count = len(GROUPS) + 2
     start = len(MAGIC) + 4 + 4 * count
     if len(data) < start:

@@ -50,7 +50,7 @@ def read(data: bytes, allowance: Allowance) -> Container:
         UsageError: A payload needs the program ``lrzip``, and it is missing.
 
     """
-    metadata, bodies = _split(data)
+    metadata, bodies = split(data)
     entries = as_dict(read_archive(decode_xz(metadata, allowance)), "the metadata")
     payloads = Payloads([METHODS[method](body, allowance) for method, body in bodies])
     tensors = tuple(read_entry(name, entry, payloads) for name, entry in entries.items())
@@ -58,7 +58,21 @@ def read(data: bytes, allowance: Allowance) -> Container:
     return Container(NAME, tensors)
 
 
-def _split(data: bytes) -> tuple[bytes, list[tuple[int, bytes]]]:
+def split(data: bytes) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """
+    Take a container apart.
+
+    Args:
+        data: The whole file.
+
+    Returns:
+        The metadata, and method and body of each payload, as they are.
+
+    Raises:
+        TruncatedError: The file ends early.
+        CorruptError: A method is unknown, or something follows the last payload.
+
+    """
     at = len(VERSION)
 
     def take(size: int) -> bytes:

@@ -1,7 +1,8 @@
 """A container into an artifact, and an artifact into a container: the same integers."""
 
 from artpack.artifact.reader import Artifact
-from artpack.checkpoint import from_state_dict
+from artpack.checkpoint import Bank, from_state_dict
+from artpack.checkpoint.banks import KINDS
 from artpack.coding.profiles import DEFAULT, Profile
 from artpack.compress import Packed, Progress, compress
 from artpack.errors import UsageError
@@ -68,7 +69,7 @@ def from_artifact(artifact: Artifact, name: str) -> Container:
         name: The format that they are meant for.
 
     Returns:
-        A container's content, banks opened, the tensors in the artifact's order.
+        A container's content, banks opened, the tensors in the checkpoint's order.
 
     Raises:
         UsageError: Two names mean one tensor, for which no format has a place.
@@ -81,8 +82,16 @@ def from_artifact(artifact: Artifact, name: str) -> Container:
             f"{tie.name!r} is tied to {tie.target!r}, and no container knows ties:"
             " pack the checkpoint without the one or the other, see compress --exclude"
         )
+    plans = {plan.name: plan for plan in artifact.header.plan.tensors}
+    opened = {bank.name: _by_layer(bank) for bank in artifact.header.banks}
+    names = [member for output in artifact.names for member in opened.get(output, (output,))]
     tensors = tuple(
-        StoredTensor(plan.name, plan.dtype, plan.quantizer, artifact.quantized(plan.name))
-        for plan in artifact.header.plan.tensors
+        StoredTensor(n, plans[n].dtype, plans[n].quantizer, artifact.quantized(n)) for n in names
     )
-    return Container(name, tensors, banked=bool(artifact.header.banks))
+    return Container(name, tensors, banked=bool(opened))
+
+
+def _by_layer(bank: Bank) -> list[str]:
+    """Return the slices layer by layer, in which order PR 1934 opens its banks."""
+    layers = len(bank.members) // len(KINDS.get(bank.name, " "))
+    return [member for layer in range(layers) for member in bank.members[layer::layers]]

@@ -1,0 +1,140 @@
+"""Containers: what the original systems wrote is read, repacked, and written again."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from artpack.artifact.reader import Artifact, open_artifact
+from artpack.coding.profiles import FAST
+from artpack.interop import Container, from_artifact, read_container, repack, write_container
+from tests.golden_checks.case import Case
+from tests.golden_checks.container_evals import check_evals
+from tests.golden_checks.container_facts import check_facts, entries, entry_hashes, tensor_hashes
+from tests.golden_checks.export import fp32_sha256
+from tests.golden_checks.report import Report
+
+WRITTEN_AGAIN = ("artifact.bin", "artifact_pruned.bin")
+"""Files that the original wrote without being forced into a layout or a method."""
+
+BLAS = "lqer_tensors_with_blas_dependent_last_bit"
+LAST_BIT = 2.0**-22
+"""Two units in the last place of the largest weight: what another order of four terms moves."""
+
+
+@dataclass(frozen=True)
+class File:
+    """
+    One container of a case.
+
+    Attributes:
+        case: The case.
+        name: The file's name.
+        facts: What ``artifact.json`` says of the case.
+        report: Where the outcome goes.
+    """
+
+    case: Case
+    name: str
+    facts: dict[str, Any]
+    report: Report
+
+    @property
+    def what(self) -> str:
+        """Its name in the report."""
+        return f"{self.case.label} {self.name}"
+
+    @cached_property
+    def content(self) -> bytes:
+        """Its bytes."""
+        return self.case.path(self.name).read_bytes()
+
+    @cached_property
+    def container(self) -> Container:
+        """What we read."""
+        return read_container(self.content)
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The artifact that it is repacked into."""
+        digest = sha256(self.content).hexdigest()
+        return b"".join(repack(self.container, sha256=digest, profile=FAST).pieces())
+
+
+def check(case: Case, report: Report) -> None:
+    """Check ``artifact*.bin`` against ``artifact.json``, and what was computed from them."""
+    facts = case.entries("artifact.json").take_all() if "artifact.json" in case else {}
+    for name in sorted(case.files):
+        if name.startswith("artifact") and name.endswith(".bin"):
+            _check_file(File(case, name, facts, report))
+
+
+def _check_file(file: File) -> None:
+    for about, got, want in check_facts(file.case.system, file.name, file.content, file.facts):
+        file.report.exact(f"{file.what} {about}", got, want)
+    sizes = f"{len(file.packed):,} bytes of {len(file.content):,}"
+    passed = len(file.packed) <= len(file.content)
+    file.report.line(f"{file.what} repacked", sizes, passed=passed)
+    with open_artifact(file.packed) as artifact:
+        for about, dtype, hashes in tensor_hashes(file.case, file.name, file.facts):
+            _check_tensors(file, about, _decoded(artifact, dtype), hashes)
+        _check_written(file, artifact)
+        if file.name == "artifact.bin" and file.case.system:
+            check_evals(file.case, artifact, file.report)
+
+
+def _decoded(artifact: Artifact, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """Return all tensors, and the banks beside their slices."""
+    plans = artifact.header.plan.tensors
+    stored = {plan.name: artifact.stored_tensor(plan.name, dtype=dtype) for plan in plans}
+    return stored | artifact.load(dtype=dtype)
+
+
+def _check_tensors(
+    file: File, about: str, tensors: dict[str, Tensor], hashes: dict[str, str]
+) -> None:
+    """Compare hashes; values instead, where the last bit of the original depends on its BLAS."""
+    blas = set(file.facts.get(BLAS, ()))
+    got = {name: fp32_sha256(tensor) for name, tensor in tensors.items()}
+    wrong = {name for name in hashes if got.get(name) != hashes[name]}
+    for name in sorted(wrong & blas):
+        want = file.case.entries("quant_lqer_dequant.npz").peek(name)
+        tolerance = LAST_BIT * float(np.abs(want).max())
+        file.report.close(f"{file.what} {about} {name}", tensors[name], want, tolerance)
+    excused = blas | ({bank.name for bank in file.container.banks} if wrong & blas else set())
+    file.report.exact(f"{file.what} {about} ({len(hashes)})", sorted(wrong - excused), [])
+
+
+def _check_written(file: File, artifact: Artifact) -> None:
+    again = from_artifact(artifact, file.container.format)
+    content = write_container(again, again.format, file_name=file.name)
+    if file.name in WRITTEN_AGAIN:
+        same = sum(a != b for a, b in zip(content, file.content, strict=False))
+        differ = same + abs(len(content) - len(file.content))
+        file.report.exact(f"{file.what} written again, bytes that differ", differ, 0)
+    want = _integers(file.container)
+    file.report.exact(f"{file.what} read again", _integers(read_container(content)), want)
+    hashes = entry_hashes(file.case, file.name, file.facts)
+    if hashes:
+        got = entries(file.container)
+        wrong = [name for name in hashes if got.get(name) != hashes[name]]
+        file.report.exact(f"{file.what} entries ({len(hashes)})", wrong, [])
+
+
+def _integers(container: Container) -> dict[str, Any]:
+    """Return grid, shape and a hash of the symbols of each tensor."""
+    return {
+        tensor.name: (
+            tensor.quantizer,
+            tensor.quantized.shape,
+            {
+                name: sha256(part.tobytes()).digest()
+                for name, part in tensor.quantized.parts.items()
+            },
+        )
+        for tensor in container.tensors
+    }

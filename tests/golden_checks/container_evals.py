@@ -1,0 +1,150 @@
+"""Losses and scores of the models that the original systems loaded from their containers."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from artpack.artifact.reader import Artifact
+from artpack.evaluate.documents import packed
+from artpack.evaluate.placements import place
+from artpack.evaluate.sliding import sequential
+from artpack.models import GPT, build
+from artpack.models.seeds import from_seed_config
+from tests.golden_checks.case import Case
+from tests.golden_checks.models import Golden, tolerance
+from tests.golden_checks.report import Report
+from tests.golden_checks.scoring import AtTemperature, Scoring
+
+FP32 = torch.float32
+OWN_DTYPES = {"pr2086"}
+"""Systems whose loader casts to bf16 whatever the model is; the others were given fp32 models."""
+
+
+@dataclass
+class Decoded(Scoring):
+    """
+    The scores of a model out of a container.
+
+    Attributes:
+        weights: Of the model.
+        bf16_rope: The model's RoPE frequencies are rounded as the system's main() does.
+    """
+
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    bf16_rope: bool = False
+
+    @cached_property
+    def model(self) -> GPT:
+        """Return the model."""
+        config = from_seed_config(self.case.config)
+        if self.bf16_rope:
+            config = replace(config, rope=replace(config.rope, arithmetic="bf16"))
+        return build(config, self.weights)
+
+
+def check_evals(case: Case, artifact: Artifact, report: Report) -> None:
+    """Check ``roundtrip__*`` of ``io.npz``, and what ``evals.json`` says of decoded weights."""
+    weights = artifact.load(dtype=None if case.system in OWN_DTYPES else FP32)
+    decoded = Decoded(case, report, weights)
+    if "io.npz" in case:
+        _check_outputs(decoded)
+    if "evals.json" not in case:
+        return
+    entries = case.entries("evals.json")
+    arguments = entries.peek("arguments") if "arguments" in entries else {}
+    CHECKS[case.system](decoded, arguments)
+
+
+def _check_outputs(decoded: Decoded) -> None:
+    case, io = decoded.case, decoded.case.entries("io.npz")
+    golden = Golden(case, decoded.model, io)
+    for name in (name for name in io if name.startswith("roundtrip__")):
+        want = io.take(name)
+        kind = "losses" if name.endswith("__losses") else "logits"
+        logits = golden.logits
+        got = golden.losses(logits) if kind == "losses" else logits[:, -want.shape[1] :]
+        what = f"{case.label} io.npz {name}"
+        decoded.report.close(what, got.detach(), want, tolerance(kind, want, case.system))
+
+
+def _compare(s: Decoded, name: str, ids: Any, plan: Any, model: Any = None) -> None:
+    if name in s.case.entries("evals.json"):
+        s.compare(name, s.result(name), ids, plan, model=model)
+
+
+def _check_pr2086(s: Decoded, arguments: dict[str, Any]) -> None:
+    window = arguments["seq_len"]
+    ids = s.cut(window)
+    prepared = Decoded(s.case, s.report, s.weights, bf16_rope=True)
+    for scoring, results in ((s, "roundtrip_fp32"), (prepared, "roundtrip_main_prep")):
+        plan = place("sequential", ids, window, window)
+        _compare(scoring, f"results.{results}.sequential", ids, plan)
+        plan = place("pr2086", ids, window, arguments["ttt_stride"])
+        _compare(scoring, f"results.{results}.sliding", ids, plan)
+    labels = s.case.entries("evals.json")
+    for name in [name for name in labels if name.startswith("results_labels.roundtrip")]:
+        labels.take(name)
+
+
+def _check_pr576(s: Decoded, arguments: dict[str, Any]) -> None:
+    window = arguments["sequential"]["seq_len"]
+    ids, cool = s.cut(window), AtTemperature(s.model, 1.0)
+    plan = place("sequential", ids, window, window)
+    _compare(s, "results.roundtrip.sequential", ids, plan, cool)
+    plan = place("pr576", ids, window, arguments["sliding"]["stride"])
+    _compare(s, "results.roundtrip.sliding_before_ttt", ids, plan)
+
+
+def _check_pr1123(s: Decoded, arguments: dict[str, Any]) -> None:
+    name, window = "results.roundtrip.sequential", arguments["sequential"]["seq_len"]
+    if name in s.case.entries("evals.json"):
+        want = s.result(name)
+        ids = s.stream[: want["tokens"] + 1]
+        s.compare(name, want, ids, sequential(ids.size - 1, window))
+    window = arguments["sliding"]["seq_len"]
+    ids, warm = s.cut(window), AtTemperature(s.model, arguments["sliding"]["temperature"])
+    plan = place("pr1123", ids, window, arguments["sliding"]["stride"])
+    _compare(s, "results.roundtrip.sliding", ids, plan, warm)
+
+
+def _check_pr826(s: Decoded, _arguments: dict[str, Any]) -> None:
+    name = "on_dequantized_artifact"
+    if name not in s.case.entries("evals.json"):
+        return
+    want = s.result(name)
+    window = want["sliding"]["eval_seq_len"]
+    stride = want["sliding"]["stride"]
+    ids = s.cut(window)
+    for run, plan in (
+        ("standard", place("sequential", ids, window, window)),
+        ("sliding", place("pr826", ids, window, stride)),
+        ("doc_isolated", place("pr826-documents", ids, window, stride)),
+    ):
+        s.compare(f"{name} {run}", want[run], ids, plan)
+
+
+def _check_pr1934(s: Decoded, _arguments: dict[str, Any]) -> None:
+    name, entries = "sequential_dequantized", s.case.entries("evals.json")
+    if name not in entries:
+        return
+    want, args = s.result(name), entries.peek("sequential")["args"]
+    window = args["eval_seq_len"]
+    ids = s.cut(window)
+    plan = packed(ids, window, args["local_batch_seqs"] * window)
+    s.compare(f"{name} lut", want["lut"], ids, plan)
+    if "byte_sidecar" in want:
+        sidecar = s.case.entries("luts.npz").take("byte_sidecar")[: ids.size].astype(np.int64)
+        s.compare(f"{name} byte_sidecar", want["byte_sidecar"], ids, plan, byte_counts=sidecar)
+
+
+CHECKS = {
+    "pr2086": _check_pr2086,
+    "pr576": _check_pr576,
+    "pr1123": _check_pr1123,
+    "pr826": _check_pr826,
+    "pr1934": _check_pr1934,
+}
