@@ -264,6 +264,7 @@ def calibrate(
         hessians=moments.mean_hessians(tokens),
         row_information=moments.mean_rows(tokens),
         lookup_information=moments.mean_lookups(tokens),
+        gradients=moments.mean_gradients(tokens),
         tokens=tokens,
         fingerprint={
             "artpack": __version__,

@@ -9,7 +9,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from artpack.errors import UsageError
 from artpack.stages import Config
 
 FORMAT = "artpack-calibration-1"
-KINDS = ("hessians", "row_information", "lookup_information")
+KINDS = ("hessians", "row_information", "lookup_information", "gradients")
 """Fields of tensors; in the file they are named ``KIND/STORED NAME``."""
 
 
@@ -44,6 +44,9 @@ class Calibration:
         tokens: Number of tokens.
         fingerprint: ``weights_sha256``, ``model_sha256``, ``tokens_sha256`` and
             ``settings``.
+        gradients: Stored tensor to the mean over tokens of ``g g'``, where g is the gradient
+            at its outputs: float32 (rows, rows), exactly symmetric, with ``row_information``
+            as its diagonal. Only of tensors with at most ``MAX_ROWS`` rows: not of a head.
     """
 
     hessians: Mapping[str, Tensor]
@@ -51,6 +54,7 @@ class Calibration:
     lookup_information: Mapping[str, Tensor]
     tokens: int
     fingerprint: Config
+    gradients: Mapping[str, Tensor] = field(default_factory=dict)
 
     def check_fit(
         self,
@@ -88,6 +92,8 @@ def _shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """Return the shape of a kind's tensor for a matrix; None for anything but a matrix."""
     if len(shape) != 2:
         return None
+    if kind == "gradients":
+        return shape[0], shape[0]
     return (shape[1], shape[1]) if kind == "hessians" else shape[:1]
 
 

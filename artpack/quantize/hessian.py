@@ -17,6 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+MAX_ROWS = 4096
+"""Outputs up to which all products of gradients are summed, not their squares alone."""
+
 BLOCK = 256
 """Columns of a product at once: only blocks on and above the diagonal are multiplied."""
 
@@ -76,11 +79,14 @@ class Moments:
             (rows,), one square for each visit of a map.
         lookups: Stored table to the sum of squared gradients of each row it gave out,
             divided by its width, float64 (rows,).
+        gradients: Stored tensor of at most ``MAX_ROWS`` rows to ``sum g g'`` of the gradients
+            of its outputs, float32 (rows, rows), filled like ``hessians``.
     """
 
     hessians: dict[str, Tensor] = field(default_factory=dict)
     rows: dict[str, Tensor] = field(default_factory=dict)
     lookups: dict[str, Tensor] = field(default_factory=dict)
+    gradients: dict[str, Tensor] = field(default_factory=dict)
     _last: tuple[weakref.ref[Tensor], Tensor] | None = None
 
     @contextmanager
@@ -119,8 +125,10 @@ class Moments:
             _on_gradient(output, partial(self._see_gradient, name))
 
     def _see_gradient(self, name: str, gradient: Tensor) -> None:
-        squares = gradient.detach().float().square().flatten(0, -2)
-        _add(self.rows, name, squares.sum(0, dtype=torch.float64))
+        flat = gradient.detach().float().flatten(0, -2)
+        _add(self.rows, name, flat.square().sum(0, dtype=torch.float64))
+        if flat.shape[1] <= MAX_ROWS:
+            _add(self.gradients, name, _upper_gram(flat))
 
     def _see_table(
         self, name: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor
@@ -140,25 +148,22 @@ class Moments:
         # Queries, keys and values read one and the same tensor: it is multiplied once.
         if self._last is not None and self._last[0]() is x:
             return self._last[1]
-        flat = x.detach().float().flatten(0, -2)
-        gram = flat.new_zeros(flat.shape[1], flat.shape[1])
-        for low in range(0, flat.shape[1], BLOCK):
-            gram[low : low + BLOCK, low:] = flat[:, low : low + BLOCK].T @ flat[:, low:]
+        gram = _upper_gram(x.detach().float().flatten(0, -2))
         self._last = weakref.ref(x), gram
         return gram
 
     def tensors(self) -> Iterator[Tensor]:
         """Yield every sum, in an order that depends on the model alone."""
-        for sums in (self.hessians, self.rows, self.lookups):
+        for sums in (self.hessians, self.rows, self.lookups, self.gradients):
             yield from (sums[name] for name in sorted(sums))
 
     def mean_hessians(self, tokens: int) -> dict[str, Tensor]:
         """Return ``sum x x' / tokens``, exactly symmetric, on the CPU; the sums are used up."""
-        means = {}
-        for name in list(self.hessians):
-            upper = self.hessians.pop(name).cpu().triu_()
-            means[name] = upper.add_(upper.triu(1).T).div_(tokens)
-        return means
+        return _symmetric_means(self.hessians, tokens)
+
+    def mean_gradients(self, tokens: int) -> dict[str, Tensor]:
+        """Return ``sum g g' / tokens``, exactly symmetric, on the CPU; the sums are used up."""
+        return _symmetric_means(self.gradients, tokens)
 
     def mean_rows(self, tokens: int) -> dict[str, Tensor]:
         """Return the mean squared gradient of each output row, float32, on the CPU."""
@@ -178,6 +183,22 @@ def _add(sums: dict[str, Tensor], name: str, more: Tensor) -> None:
         sums[name] += more
     else:
         sums[name] = more.clone()
+
+
+def _upper_gram(flat: Tensor) -> Tensor:
+    """Return the sum of ``x x'`` over rows x, only blocks on and above the diagonal."""
+    gram = flat.new_zeros(flat.shape[1], flat.shape[1])
+    for low in range(0, flat.shape[1], BLOCK):
+        gram[low : low + BLOCK, low:] = flat[:, low : low + BLOCK].T @ flat[:, low:]
+    return gram
+
+
+def _symmetric_means(sums: dict[str, Tensor], tokens: int) -> dict[str, Tensor]:
+    means = {}
+    for name in list(sums):
+        upper = sums.pop(name).cpu().triu_()
+        means[name] = upper.add_(upper.triu(1).T).div_(tokens)
+    return means
 
 
 def _means(sums: Mapping[str, Tensor], tokens: int) -> dict[str, Tensor]:

@@ -39,6 +39,7 @@ def calibration() -> Calibration:
         lookup_information={"emb.weight": torch.rand(5)},
         tokens=7,
         fingerprint=dict(FINGERPRINT),
+        gradients={"fc.weight": torch.randn(2, 2)},
     )
 
 
@@ -68,6 +69,7 @@ def test_anybody_reads_it_as_safetensors(tmp_path: Path, calibration: Calibratio
         "row_information/emb.weight",
         "row_information/fc.weight",
         "lookup_information/emb.weight",
+        "gradients/fc.weight",
     }
 
 
