@@ -249,7 +249,7 @@ def _check_floor(stage_id: str, floor: float) -> None:
 
 def _percentile(rows: Tensor, share: float) -> Tensor:
     """Return a quantile of each row's magnitudes, interpolated in fp32, shape ``(rows, 1)``."""
-    if share == 1:
+    if share == 1 and rows.numel():
         return rows.abs().amax(dim=1, keepdim=True)
     found = rows.new_empty(len(rows), 1)
     for at in row_chunks((rows.shape[0], rows.shape[1])):
