@@ -17,7 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from artpack.errors import ArtpackError
-from tests.golden_checks import calibration, caseops, container, models, ngram, quant, scoring
+from tests.golden_checks import calibration, caseops, container, models, ngram, quant, scoring, ttt
 from tests.golden_checks.case import Case, find_cases
 from tests.golden_checks.report import Report
 
@@ -27,6 +27,7 @@ CHECKS = {
     "calibration": calibration.check,
     "quant": quant.check,
     "container": container.check,
+    "ttt": ttt.check,
     "caseops": caseops.check,
     "ngram": ngram.check,
 }

@@ -22,8 +22,6 @@ PENDING = (
     ("quant.json artifact", "container", 4),
     ("quant.json byte_shuffle_units", "container", 4),
     ("quant.json compress_brotli_unit", "container", 4),
-    ("ttt_*", "ttt", 5),
-    ("evals.json *ttt*", "ttt", 5),
 )
 
 

@@ -1,0 +1,263 @@
+"""Test-time training: every result of the original systems, as they were published."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from artpack.evaluate.adapt.course import Course, Group
+from artpack.evaluate.adapt.phases import phases
+from artpack.evaluate.adapt.recipe import Lora, Phased
+from artpack.evaluate.adapt.second_pass import score_again
+from tests.golden_checks.adapting import RELATIVE, Inits, Run, Ttt
+from tests.golden_checks.case import Case
+from tests.golden_checks.report import Report
+from tests.golden_checks.scoring import Scoring
+
+
+def check(case: Case, report: Report) -> None:
+    """Check what ``evals.json`` says of adapting, and what it left of the parameters."""
+    if "evals.json" in case and case.system in SYSTEMS:
+        SYSTEMS[case.system](Ttt(case, report, Scoring(case, report)))
+
+
+def _check_pr2086(ttt: Ttt) -> None:
+    arguments = ttt.case.entries("evals.json").peek("arguments")
+    adapting = arguments["ttt"]
+    changes = {
+        "window_tokens": arguments["seq_len"],
+        "stride_tokens": arguments["ttt_stride"],
+        "chunk_tokens": adapting["ttt_tokens"],
+        "epochs": adapting["ttt_steps"],
+        "rule.lr": adapting["ttt_lr"],
+    }
+    ttt.run("results.raw_fp32.ttt", changes).compare()
+    model = ttt.decoded()
+    run = ttt.run("results.roundtrip_fp32.ttt", changes, model=model)
+    run.compare()
+    _check_parameters(run, "roundtrip_fp32__")
+    if "results.roundtrip_main_prep.ttt" in ttt.case.entries("evals.json"):
+        # Its main() leaves the frequencies in bfloat16 too, and the tables follow.
+        rope = replace(model.config.rope, arithmetic="bf16")
+        model.config = replace(model.config, rope=rope)
+        ttt.run("results.roundtrip_main_prep.ttt", changes, model=model).compare()
+
+
+def _check_pr576(ttt: Ttt) -> None:
+    adapting = ttt.case.entries("evals.json").peek("arguments")["ttt"]
+    changes = _stream_changes(adapting, "eval_seq_len") | {
+        "last": adapting["ttt_freeze_blocks"],
+        "batch_windows": adapting["batch_seqs"],
+        "rule.kind": adapting["ttt_optimizer"],
+    }
+    for weights, model in (("raw", ttt.scoring.model), ("roundtrip", ttt.decoded())):
+        name = f"results.{weights}.ttt_T1.0"
+        run = ttt.run(name, changes, model=model)
+        run.compare()
+        name = f"results.{weights}.sliding_after_ttt_T0.98"
+        want = ttt.want(name)
+        recipe = replace(run.recipe, two_pass_temperature=want["inference_temp"])
+        run.score(name, want, score_again(run.adapted, run.stream, recipe))
+    _check_parameters(run)
+
+
+def _check_pr1123(ttt: Ttt) -> None:
+    adapting = ttt.case.entries("evals.json").peek("arguments")["ttt"]
+    changes = _stream_changes(adapting, "seq_len") | {
+        "frozen": adapting["ttt_freeze_blocks"],
+        "batch_windows": adapting["ttt_batch_seqs"],
+        "rule.clip_norm": adapting["ttt_grad_clip"],
+        "temperature": adapting["temperature"],
+    }
+    ttt.run("results.raw.ttt", changes).compare()
+    run = ttt.run("results.roundtrip.ttt", changes, model=ttt.decoded())
+    run.compare()
+    _check_parameters(run)
+
+
+def _stream_changes(adapting: Mapping[str, Any], window: str) -> dict[str, Any]:
+    return {
+        "window_tokens": adapting[window],
+        "stride_tokens": adapting["stride"],
+        "chunk_tokens": adapting["ttt_chunk_tokens"],
+        "epochs": adapting["ttt_epochs"],
+        "rule.lr": adapting["ttt_lr"],
+        "rule.momentum": adapting["ttt_momentum"],
+    }
+
+
+def _check_parameters(run: Run, prefix: str = "") -> None:
+    """Compare what adapting left of the parameters, relative to how far they went."""
+    case = run.ttt.case
+    stored, changes = case.entries("ttt_params_after.npz"), {n: (b, a) for n, b, a in run.changes()}
+    for name in sorted(stored):
+        before, after = changes[name.removeprefix(prefix)]
+        want = stored.take(name)
+        moved = max(float(np.abs(want - before.numpy()).max()), 1e-6)
+        what = f"{case.label} ttt_params_after.npz {name}, relative to the change"
+        run.ttt.report.close(what, (after.numpy() - want) / moved, np.zeros_like(want), 1e-3)
+
+
+def _check_pr826(ttt: Ttt) -> None:
+    entries = ttt.case.entries("evals.json")
+    arguments = entries.peek("ttt")["args"]
+    for name in ("ttt", "ttt_polyak0", "ttt_polyak0.5", "ttt_sgd_variant"):
+        if name in entries:
+            changed = arguments | entries.peek(name).get("args_changed", {})
+            run = ttt.run(name, _changes_pr826(changed), draw=Inits(ttt.case, skip=1))
+            want = run.compare()
+            _check_calls_pr826(run, want)
+
+
+def _changes_pr826(args: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "window_tokens": args["eval_seq_len"],
+        "chunk_tokens": args["ttt_chunk_size"],
+        "documents": args["ttt_batch_size"],
+        "epochs": args["ttt_epochs"],
+        "rank": args["ttt_lora_rank"],
+        "alpha": float(args["ttt_lora_rank"]),
+        "polyak": args["ttt_polyak_decay"],
+        "temperature": args["ttt_temperature"],
+        "head_lr": args["ttt_head_lr_scale"],
+        "rule.kind": args["ttt_optimizer"],
+        "rule.lr": args["ttt_lora_lr"],
+        "rule.lr_end": args["ttt_cosine_min_lr_scale"],
+        "rule.momentum": args["ttt_sgd_momentum"],
+        "rule.beta1": args["adam_betas"][0],
+        "rule.beta2": args["adam_betas"][1],
+        "rule.epsilon": args["adam_eps"],
+        "rule.weight_decay": args["ttt_weight_decay"],
+        "rule.clip_norm": args["ttt_grad_clip_norm"],
+    }
+
+
+def _check_calls_pr826(run: Run, want: Mapping[str, Any]) -> None:
+    assert isinstance(run.recipe, Lora)
+    course = Course.of(run.stream, run.recipe)
+    label = f"{run.ttt.case.label} evals.json {run.name}"
+    if "docs_sorted_start_len" in want:
+        got = np.stack([course.starts, course.lengths + 1], axis=1).tolist()
+        run.ttt.report.exact(f"{label} docs_sorted_start_len", got, want["docs_sorted_start_len"])
+    if "calls" not in want:
+        return
+    got = [
+        [row, run.losses.total(start + chunk * size, min(size, length - chunk * size))]
+        for group in course.groups()
+        for size in (run.recipe.chunk_tokens,)
+        for chunk in range(int(group.chunks[-1]))
+        for row, (start, length) in enumerate(
+            zip(group.starts.tolist(), group.lengths.tolist(), strict=True)
+        )
+        if length > chunk * size
+    ]
+    stored = [[call[0], call[3]] for call in want["calls"]]
+    run.ttt.report.close(f"{label} calls, nats of {len(stored)} chunks", got, stored, 1e-2)
+
+
+def _check_pr1934(ttt: Ttt) -> None:
+    entries = ttt.case.entries("evals.json")
+    for name in ("lora_ttt_no_global_phases", "phased_ttt"):
+        if name not in entries:
+            continue
+        stored = entries.peek(name)
+        run = ttt.run(name, _changes_pr1934(stored["args"]), draw=Inits(ttt.case, skip=0))
+        want = run.compare()
+        run.score(f"{name} lut", want["lut"], run.adapted.score)
+        _check_sidecar(run, want)
+        _check_calls_pr1934(run, want)
+        norms = {n: float(after.norm()) for n, _, after in run.changes()}
+        if "final_param_norm" in want:
+            run.norms("final_param_norm", norms, want["final_param_norm"])
+        if want.get("global_phases"):
+            _check_phases(run, want["global_phases"])
+
+
+def _changes_pr1934(args: Mapping[str, Any]) -> dict[str, Any]:
+    sites = ["q", "v", *(s for s in ("k", "mlp", "o") if args[f"ttt_{s}_lora"]), "head"]
+    windows = args["global_ttt_batch_seqs"]
+    return {
+        "window_tokens": args["ttt_eval_seq_len"],
+        "chunk_tokens": args["ttt_chunk_size"],
+        "documents": args["ttt_batch_size"],
+        "epochs": args["ttt_grad_steps"],
+        "rank": args["ttt_lora_rank"],
+        "alpha": args["TTT_LORA_ALPHA"],
+        "sites": sites,
+        "keep_inputs": str(args["TTT_WARM_START_A"]).lower(),
+        "prefix_documents": args["phased_ttt_prefix_docs"],
+        "phases": args["phased_ttt_num_phases"],
+        "shared_chunk_tokens": args["global_ttt_chunk_tokens"],
+        "shared_epochs": args["global_ttt_epochs"],
+        "batch_windows": windows,
+        "row_windows": windows,
+        "rule.lr": args["ttt_lora_lr"],
+        "rule.beta1": args["ttt_beta1"],
+        "rule.beta2": args["ttt_beta2"],
+        "rule.epsilon": args["adamw_eps"],
+        "rule.weight_decay": args["ttt_weight_decay"],
+        "shared.lr": args["global_ttt_lr"],
+        "shared.momentum": args["global_ttt_momentum"],
+        "shared.clip_norm": args["global_ttt_grad_clip"],
+    }
+
+
+def _check_sidecar(run: Run, want: Mapping[str, Any]) -> None:
+    if "byte_sidecar" in want:
+        counts = run.ttt.case.entries("luts.npz").take("byte_sidecar")[1 : run.stream.ids.size]
+        bits = run.adapted.score.loss_sum_nats / math.log(2) / counts.sum()
+        what = f"{run.ttt.case.label} evals.json {run.name} byte_sidecar val_bpb, relative"
+        run.ttt.report.close(what, bits / want["byte_sidecar"]["val_bpb"], 1.0, RELATIVE)
+
+
+def _check_calls_pr1934(run: Run, want: Mapping[str, Any]) -> None:
+    assert isinstance(run.recipe, Lora)
+    course = Course.of(run.stream, run.recipe)
+    batches = [
+        {"orig_batch_idx": group.number, "doc_indices": _documents(run, group)}
+        for group in course.groups()
+    ]
+    report, label = run.ttt.report, f"{run.ttt.case.label} evals.json"
+    entry = run.ttt.case.entries("evals.json").peek("docs")
+    what = f"{label} docs ttt_global_batches_in_queue_order"
+    report.exact(what, batches, entry["ttt_global_batches_in_queue_order"])
+    got = [nats for group in course.groups() for nats in _chunk_nats(run, group)]
+    stored = [nats for call in want["calls"] for nats in call["loss_sum_per_doc"] if nats]
+    report.close(f"{label} {run.name} calls, nats of {len(stored)} chunks", got, stored, 1e-2)
+
+
+def _documents(run: Run, group: Group) -> list[int]:
+    starts = np.flatnonzero(run.stream.ids[:-1] == run.stream.bos_id)
+    places: list[int] = np.searchsorted(starts, group.starts).tolist()
+    return places
+
+
+def _check_phases(run: Run, want: list[dict[str, Any]]) -> None:
+    assert isinstance(run.recipe, Phased)
+    course = Course.of(run.stream, run.recipe)
+    sizes = [
+        p.tokens(run.stream.ids, doubled_bos=True).size for p in phases(course, run.recipe).values()
+    ]
+    what = f"{run.ttt.case.label} evals.json {run.name} global_phases n_tokens"
+    run.ttt.report.exact(what, sizes, [phase["n_tokens"] for phase in want])
+
+
+def _chunk_nats(run: Run, group: Group) -> Iterator[float]:
+    """Yield what each document's chunks lost, chunk by chunk."""
+    size = run.recipe.chunk_tokens
+    for chunk in range(int(group.chunks[-1])):
+        for start, length in zip(group.starts.tolist(), group.lengths.tolist(), strict=True):
+            if length > chunk * size:
+                first = chunk * size
+                yield run.losses.total(start + first, min(size, length - first))
+
+
+SYSTEMS: dict[str, Callable[[Ttt], None]] = {
+    "pr2086": _check_pr2086,
+    "pr576": _check_pr576,
+    "pr1123": _check_pr1123,
+    "pr826": _check_pr826,
+    "pr1934": _check_pr1934,
+}
