@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 Windows = NDArray[np.int64]
 """Token ids, (windows, tokens)."""
 
-CALIBRATION = Settings(batch_tokens=4096)
+CALIBRATION = Settings(batch_tokens=2048)
 """Few tokens at once: with gradients, lm6m keeps 200 KB of activations a token."""
 
 _POSITIONS_AT_ONCE = 2048

@@ -216,3 +216,12 @@ def test_two_processes_collect_what_one_does(tmp_path: Path) -> None:
     for rank in ranks:
         assert_same_sums(rank, alone)
     assert all(torch.equal(ranks[0][name], ranks[1][name]) for name in alone)
+
+
+@pytest.mark.cuda
+def test_a_gpu_collects_what_a_cpu_does(make_tiny: Callable[[str], GPT]) -> None:
+    windows = some_windows()
+    here = collected_sums(make_tiny("pr1934"), windows)
+    there = make_tiny("pr1934").to("cuda")
+    found = collected_sums(there, windows, settings=replace(SMALL_BATCHES, device="cuda"))
+    assert_same_sums(found, here)
