@@ -7,6 +7,7 @@ Every error that artpack raises on purpose.
       UsageError             the caller asked for something impossible
       CheckpointError        the input is not a usable checkpoint
       RecipeError            the recipe is wrong (names the file, the key, the rule)
+      BudgetError            nothing fits the budget (says what would)
       ArtifactError          the artifact is not readable
         TruncatedError       its bytes end early
         CorruptError         its bytes disagree with themselves
@@ -31,6 +32,10 @@ class CheckpointError(ArtpackError):
 
 class RecipeError(ArtpackError):
     """The recipe is wrong; the message names the file and the key."""
+
+
+class BudgetError(ArtpackError):
+    """Nothing fits the budget; the message says the smallest size, or loss, that would."""
 
 
 class ArtifactError(ArtpackError):

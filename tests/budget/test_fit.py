@@ -1,0 +1,58 @@
+"""Files are fitted by the size that they really have, and by the loss that was measured."""
+
+from functools import cache
+
+import pytest
+import torch
+
+from artpack.budget.fit import BYTES_TOLERANCE, file_bytes, fit_bytes, fit_loss
+from artpack.checkpoint import from_state_dict
+from artpack.coding.profiles import profile_named
+from artpack.compress import Packed, compress
+from artpack.errors import BudgetError
+from artpack.recipes import load_recipe
+from artpack.selection import select
+
+WEIGHTS = 128 * 256
+
+
+@cache
+def pack(octaves: float) -> Packed:
+    """Pack Gaussian weights in steps of 2**octaves standard deviations."""
+    weight = torch.randn(128, 256, generator=torch.Generator().manual_seed(0))
+    override = f"matrices.quantizer.clip.k={127 * 2**octaves}"
+    spec = load_recipe("int6", ["matrices.quantizer.bits=8", override])
+    with from_state_dict({"weight": weight}) as checkpoint:
+        return compress(checkpoint, select(checkpoint), spec, profile=profile_named("fast"))
+
+
+def loss(packed: Packed) -> float:
+    """Stand in for a loss: the squared step that size and theory give."""
+    return 4 ** (-8 * file_bytes(packed) / WEIGHTS)
+
+
+@pytest.mark.parametrize("limit", [8_000, 11_111, 16_000])
+def test_a_file_is_never_above_its_limit_and_close_to_it(limit: int) -> None:
+    fit = fit_bytes(pack, limit_bytes=limit, weights=WEIGHTS, first=-1.0)
+    size = file_bytes(fit.packed)
+    assert limit * (1 - 10 * BYTES_TOLERANCE) <= size <= limit
+    assert fit.chosen.file_bytes == size
+    assert fit.chosen in fit.trials
+    assert all(trial.loss is None for trial in fit.trials)
+
+
+def test_a_hopeless_limit_says_the_smallest_size_that_would_do() -> None:
+    with pytest.raises(BudgetError, match=r"nothing fits into 100 bytes: the smallest file has"):
+        fit_bytes(pack, limit_bytes=100, weights=WEIGHTS, first=-1.0)
+
+
+def test_a_loss_is_not_exceeded() -> None:
+    fit = fit_loss(pack, loss, limit=0.01, first=-1.0)
+    assert fit.chosen.loss is not None
+    assert 0.0095 <= fit.chosen.loss <= 0.01
+    assert fit.chosen.loss == loss(fit.packed)
+
+
+def test_a_loss_that_cannot_be_had_is_named() -> None:
+    with pytest.raises(BudgetError, match=r"no file loses 0.001 or less: the best loses 0.5"):
+        fit_loss(pack, lambda _: 0.5, limit=0.001, first=-1.0)
