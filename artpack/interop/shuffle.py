@@ -18,11 +18,14 @@ def shuffle(data: bytes, *, stride: int = 2) -> bytes:
         stride: 1 to 255; the number of kinds of places.
 
     Returns:
-        A magic number, the stride, and the bytes place by place.
+        A magic number, the stride, and the bytes place by place; fewer bytes than the
+        stride are left as they are.
 
     >>> shuffle(b"ABCDE")
     b'BSHF\x02ACEBD'
     """
+    if len(data) < stride:
+        return data
     planes = b"".join(data[place::stride] for place in range(stride))
     return MAGIC + bytes([stride]) + planes
 

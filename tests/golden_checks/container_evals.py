@@ -1,5 +1,6 @@
 """Losses and scores of the models that the original systems loaded from their containers."""
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -10,14 +11,20 @@ from torch import Tensor
 
 from artpack.artifact.reader import Artifact
 from artpack.evaluate.documents import packed
+from artpack.evaluate.evaluators import Windowed
+from artpack.evaluate.forward import REFERENCE, Scorable
 from artpack.evaluate.placements import place
+from artpack.evaluate.shards import Tokens
 from artpack.evaluate.sliding import sequential
+from artpack.evaluate.stream import Stream
+from artpack.evaluate.windows import WindowPlan
 from artpack.models import GPT, build
 from artpack.models.seeds import from_seed_config
 from tests.golden_checks.case import Case
 from tests.golden_checks.models import Golden, tolerance
+from tests.golden_checks.ngram import lookup_of
 from tests.golden_checks.report import Report
-from tests.golden_checks.scoring import AtTemperature, Scoring
+from tests.golden_checks.scoring import TOLERANCE, AtTemperature, Scoring
 
 FP32 = torch.float32
 OWN_DTYPES = {"pr2086"}
@@ -71,7 +78,9 @@ def _check_outputs(decoded: Decoded) -> None:
         decoded.report.close(what, got.detach(), want, tolerance(kind, want, case.system))
 
 
-def _compare(s: Decoded, name: str, ids: Any, plan: Any, model: Any = None) -> None:
+def _compare(
+    s: Decoded, name: str, ids: Tokens, plan: WindowPlan, model: Scorable | None = None
+) -> None:
     if name in s.case.entries("evals.json"):
         s.compare(name, s.result(name), ids, plan, model=model)
 
@@ -125,6 +134,24 @@ def _check_pr826(s: Decoded, _arguments: dict[str, Any]) -> None:
         ("doc_isolated", place("pr826-documents", ids, window, stride)),
     ):
         s.compare(f"{name} {run}", want[run], ids, plan)
+    if "ngram" in want:
+        args = s.case.entries("evals.json").peek("ngram")["args"] | want["ngram"]
+        _check_ngram(s, f"{name} ngram", want["ngram"], ids, args)
+
+
+def _check_ngram(
+    s: Decoded, name: str, want: dict[str, Any], ids: Tokens, args: dict[str, Any]
+) -> None:
+    lookup = lookup_of(args)
+    plan = place("pr826", ids, args["eval_seq_len"], args["stride"])
+    stream = Stream(ids, s.table.count(ids))
+    seen = Windowed(s.model, lambda _: plan, s.model.config.vocab_size, REFERENCE)(stream, ())
+    claimed = lookup.claim(np.exp(seen.log_probs), seen.entropy, lookup.look_up(ids))
+    loss = float(-np.log(claimed).mean())
+    bpb = loss / math.log(2) / stream.byte_counts[1:].mean()
+    for key, got in (("val_loss", loss), ("val_bpb", bpb)):
+        what = f"{s.case.label} evals.json {name} {key}"
+        s.report.close(what, got, want[key], TOLERANCE * want[key])
 
 
 def _check_pr1934(s: Decoded, _arguments: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """What ``artifact.json`` says, which every system says in its own words."""
 
-import json
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
@@ -8,124 +7,115 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from artpack.coding.codecs import Brotli
 from artpack.interop import Container, per_group, per_stream
 from artpack.interop.archive import read_archive
 from artpack.interop.codes import codes_and_scales
-from artpack.interop.fields import as_dict
 from artpack.interop.gptq_entries import write_entries
+from artpack.interop.shuffle import MAGIC, shuffle, unshuffle
 from artpack.interop.wrapping import Allowance, decode_brotli, decode_lrzip
 from artpack.quantize import RowInt
 from tests.golden_checks.case import Case
 
+Facts = dict[str, Any]
 Hashes = Iterator[tuple[str, torch.dtype | None, dict[str, str]]]
 Comparisons = Iterator[tuple[str, Any, Any]]
 FP32 = torch.float32
 PLENTY = 1 << 32
 
+PER_TENSOR = (
+    ("fp32", FP32, "sha256_f32"),
+    ("fp32", FP32, "sha256_f32_of_fp32_dequant"),
+    ("as loaded", None, "sha256_f32_with_published_template_dtype"),
+    ("as loaded", None, "sha256_f32_of_default_bf16_dequant"),
+)
+"""What is decoded, to which type (None for the container's own), and its key in ``tensors``."""
 
-def tensor_hashes(case: Case, file: str, facts: dict[str, Any]) -> Hashes:
-    """
-    Give the hashes of decoded tensors.
-
-    Args:
-        case: The case.
-        file: The container in it.
-        facts: What ``artifact.json`` says.
-
-    Yields:
-        What they are of, the type to decode to (None for the container's own), and
-        name to hash of the tensor as fp32.
-
-    """
-    if case.system in PER_TENSOR:
-        for which, dtype, key in PER_TENSOR[case.system]:
-            yield which, dtype, {n: tensor[key] for n, tensor in facts["tensors"].items()}
-    elif case.system == "pr826":
-        pruned = facts.get("forced_selective_pruning") or {}
-        own = pruned if pruned.get("file") == file else facts
-        yield "fp32", FP32, own["decoded_tensor_sha256_fp32"]
-        if own is facts:
-            yield "bf16", None, facts["decoded_tensor_sha256_bf16_template_then_fp32"]
-    elif case.system == "pr1934":
-        yield "fp32", FP32, facts["decoded_tensor_sha256_fp32"]
-        yield "fp32, in banks", FP32, facts["rebanked_tensor_sha256_fp32"]
-        yield "bf16", None, {"tok_emb.weight": facts["tok_emb_sha256_if_template_is_bf16"]}
-    elif "quant.json" in case:
-        tensors = json.loads((case.folder / "quant.json").read_text())["tensors"]
-        hashes = {n: t["dequant_sha256_fp32"] for n, t in tensors.items()}
-        yield "fp32", FP32, hashes
+BY_NAME = (
+    ("fp32", FP32, "decoded_tensor_sha256_fp32"),
+    ("fp32, in banks", FP32, "rebanked_tensor_sha256_fp32"),
+    ("as loaded", None, "decoded_tensor_sha256_bf16_template_then_fp32"),
+)
+"""The same where a key holds name to hash."""
 
 
-PER_TENSOR: dict[str, tuple[tuple[str, torch.dtype | None, str], ...]] = {
-    "pr2086": (
-        ("fp32", FP32, "sha256_f32_of_fp32_dequant"),
-        ("bf16", None, "sha256_f32_of_default_bf16_dequant"),
-    ),
-    "pr576": (
-        ("fp32", FP32, "sha256_f32"),
-        ("bf16", None, "sha256_f32_with_published_template_dtype"),
-    ),
-    "pr1123": (("fp32", FP32, "sha256_f32"),),
-}
-"""System to what is said of each tensor."""
-
-ENTRIES = {
-    ("pr826", "artifact.bin"): ("payload_sha256",),
-    ("pr826", "artifact_pruned.bin"): ("forced_selective_pruning", "payload_q_sha256"),
-    ("pr1934", "artifact.bin"): ("decoded_int8_sha256",),
-}
-"""System and file to where the hashes of single entries are."""
+def read_facts(case: Case) -> Facts:
+    """Return what is said of a case's containers; taken from whichever file says it."""
+    if "artifact.json" in case:
+        return case.entries("artifact.json").take_all()
+    if "quant.json" in case and "artifact" in case.entries("quant.json"):
+        return dict(case.entries("quant.json").take("artifact"))
+    return {}
 
 
-def entry_hashes(case: Case, file: str, facts: dict[str, Any]) -> dict[str, str]:
-    """Return name to hash of entries as they lie in the archive, as far as they are known."""
-    found: Any = facts
-    for key in ENTRIES.get((case.system, file), ("none",)):
-        found = found.get(key, {})
-    return dict(found)
+def facts_of(file: str, facts: Facts) -> Facts:
+    """Return what is said of one of the containers."""
+    forced = facts.get("forced_selective_pruning") or {}
+    if forced.get("file") == file:
+        return {**forced, "entries": forced["payload_q_sha256"]}
+    plain = {key: value for key, value in facts.items() if key != "variants"}
+    entries = facts.get("payload_sha256", facts.get("decoded_int8_sha256", {}))
+    return {"entries": entries, **plain, **facts.get("variants", {}).get(file, {})}
+
+
+def tensor_hashes(facts: Facts) -> Hashes:
+    """Give what is decoded, to which type, and name to hash of the tensor as fp32."""
+    tensors = facts.get("tensors", {})
+    for which, dtype, key in PER_TENSOR:
+        if hashes := {name: fact[key] for name, fact in tensors.items() if key in fact}:
+            yield which, dtype, hashes
+    for which, dtype, key in BY_NAME:
+        if key in facts:
+            yield which, dtype, facts[key]
+    if "tok_emb_sha256_if_template_is_bf16" in facts:
+        hashes = {"tok_emb.weight": facts["tok_emb_sha256_if_template_is_bf16"]}
+        yield "as loaded", None, hashes
 
 
 def entries(container: Container) -> dict[str, str]:
     """Return name to hash of the entries that codes, scales and plain tensors become."""
     found: dict[str, Tensor] = {}
     for tensor in container.tensors:
-        if isinstance(tensor.quantizer, RowInt):
+        if isinstance(tensor.quantizer, RowInt) and container.format == "torch-lzma":
             found[f"{tensor.name}.q"], found[f"{tensor.name}.scale"] = codes_and_scales(tensor)
         else:
             found |= write_entries([tensor])[0]
     return {name: _hash(entry.contiguous().numpy().tobytes()) for name, entry in found.items()}
 
 
-def check_facts(system: str, file: str, content: bytes, facts: dict[str, Any]) -> Comparisons:
-    """
-    Compare the bytes of a file, and of the streams in it, with what is said of them.
-
-    Args:
-        system: The case's system.
-        file: The container.
-        content: Its bytes.
-        facts: What ``artifact.json`` says.
-
-    Yields:
-        What was compared, what is there, and what should be.
-
-    """
-    forced = facts.get("forced_selective_pruning") or {}
-    own = facts.get("variants", {}).get(file) or (forced if forced.get("file") == file else facts)
+def check_facts(content: bytes, facts: Facts) -> Comparisons:
+    """Give what is said of a file, what is there, and what should be."""
     for key, got in (("bytes", len(content)), ("sha256", _hash(content))):
-        if key in own:
-            yield key, got, own[key]
-    if "payloads" in own:
-        yield "payloads", _payloads(content), own["payloads"]
-    if system == "pr1934" and own:
-        yield from _compare_groups(content, own)
-    if system == "pr1123":
-        streams = as_dict(read_archive(content), file)["rans_data"]
+        if key in facts:
+            yield key, got, facts[key]
+    if "payloads" in facts:
+        yield "payloads", _payloads(content), facts["payloads"]
+    if "stream_lengths" in facts:
+        yield from _compare_groups(content, facts)
+    if "rans" in facts:
+        streams = read_archive(content)["rans_data"]
         hashes = {name: _hash(stream.numpy().tobytes()) for name, stream in streams.items()}
         yield "rans", hashes, {name: fact["sha256"] for name, fact in facts["rans"].items()}
 
 
-def _payloads(content: bytes) -> list[dict[str, Any]]:
+def check_shuffle(case: Case) -> Comparisons:
+    """Give the small cases of the byte shuffle."""
+    if "quant.json" not in case or "byte_shuffle_units" not in case.entries("quant.json"):
+        return
+    facts = case.entries("quant.json")
+    for unit in facts.take("byte_shuffle_units"):
+        raw, want = bytes.fromhex(unit["in_hex"]), bytes.fromhex(unit["out_hex"])
+        what = f"byte_shuffle_units stride {unit['stride']} of {len(raw)}"
+        yield what, shuffle(raw, stride=unit["stride"]), want
+        yield f"{what}, undone", unshuffle(want) if want.startswith(MAGIC) else want, raw
+    unit = facts.take("compress_brotli_unit")
+    want = bytes.fromhex(unit["out_hex"])
+    text, _, times = unit["in_utf8"].rpartition(" x")
+    got = Brotli(window_log=22).encode(shuffle(text.encode() * int(times)))
+    yield "compress_brotli_unit", got.hex(), want.hex()
+
+
+def _payloads(content: bytes) -> list[Facts]:
     """Describe the payloads of a per-stream container."""
     names = {per_stream.XZ: "lzma", per_stream.LRZIP: "lrzip"}
     found = []
@@ -136,20 +126,23 @@ def _payloads(content: bytes) -> list[dict[str, Any]]:
     return found
 
 
-def _compare_groups(content: bytes, facts: dict[str, Any]) -> Comparisons:
+def _compare_groups(content: bytes, facts: Facts) -> Comparisons:
     """Compare the streams of a per-group container."""
     *streams, _, permutations = per_group.split(content)
-    lengths = [len(stream) for stream in per_group.split(content)]
-    yield "stream_lengths", lengths, facts["stream_lengths"]
-    yield "group_order", list(per_group.GROUPS), facts["group_order"]
-    yield "simsort_keys", list(per_group.SORTED), facts["simsort_keys"]
     raws = [decode_lrzip(s, Allowance(PLENTY)) if s else b"" for s in streams]
-    named = dict(zip(per_group.GROUPS, raws, strict=True))
-    got = {group: {"bytes": len(raw), "sha256": _hash(raw)} for group, raw in named.items()}
-    yield "group_raw_sha256", got, facts["group_raw_sha256"]
+    named = zip(per_group.GROUPS, raws, strict=True)
     orders = decode_brotli(permutations, Allowance(PLENTY)) if permutations else b""
-    yield "all_perms_bytes", len(orders), facts["all_perms_bytes"]
-    yield "all_perms_sha256", _hash(orders), facts["all_perms_sha256"]
+    got = {
+        "stream_lengths": [len(stream) for stream in per_group.split(content)],
+        "group_order": list(per_group.GROUPS),
+        "simsort_keys": list(per_group.SORTED),
+        "group_raw_sha256": {g: {"bytes": len(raw), "sha256": _hash(raw)} for g, raw in named},
+        "all_perms_bytes": len(orders),
+        "all_perms_sha256": _hash(orders),
+    }
+    for key, value in got.items():
+        if key in facts:
+            yield key, value, facts[key]
 
 
 def _hash(data: bytes) -> str:

@@ -28,7 +28,7 @@ def check(case: Case, report: Report) -> None:
     want = s.result("ngram")
     args = want["args"]
     ids = s.cut(args["eval_seq_len"])
-    lookup = _lookup(args)
+    lookup = lookup_of(args)
     found = lookup.look_up(ids)
     _check_tokens(case, lookup, found, report)
     what = f"{case.label} evals.json ngram"
@@ -52,7 +52,7 @@ def check(case: Case, report: Report) -> None:
     for name in ("ngram", *VARIANTS):
         if name in case.entries("evals.json"):
             want = s.result(name)
-            lookup = _lookup({**args, **want["args"]})
+            lookup = lookup_of({**args, **want["args"]})
             found = lookup.look_up(ids)
             for whose, (log_probs, nats, close) in inputs.items():
                 loss = float(-np.log(lookup.claim(np.exp(log_probs), nats, found)).mean())
@@ -62,7 +62,8 @@ def check(case: Case, report: Report) -> None:
                 report.close(line % "val_bpb", bpb, want["val_bpb"], close * want["val_bpb"])
 
 
-def _lookup(args: dict[str, Any]) -> HashedLookup:
+def lookup_of(args: dict[str, Any]) -> HashedLookup:
+    """Return the lookup of some arguments of the original."""
     rule = PublishedRule(
         min_count=args["ngram_eval_min_count"],
         multipliers=tuple(args["ngram_eval_order_mults"]),
