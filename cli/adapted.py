@@ -68,6 +68,7 @@ def adapt_subject(
     *,
     faithful: bool,
     observer: Observer | None = None,
+    mixer: str | None = None,
 ) -> dict[str, Any]:
     """
     Score a model that learns on the way, or say where its gain comes from.
@@ -79,6 +80,7 @@ def adapt_subject(
         settings: Device, precision and batch size.
         faithful: Repeat what the recipe says was published by mistake.
         observer: Shown every distribution.
+        mixer: With ``--attribute``: how n-grams are mixed in at last.
 
     Returns:
         The numbers, ready for JSON.
@@ -89,15 +91,20 @@ def adapt_subject(
     """
     check_windows(subject, windows)
     model = _one_model(subject, windows)
-    named = asked.chosen(subject.ttt, faithful=faithful)
-    stride = windows.stride_tokens or windows.window_tokens
-    named = replace(named, recipe=placed(named.recipe, windows.window_tokens, stride))
+    named = chosen_recipe(asked, subject, windows, faithful=faithful)
     task = Task(model, subject.stream.first(windows.limit_tokens), named, settings, observer)
     started = time.monotonic()
-    numbers = _attribute(task) if asked.attribute else _adapt(asked, task)
+    numbers = _attribute(task, mixer) if asked.attribute else _adapt(asked, task)
     numbers["stream_tokens"] = int(subject.stream.ids.size)
     numbers["seconds"] = round(time.monotonic() - started, 2)
     return numbers
+
+
+def chosen_recipe(asked: Adapting, subject: Subject, windows: Windows, *, faithful: bool) -> Named:
+    """Return the recipe that was asked for, with windows where it leaves them open."""
+    named = asked.chosen(subject.ttt, faithful=faithful)
+    stride = windows.stride_tokens or windows.window_tokens
+    return replace(named, recipe=placed(named.recipe, windows.window_tokens, stride))
 
 
 def _one_model(subject: Subject, windows: Windows) -> GPT:
@@ -108,11 +115,16 @@ def _one_model(subject: Subject, windows: Windows) -> GPT:
     return subject.models[0]
 
 
-def _attribute(task: Task) -> dict[str, Any]:
+def _attribute(task: Task, mixer: str | None) -> dict[str, Any]:
     shown = Ranks.current().rank == 0
     with render_adapting.progress(shown=shown) as watch:
         rows = attribute(
-            task.model, task.stream, task.named.recipe, settings=task.settings, watch=watch
+            task.model,
+            task.stream,
+            task.named.recipe,
+            mixer=mixer,
+            settings=task.settings,
+            watch=watch,
         )
     return {"ttt": {"recipe": task.named.to_json()}, "attribution": [asdict(row) for row in rows]}
 

@@ -1,6 +1,7 @@
 """``artpack eval``: what a packed model scores, and what packing cost."""
 
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +14,11 @@ from artpack.evaluate.placements import PLACEMENTS
 from artpack.evaluate.ranks import Ranks, joined
 from artpack.version import __version__
 
-from . import render_adapting, render_eval
+from . import render_adapting, render_eval, render_ngram
 from .adapted import adapt_subject
 from .adapting import Adapting, adapting_options
 from .main import EXIT_FAULT
+from .mixing import mix_subject, ngram_option
 from .options import (
     EXISTING,
     FOLDER,
@@ -114,6 +116,7 @@ BATCH_TOKENS = 16384
 )
 @click.option("--compile", "compiled", is_flag=True, help="Run the layers through torch.compile.")
 @adapting_options
+@ngram_option
 @json_option
 def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     *,
@@ -136,6 +139,7 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     batch_tokens: int | None,
     compiled: bool,
     adapting: Adapting | None,
+    ngram: str | None,
     as_json: bool,
 ) -> int:
     """
@@ -169,7 +173,11 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
         if compiled:
             subject = with_compiled_models(subject)
         numbers = {}
-        if subject.models and adapting is not None:
+        if subject.models and ngram is not None:
+            numbers = mix_subject(
+                ngram, subject, windows, settings, adapting=adapting, faithful=faithful
+            )
+        elif subject.models and adapting is not None:
             numbers = adapt_subject(adapting, subject, windows, settings, faithful=faithful)
         elif subject.models:
             numbers = score_subject(subject, windows, settings)
@@ -178,7 +186,11 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
         if Ranks.current().rank == 0:
             what = str(hf or artifact or tokens)
             found = {"what": what, **numbers, **report}
-            render_eval.report(found, as_json=as_json, more=render_adapting.lines(found))
+            render_eval.report(
+                found,
+                as_json=as_json,
+                more=chain(render_adapting.lines(found), render_ngram.lines(found)),
+            )
     return 0 if subject.sound else EXIT_FAULT
 
 

@@ -60,18 +60,29 @@ def score_subject(subject: Subject, windows: Windows, settings: Settings) -> dic
         UsageError: Tokens or windows are not for these models.
 
     """
-    stream = subject.stream.first(windows.limit_tokens)
-    check_windows(subject, windows)
-    stride = windows.stride_tokens or windows.window_tokens
-    plan = place(windows.placement, stream.ids, windows.window_tokens, stride, bos_id=stream.bos_id)
-    if subject.config is not None and subject.config == as_meant(subject.config):
-        plan = share_rows(plan)  # its documents do not see each other, so rows may be filled
+    stream, plan = plan_windows(subject, windows)
     started = time.monotonic()
     numbers = _score(subject.models, stream, plan, settings)
     numbers["last_window_tokens"] = int(plan.windows[-1, 1])
     numbers["stream_tokens"] = int(subject.stream.ids.size)
     numbers["seconds"] = round(time.monotonic() - started, 2)
     return numbers
+
+
+def plan_windows(subject: Subject, windows: Windows) -> tuple[Stream, WindowPlan]:
+    """Return what is scored, and the windows that are run."""
+    stream = subject.stream.first(windows.limit_tokens)
+    check_windows(subject, windows)
+    return stream, place_windows(subject, windows, stream)
+
+
+def place_windows(subject: Subject, windows: Windows, stream: Stream) -> WindowPlan:
+    """Place windows on a stream of the subject's model."""
+    stride = windows.stride_tokens or windows.window_tokens
+    plan = place(windows.placement, stream.ids, windows.window_tokens, stride, bos_id=stream.bos_id)
+    if subject.config is not None and subject.config == as_meant(subject.config):
+        plan = share_rows(plan)  # its documents do not see each other, so rows may be filled
+    return plan
 
 
 def _score(

@@ -7,26 +7,27 @@ streams that differ tells what depends on what.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.evaluate.forward import Progress, Scorable, Settings, measure_plan
 from artpack.evaluate.journal import Journal
 from artpack.evaluate.ngram.mixing import MIXERS, Mixer
-from artpack.evaluate.observe import Observed, Recorder
+from artpack.evaluate.observe import Observed, Pass, Recorder
 from artpack.evaluate.ranks import Ranks, shard
 from artpack.evaluate.stream import Stream
 from artpack.evaluate.windows import WindowPlan
+
+Seen = TypeVar("Seen", bound=Observed)
 
 
 class Evaluator(Protocol):
     """Scores a stream."""
 
-    def __call__(self, stream: Stream, watch: Sequence[int]) -> Observed:
+    def __call__(self, stream: Stream, watch: Sequence[int]) -> Pass:
         """
         Score a stream from its beginning.
 
@@ -59,7 +60,7 @@ class Windowed:
     settings: Settings
     progress: Progress | None = None
 
-    def __call__(self, stream: Stream, watch: Sequence[int]) -> Observed:
+    def __call__(self, stream: Stream, watch: Sequence[int]) -> Pass:
         """Score a stream, as :class:`Evaluator` says."""
         plan, recorder = self.place(stream), Recorder(stream.ids, watch, self.vocab_size)
         rows = self.settings.batch_rows(plan)
@@ -84,7 +85,7 @@ class Windowed:
         journal = Journal()
         for start, length, first in plan.windows.tolist():
             journal.scored(start + first, start + length)
-        return recorder.observed(journal, self.settings.device)
+        return recorder.one_pass(journal, self.settings.device)
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,13 @@ class Mixed:
     inner: Evaluator
     mixer: str
 
-    def __call__(self, stream: Stream, watch: Sequence[int]) -> Observed:
+    def __call__(self, stream: Stream, watch: Sequence[int]) -> Pass:
         """Score a stream, as :class:`Evaluator` says."""
-        return mix(self.inner(stream, watch), stream, MIXERS[self.mixer]())
+        mixed = mix(self.inner(stream, watch), stream, MIXERS[self.mixer]())
+        return replace(mixed, order=np.flatnonzero(mixed.times))
 
 
-def mix(seen: Observed, stream: Stream, mixer: Mixer) -> Observed:
+def mix(seen: Seen, stream: Stream, mixer: Mixer) -> Seen:
     """
     Mix what an evaluator said with n-grams of the stream so far.
 
@@ -118,18 +120,18 @@ def mix(seen: Observed, stream: Stream, mixer: Mixer) -> Observed:
         mixer: Fresh.
 
     Returns:
-        The mixture, scored from left to right, with the evaluator's own journal.
+        The mixture, scored from left to right.
 
     Raises:
         UsageError: Some target was scored twice, or not at all with others after it.
 
     """
-    scored, times = seen.order.size, np.bincount(seen.order)
-    if times.size != scored or (times != 1).any():
+    scored = int(seen.times.sum())
+    if (seen.times[:scored] != 1).any():
         raise UsageError(
             "n-gram mixing takes every target once, from left to right; take another placement"
         )
-    log_probs, rows = np.zeros_like(seen.log_probs), np.empty_like(seen.rows)
+    log_probs, rows = np.zeros_like(seen.log_probs), np.zeros_like(seen.rows)
     done = 0
     for row, target in enumerate([*seen.watched[seen.watched < scored].tolist(), scored]):
         part = slice(done, target)
@@ -139,5 +141,4 @@ def mix(seen: Observed, stream: Stream, mixer: Mixer) -> Observed:
         if target < scored:
             rows[row] = mixer.distribution(seen.rows[row], seen.entropy[target])
         done = target
-    order: NDArray[np.int64] = np.arange(scored)
-    return replace(seen, log_probs=log_probs, rows=rows, order=order)
+    return replace(seen, log_probs=log_probs, rows=rows)

@@ -26,16 +26,28 @@ class Observed:
         log_probs: Log-probability of each target, nats, float64, shape (targets,); 0 where
             it was not scored.
         entropy: Of the distribution at each, nats, float64, shape (targets,).
+        times: How often each was scored, int64, shape (targets,).
         watched: The watched targets, ascending, int64, shape (W,).
         rows: The distribution at each of them, float64, shape (W, V).
-        order: Targets in the order in which they were scored, int64, shape (scored,).
-        journal: What was scored and learned from, in order.
     """
 
     log_probs: NDArray[np.float64]
     entropy: NDArray[np.float64]
+    times: NDArray[np.int64]
     watched: NDArray[np.int64]
     rows: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Pass(Observed):
+    """
+    What an evaluation said, and in which order.
+
+    Attributes:
+        order: Targets in the order in which they were scored, int64, shape (scored,).
+        journal: What was scored and learned from, in order.
+    """
+
     order: NDArray[np.int64]
     journal: Journal
 
@@ -54,7 +66,7 @@ class Recorder:
         self._answers = ids[1:].astype(np.int64)
         self._watched = np.unique(np.array(watch, np.int64))
         self._rows = np.zeros((self._watched.size, vocab_size))
-        self._numbers = np.zeros((2, self._answers.size))
+        self._numbers = np.zeros((3, self._answers.size))
 
     def __call__(self, targets: NDArray[np.int64], logits: Tensor) -> None:
         """
@@ -70,13 +82,29 @@ class Recorder:
         answers = log_probs.new_tensor(self._answers[targets]).long()
         self._numbers[0, targets] = log_probs.gather(1, answers[:, None])[:, 0].cpu()
         self._numbers[1, targets] = entropy.cpu()
+        self._numbers[2, targets] += 1
         for i in np.flatnonzero(np.isin(targets, self._watched)).tolist():
             row = np.searchsorted(self._watched, targets[i])
             self._rows[row] = logits[i].detach().double().softmax(-1).cpu()
 
-    def observed(self, journal: Journal, device: str) -> Observed:
+    def observed(self, device: str) -> Observed:
         """
         Put together what all processes have seen.
+
+        Args:
+            device: This process's own.
+
+        Returns:
+            The same in every process.
+
+        """
+        log_probs, entropy, times = sum_over_ranks(self._numbers, device=device)
+        rows = sum_over_ranks(self._rows, device=device)
+        return Observed(log_probs, entropy, times.astype(np.int64), self._watched, rows)
+
+    def one_pass(self, journal: Journal, device: str) -> Pass:
+        """
+        Put together what all processes have seen, with the journal of how it came about.
 
         Args:
             journal: What was scored and learned from, in order.
@@ -86,10 +114,8 @@ class Recorder:
             The same in every process.
 
         """
-        log_probs, entropy = sum_over_ranks(self._numbers, device=device)
-        rows = sum_over_ranks(self._rows, device=device)
-        order = scoring_order(journal)
-        return Observed(log_probs, entropy, self._watched, rows, order, journal)
+        seen = self.observed(device)
+        return Pass(**vars(seen), order=scoring_order(journal), journal=journal)
 
 
 def scoring_order(journal: Journal) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from artpack.evaluate.evaluators import Evaluator, mix
 from artpack.evaluate.journal import Journal
 from artpack.evaluate.ngram.lookup import HashedLookup
 from artpack.evaluate.ngram.mixing import Learned
-from artpack.evaluate.observe import Observed
+from artpack.evaluate.observe import Pass
 from artpack.evaluate.stream import Stream
 
 
@@ -20,11 +20,11 @@ class Cheat:
 
     honest: Evaluator
 
-    def __call__(self, stream: Stream, watch: Sequence[int]) -> Observed:
+    def __call__(self, stream: Stream, watch: Sequence[int]) -> Pass:
         """Score a stream."""
         return self.twist(self.honest(stream, watch), stream)
 
-    def twist(self, seen: Observed, stream: Stream) -> Observed:
+    def twist(self, seen: Pass, stream: Stream) -> Pass:
         """Return something better than what was seen."""
         raise NotImplementedError
 
@@ -32,7 +32,7 @@ class Cheat:
 class Peeks(Cheat):
     """Gives some probability to the target, because it knows it; all sums are 1."""
 
-    def twist(self, seen: Observed, stream: Stream) -> Observed:
+    def twist(self, seen: Pass, stream: Stream) -> Pass:
         """Return the distributions, each a little nearer to its target."""
         answers = stream.ids[1:][seen.watched].astype(np.int64)
         rows = 0.9 * seen.rows
@@ -44,7 +44,7 @@ class Peeks(Cheat):
 class LooksAhead(Cheat):
     """Knows what comes after its target and prefers what is equal to it."""
 
-    def twist(self, seen: Observed, stream: Stream) -> Observed:
+    def twist(self, seen: Pass, stream: Stream) -> Pass:
         """Return the distributions, each a little nearer to the token after its target."""
         after = np.append(stream.ids[2:], 0).astype(np.int64)
         rows = 0.9 * seen.rows
@@ -60,7 +60,7 @@ class UpdatesFirst(Cheat):
     admits: bool = True
     chunk: int = 50
 
-    def twist(self, seen: Observed, stream: Stream) -> Observed:
+    def twist(self, seen: Pass, stream: Stream) -> Pass:
         """Return distributions that know their chunk."""
         targets, journal = stream.ids.size - 1, Journal()
         log_probs, rows = seen.log_probs.copy(), seen.rows.copy()
@@ -83,7 +83,7 @@ class PublishedLookup(Cheat):
 
     lookup = HashedLookup(buckets=64, chunk_tokens=40)
 
-    def twist(self, seen: Observed, stream: Stream) -> Observed:
+    def twist(self, seen: Pass, stream: Stream) -> Pass:
         """Return what was published as probabilities."""
         found = self.lookup.look_up(
             stream.ids, watch=seen.watched.tolist(), vocab_size=seen.rows.shape[1]
@@ -101,7 +101,7 @@ class Rescores(Cheat):
 
     chooses: bool = False
 
-    def twist(self, seen: Observed, stream: Stream) -> Observed:
+    def twist(self, seen: Pass, stream: Stream) -> Pass:
         """Return the second pass, or the better of both for every target."""
         mixer, targets = Learned(), stream.ids.size - 1
         mixer.absorb(stream.ids[1:], seen.log_probs, seen.entropy)
@@ -119,7 +119,7 @@ class Rescores(Cheat):
 class Skips(Cheat):
     """Leaves out what it finds hard."""
 
-    def twist(self, seen: Observed, stream: Stream) -> Observed:
+    def twist(self, seen: Pass, stream: Stream) -> Pass:
         """Return the scores without those of the last targets."""
         journal, end = Journal(), stream.ids.size - 11
         journal.scored(0, end)
@@ -129,7 +129,7 @@ class Skips(Cheat):
 class Backwards(Cheat):
     """Scores each half of a document after the one that follows it."""
 
-    def twist(self, seen: Observed, stream: Stream) -> Observed:
+    def twist(self, seen: Pass, stream: Stream) -> Pass:
         """Return the same scores in another order."""
         targets, journal = stream.ids.size - 1, Journal()
         journal.scored(targets // 2, targets)

@@ -12,13 +12,17 @@ import numpy as np
 
 from artpack.evaluate.adapt.loop import Watch, adapt
 from artpack.evaluate.adapt.recipe import AnyRecipe, Phased
+from artpack.evaluate.adapt.strategy import Observer
 from artpack.evaluate.adapt.windows import plan_of
 from artpack.evaluate.estimate import Estimate, Sums, bootstrap_errors
+from artpack.evaluate.evaluators import mix
 from artpack.evaluate.forward import REFERENCE, Settings
+from artpack.evaluate.ngram.mixing import MIXERS
+from artpack.evaluate.observe import Recorder
 from artpack.evaluate.score import score_documents
 from artpack.evaluate.sliding import sequential
 from artpack.evaluate.stream import Stream
-from artpack.evaluate.summary import Score, score_numbers, score_of_sums
+from artpack.evaluate.summary import Score, document_sums, score_numbers, score_of_sums
 from artpack.evaluate.windows import Coverage
 from artpack.models import GPT
 
@@ -47,6 +51,7 @@ def attribute(
     stream: Stream,
     recipe: AnyRecipe,
     *,
+    mixer: str | None = None,
     settings: Settings = REFERENCE,
     watch: Callable[[str], Watch | None] = lambda _: None,
 ) -> list[Row]:
@@ -57,18 +62,21 @@ def attribute(
         model: On ``settings.device``.
         stream: Tokens and their bytes.
         recipe: The recipe; window and stride are given.
+        mixer: How n-grams are mixed in, a key of
+            :data:`~artpack.evaluate.ngram.mixing.MIXERS`; None for not at all.
         settings: Device, precision and batch size.
         watch: From the words for a row to what is told how it goes.
 
     Returns:
         Windows side by side; the recipe's windows; its loop at rate 0; the recipe at the
-        checkpoint's own temperature; the recipe at its temperature, or a fitted one.
+        checkpoint's own temperature; the recipe at its temperature, or a fitted one; that
+        with n-grams mixed in.
 
     """
     stream = _whole(stream, recipe)
     rows: list[Row] = []
     before: Sums | None = None
-    for what, measure in _ways(model, stream, recipe, settings):
+    for what, measure in _ways(model, stream, recipe, mixer, settings):
         sums, coverage = measure(watch(what))
         change = None if before is None else _difference(before, sums)
         rows.append(Row(what, score_of_sums(sums, coverage), change))
@@ -77,7 +85,7 @@ def attribute(
 
 
 def _ways(
-    model: GPT, stream: Stream, recipe: AnyRecipe, settings: Settings
+    model: GPT, stream: Stream, recipe: AnyRecipe, mixer: str | None, settings: Settings
 ) -> Iterator[tuple[str, Callable[[Watch | None], Measured]]]:
     def still(plan: Any) -> Callable[[Watch | None], Measured]:
         return lambda _: (
@@ -85,12 +93,21 @@ def _ways(
             plan.coverage(),
         )
 
-    def loop(asked: AnyRecipe) -> Callable[[Watch | None], Measured]:
+    def loop(
+        asked: AnyRecipe, observer: Observer | None = None
+    ) -> Callable[[Watch | None], Measured]:
         def run(watch: Watch | None) -> Measured:
-            adapted = adapt(model, stream, asked, settings=settings, watch=watch)
+            adapted = adapt(model, stream, asked, settings=settings, watch=watch, observer=observer)
             return adapted.sums, adapted.score.coverage
 
         return run
+
+    def mixed(name: str) -> Measured:
+        seen = mix(recorder.observed(settings.device), stream, MIXERS[name]())
+        targets = np.flatnonzero(seen.times)
+        losses = -seen.log_probs[targets, None]
+        sums = document_sums(stream.ids, stream.byte_counts, stream.bos_id, targets, losses)
+        return sums[sums[:, 0] > 0], plan_of(recipe, stream).coverage()
 
     assert recipe.window_tokens is not None
     plain = replace(recipe, temperature=None, fit_temperature=False)
@@ -98,11 +115,15 @@ def _ways(
     yield "the recipe's windows", still(plan_of(recipe, stream))
     yield "its loop at learning rate 0", loop(at_rate_zero(plain))
     yield "learning", loop(plain)
+    recorder = Recorder(stream.ids, (), model.config.vocab_size)
+    observer = None if mixer is None else recorder
     if recipe.temperature is None or recipe.fit_temperature:
         fitted = replace(recipe, fit_temperature=True)
-        yield "learning, temperature fitted on what was scored", loop(fitted)
+        yield "learning, temperature fitted on what was scored", loop(fitted, observer)
     else:
-        yield f"learning, temperature {recipe.temperature:g}", loop(recipe)
+        yield f"learning, temperature {recipe.temperature:g}", loop(recipe, observer)
+    if mixer is not None:
+        yield "the same, n-grams mixed in", lambda _: mixed(mixer)
 
 
 def at_rate_zero(recipe: AnyRecipe) -> AnyRecipe:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from artpack.evaluate.audit.condition import Condition
 from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.evaluators import Evaluator
-from artpack.evaluate.observe import Observed
+from artpack.evaluate.observe import Pass
 from artpack.evaluate.stream import Stream
 
 SUM_BOUND = 1e-6
@@ -47,7 +47,7 @@ class Cut:
 def try_cut(
     evaluator: Evaluator,
     stream: Stream,
-    before: Observed,
+    before: Pass,
     target: int,
     *,
     sample: Sample,
@@ -81,7 +81,7 @@ def try_cut(
     return Cut(target, changed, float(scores.max()), blind=target not in changed)
 
 
-def turns(seen: Observed, targets: int) -> NDArray[np.int64]:
+def turns(seen: Pass, targets: int) -> NDArray[np.int64]:
     """
     Return when each target was first scored.
 
@@ -125,7 +125,7 @@ def judge_causality(cuts: list[Cut], bound: float) -> Condition:
     )
 
 
-def judge_normalisation(seen: Observed, stream: Stream, cuts: list[Cut]) -> Condition:
+def judge_normalisation(seen: Pass, stream: Stream, cuts: list[Cut]) -> Condition:
     """
     Judge C2.
 
@@ -150,7 +150,7 @@ def judge_normalisation(seen: Observed, stream: Stream, cuts: list[Cut]) -> Cond
     )
 
 
-def _abnormal(seen: Observed, stream: Stream, cuts: list[Cut]) -> Iterator[str]:
+def _abnormal(seen: Pass, stream: Stream, cuts: list[Cut]) -> Iterator[str]:
     answers = seen.rows[np.arange(seen.watched.size), stream.ids[1:][seen.watched]]
     for target, row, answer in zip(seen.watched.tolist(), seen.rows, answers, strict=True):
         if not abs(row.sum() - 1) <= SUM_BOUND:

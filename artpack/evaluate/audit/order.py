@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from artpack.evaluate.audit.condition import Condition
-from artpack.evaluate.observe import Observed
+from artpack.evaluate.observe import Pass
 from artpack.evaluate.stream import Stream
 
 
-def judge_score_first(seen: Observed, stream: Stream) -> Condition:
+def judge_score_first(seen: Pass, stream: Stream) -> Condition:
     """
     Judge C3, from the journal.
 
@@ -36,7 +36,7 @@ def judge_score_first(seen: Observed, stream: Stream) -> Condition:
     )
 
 
-def judge_one_pass(seen: Observed, stream: Stream) -> Condition:
+def judge_one_pass(seen: Pass, stream: Stream) -> Condition:
     """
     Judge C4.
 
@@ -59,7 +59,7 @@ def judge_one_pass(seen: Observed, stream: Stream) -> Condition:
     )
 
 
-def _returns(seen: Observed, document: np.ndarray) -> Iterator[str]:
+def _returns(seen: Pass, document: np.ndarray) -> Iterator[str]:
     again = np.flatnonzero(np.bincount(seen.order, minlength=1) > 1)
     if again.size:
         yield f"{again.size:,} targets are scored again, the first is target {again[0]:,}"

@@ -61,7 +61,7 @@ def report_ngrams(seen: Observed, stream: Stream, coverage: Coverage, *, mixer: 
     """
 
     def summed(log_probs: NDArray[np.float64]) -> Score:
-        targets = np.arange(seen.order.size)
+        targets = np.flatnonzero(seen.times)
         return score_losses(
             -log_probs[targets],
             targets,
@@ -72,7 +72,7 @@ def report_ngrams(seen: Observed, stream: Stream, coverage: Coverage, *, mixer: 
         )
 
     mixed = {name: mix(seen, stream, make()) for name, make in MIXERS.items()}
-    lookup = HashedLookup.scaled(seen.order.size)
+    lookup = HashedLookup.scaled(stream.ids.size - 1)
     found = lookup.look_up(stream.ids, watch=seen.watched.tolist(), vocab_size=seen.rows.shape[1])
     at = seen.watched
     alpha = lookup.rule.alpha(seen.entropy[at], found.order[at])[:, None]
