@@ -1,9 +1,7 @@
 """A golden folder, and the account of what in it has been checked."""
 
 import json
-import re
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +9,6 @@ import numpy as np
 
 from artpack.models.seeds import seed_system
 from tests.golden_checks.report import Report
-
-PENDING = (
-    # Pattern of "file" or "file entry", its area, the issue that will check it. First match.
-    ("io.npz roundtrip__*", "container", 4),
-    ("evals.json *roundtrip*", "container", 4),
-    ("evals.json *dequantized*", "container", 4),
-    ("artifact*", "container", 4),
-    ("*/artifact*", "container", 4),
-    ("quant.json artifact", "container", 4),
-    ("quant.json byte_shuffle_units", "container", 4),
-    ("quant.json compress_brotli_unit", "container", 4),
-)
 
 
 class Entries:
@@ -93,23 +79,13 @@ class Case:
                 self._opened[name] = Entries(flatten(json.loads(path.read_text())))
         return self._opened[name]
 
-    def settle(self, areas: list[str], *, everything: bool, report: Report) -> None:
-        """List what nobody took: as pending, or as a failure when every area has run."""
-        untaken = [(name, self._key(name)) for name in self.files - self._taken]
+    def settle(self, report: Report) -> None:
+        """Fail for what nobody took; to be called when every area has run."""
+        untaken = list(self.files - self._taken)
         for name, entries in self._opened.items():
-            untaken += [(f"{name} {entry}", f"{name} {entry}") for entry in entries.left()]
-        for what, key in sorted(untaken):
-            rule = next((rule for rule in PENDING if fnmatchcase(key, rule[0])), None)
-            if rule is None:
-                if everything:
-                    report.fail(f"{self.label} {what}", "there is no check for this")
-            elif rule[1] in areas:
-                report.pending(f"{self.label} {what}", rule[2])
-
-    def _key(self, name: str) -> str:
-        """Return the name, after its folder's where that is no case: ``extra/units.npz``."""
-        inside = not self.config and not re.fullmatch(r"pr\d+", self.folder.name)
-        return f"{self.folder.name}/{name}" if inside else name
+            untaken += [f"{name} {entry}" for entry in entries.left()]
+        for what in sorted(untaken):
+            report.fail(f"{self.label} {what}", "there is no check for this")
 
 
 def flatten(values: dict[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,10 @@ import numpy as np
 
 
 class Report:
-    """Prints comparisons and counts what failed and what is left to later work."""
+    """Prints comparisons and counts what failed."""
 
     def __init__(self) -> None:
-        self.compared = self.failures = self.pending_count = 0
+        self.compared = self.failures = 0
 
     def close(self, what: str, got: Any, want: Any, tolerance: float) -> None:
         """Compare numbers; the largest absolute difference counts."""
@@ -41,19 +41,13 @@ class Report:
         """Say what is wrong beyond numbers."""
         self.line(what, why, passed=False)
 
-    def pending(self, what: str, issue: int) -> None:
-        """Say what later work will check."""
-        self.pending_count += 1
-        print(f"--    {what}: not yet checked: issue {issue}")
-
     def indicative(self, what: str, why: str) -> None:
         """Say what cannot be compared, and why."""
         print(f"--    {what}: not compared: {why}")
 
     def summary(self) -> str:
         """Return the last line."""
-        passed = self.compared - self.failures
-        return f"{passed} passed, {self.failures} failed, {self.pending_count} not yet checked"
+        return f"{self.compared - self.failures} passed, {self.failures} failed"
 
     def line(self, what: str, outcome: str, *, passed: bool) -> None:
         """Say how a comparison of any kind came out."""
