@@ -119,7 +119,10 @@ def _write_matrix(tensor: StoredTensor) -> tuple[Tensor, Tensor, int, list[int],
     if alphabet not in ALPHABETS:
         raise UsageError(f"{tensor.name!r}: the format has no place for {tensor.quantizer.label}")
     counts = np.maximum(histogram(codes, alphabet), 1)
-    stream = torch.from_numpy(encode(codes.ravel(), counts))
+    try:
+        stream = torch.from_numpy(encode(codes.ravel(), counts))
+    except CorruptError as error:
+        raise UsageError(f"{tensor.name!r}: the format cannot hold it: {error}") from error
     scales = join_bytes("scales", tensor.quantized.parts, torch.float16)
     table = torch.from_numpy(counts.astype(np.int32))
     return stream, table, alphabet, list(codes.shape), scales

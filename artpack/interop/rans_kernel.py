@@ -23,7 +23,11 @@ STATE_BYTES = 4
 
 def frequencies(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """
-    Turn counts into bounds of the intervals of the symbols.
+    Turn counts into bounds of the intervals of the symbols, by the published rule.
+
+    A bound that equals the one before it is one more than that. Where rare symbols
+    follow each other this may leave an interval empty, or even turned around; such a
+    table cannot be decoded, by its own system either.
 
     Args:
         counts: int64, shape ``(alphabet,)``, positive.
@@ -32,7 +36,7 @@ def frequencies(counts: NDArray[np.int64]) -> NDArray[np.int64]:
         int64, shape ``(alphabet + 1,)``, from 0 to 65536, strictly increasing.
 
     Raises:
-        CorruptError: A count is not positive, or rare symbols leave no room for others.
+        CorruptError: A count is not positive, or the rule leaves a symbol no room.
 
     >>> frequencies(np.array([1, 2, 1])).tolist()
     [0, 16384, 49152, 65536]
@@ -40,13 +44,14 @@ def frequencies(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """
     if not counts.size or counts.min() < 1:
         raise CorruptError("rans: a count is not positive")
-    below = np.cumsum(counts)[:-1] * TOTAL // counts.sum()
     bounds = [0]
-    for bound in below.tolist():
-        bounds.append(max(bound, bounds[-1] + 1))
-    if bounds[-1] >= TOTAL:
-        raise CorruptError("rans: the counts leave no room for the last symbol")
-    return np.array([*bounds, TOTAL], np.int64)
+    for below in np.cumsum(counts)[:-1].tolist():
+        bound = below * TOTAL // int(counts.sum())
+        bounds.append(bound + (bound == bounds[-1]))
+    table = np.array([*bounds, TOTAL], np.int64)
+    if np.diff(table).min() < 1:
+        raise CorruptError("rans: the published rule leaves a rare symbol no room")
+    return table
 
 
 def decode(data: NDArray[np.uint8], counts: NDArray[np.int64], *, count: int) -> Symbols:
