@@ -1,0 +1,75 @@
+"""Sizes on the command line: ``16000000``, ``16M``, ``1.5 MiB``."""
+
+import re
+
+import click
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
+
+
+class Size(click.ParamType[int]):
+    """
+    A number of bytes, with or without a unit.
+
+    >>> Size().convert("16M", None, None), Size().convert("1.5 MiB", None, None)
+    (16000000, 1572864)
+
+    """
+
+    name = "size"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """
+        Read a size.
+
+        Args:
+            value: What was typed; an int is taken as it is.
+            param: Whose value it is, for the message.
+            ctx: Where, for the message.
+
+        Returns:
+            Bytes, 1 or more.
+
+        """
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"\s*([\d_]+(?:\.\d+)?)\s*([KMG]?I?)B?\s*", value.upper())
+        if found is None or found[2] not in UNITS or float(found[1]) == 0:
+            self.fail(f"{value!r} is no size: write 16000000, 16M or 15.5MiB", param, ctx)
+        return int(float(found[1]) * UNITS[found[2]])
+
+
+class Sizes(click.ParamType[tuple[int, ...]]):
+    """
+    Sizes with commas between them.
+
+    >>> Sizes().convert("8M,12M", None, None)
+    (8000000, 12000000)
+
+    """
+
+    name = "sizes"
+
+    def convert(
+        self,
+        value: str | tuple[int, ...],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[int, ...]:
+        """
+        Read sizes.
+
+        Args:
+            value: What was typed; a tuple is taken as it is.
+            param: Whose value it is, for the message.
+            ctx: Where, for the message.
+
+        Returns:
+            Bytes, one or more.
+
+        """
+        if isinstance(value, tuple):
+            return value
+        return tuple(Size().convert(part, param, ctx) for part in value.split(","))
