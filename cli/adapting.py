@@ -40,10 +40,10 @@ class Adapting:
 
     recipe: str
     overrides: tuple[str, ...]
-    two_pass: bool
-    attribute: bool
-    curve: Path | None
-    state: Path | None
+    two_pass: bool = False
+    attribute: bool = False
+    curve: Path | None = None
+    state: Path | None = None
 
     def __post_init__(self) -> None:
         if self.attribute and (self.two_pass or self.curve or self.state):
@@ -56,25 +56,29 @@ class Adapting:
         return load_recipe(self.recipe or DEFAULT_RECIPE, self.overrides, faithful=faithful)
 
 
+ttt_option = click.option(
+    "--ttt",
+    is_flag=False,
+    flag_value=STORED,
+    metavar="[RECIPE]",
+    help="Let the model learn from what it has scored (test-time training):"
+    f" {', '.join(recipe_names())}, or a TOML file; alone, the recipe that ARTIFACT"
+    f" carries, or {DEFAULT_RECIPE}.",
+)
+overrides_option = click.option(
+    "--ttt-set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change that recipe: rule.lr=0.01.",
+)
+
+
 def adapting_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command the options of test-time training, as one argument ``adapting``."""
 
-    @click.option(
-        "--ttt",
-        is_flag=False,
-        flag_value=STORED,
-        metavar="[RECIPE]",
-        help="Let the model learn from what it has scored (test-time training):"
-        f" {', '.join(recipe_names())}, or a TOML file; alone, the recipe that ARTIFACT"
-        f" carries, or {DEFAULT_RECIPE}.",
-    )
-    @click.option(
-        "--ttt-set",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Change that recipe: rule.lr=0.01.",
-    )
+    @ttt_option
+    @overrides_option
     @click.option(
         "--two-pass",
         is_flag=True,

@@ -1,6 +1,6 @@
 """``artpack eval``: what a packed model scores, and what packing cost."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -9,14 +9,15 @@ import click
 import torch
 
 from artpack.errors import UsageError
+from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.forward import Settings
-from artpack.evaluate.placements import PLACEMENTS
 from artpack.evaluate.ranks import Ranks, joined
 from artpack.version import __version__
 
-from . import render_adapting, render_eval, render_ngram
-from .adapted import adapt_subject
+from . import render_adapting, render_audit, render_eval, render_ngram
+from .adapted import adapt_subject, chosen_recipe
 from .adapting import Adapting, adapting_options
+from .auditing import Claims, audit_subject
 from .main import EXIT_FAULT
 from .mixing import mix_subject, ngram_option
 from .options import (
@@ -28,6 +29,15 @@ from .options import (
     key_option,
     model_option,
     precision_option,
+)
+from .score_options import (
+    faithful_option,
+    placement_option,
+    sidecar_option,
+    stride_option,
+    tokenizer_option,
+    tokens_option,
+    window_option,
 )
 from .scoring import Windows, score_subject
 from .subject import (
@@ -44,19 +54,9 @@ BATCH_TOKENS = 16384
 
 @click.command("eval")
 @click.argument("artifact", type=EXISTING, required=False)
-@click.option(
-    "--tokens",
-    required=True,
-    metavar="FILE",
-    help="What to score: token shards (quote a pattern with *), .npy arrays, or a .txt"
-    " of UTF-8 text with NUL between its documents.",
-)
-@click.option(
-    "--tokenizer", type=EXISTING, metavar="FILE", help="The SentencePiece model of the tokens."
-)
-@click.option(
-    "--sidecar", metavar="FILE", help="Shards of bytes per token; CaseOps tokens need them."
-)
+@tokens_option
+@tokenizer_option
+@sidecar_option
 @click.option(
     "--check-bytes",
     "prove",
@@ -64,26 +64,9 @@ BATCH_TOKENS = 16384
     help="Decode the tokens and count their bytes again; exit code 1 if the counts"
     " differ. Without ARTIFACT, do only that.",
 )
-@click.option(
-    "--window-tokens",
-    type=click.IntRange(min=1),
-    default=1024,
-    show_default=True,
-    help="Tokens a window; take what the model was trained with.",
-)
-@click.option(
-    "--stride-tokens",
-    type=click.IntRange(min=1),
-    help="Scored tokens a window, the others are context; by default all.",
-)
-@click.option(
-    "--placement",
-    type=click.Choice(list(PLACEMENTS)),
-    default="sliding",
-    show_default=True,
-    help="Where windows lie: over the stream, in each document, or as a published"
-    " system placed them.",
-)
+@window_option
+@stride_option
+@placement_option
 @click.option(
     "--limit-tokens", type=click.IntRange(min=1), help="Score no more than the first so many."
 )
@@ -95,11 +78,7 @@ BATCH_TOKENS = 16384
 )
 @model_option
 @key_option
-@click.option(
-    "--faithful",
-    is_flag=True,
-    help="Keep the published model's defects, see docs/RECIPES.md; by default it runs as meant.",
-)
+@faithful_option
 @click.option(
     "--hf",
     type=FOLDER,
@@ -117,6 +96,11 @@ BATCH_TOKENS = 16384
 @click.option("--compile", "compiled", is_flag=True, help="Run the layers through torch.compile.")
 @adapting_options
 @ngram_option
+@click.option(
+    "--audit",
+    is_flag=True,
+    help="Audit a prefix, too, as 'artpack audit'; exit code 1 if it fails.",
+)
 @json_option
 def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     *,
@@ -140,6 +124,7 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     compiled: bool,
     adapting: Adapting | None,
     ngram: str | None,
+    audit: bool,
     as_json: bool,
 ) -> int:
     """
@@ -158,7 +143,12 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
         model=model,
         key=key,
         faithful=faithful or None,
+        audit=audit or None,
     )
+    if audit and (artifact is None or baseline is not None or compiled):
+        raise UsageError("--audit takes one ARTIFACT, no --baseline or --compile")
+    if audit and adapting is not None and (adapting.two_pass or adapting.attribute):
+        raise UsageError("--audit takes one score: leave --two-pass and --attribute out")
     windows = Windows(placement, window_tokens, stride_tokens, limit_tokens)
     with joined(choose_device(device)) as own:
         batch = batch_tokens or (BATCH_TOKENS if hf is None else window_tokens)
@@ -173,14 +163,25 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
         if compiled:
             subject = with_compiled_models(subject)
         numbers = {}
-        if subject.models and ngram is not None:
-            numbers = mix_subject(
-                ngram, subject, windows, settings, adapting=adapting, faithful=faithful
+        if subject.models:
+            numbers = _numbers(
+                subject, windows, settings, adapting=adapting, mixer=ngram, faithful=faithful
             )
-        elif subject.models and adapting is not None:
-            numbers = adapt_subject(adapting, subject, windows, settings, faithful=faithful)
-        elif subject.models:
-            numbers = score_subject(subject, windows, settings)
+        if subject.models and audit:
+            assert artifact is not None
+            assert tokenizer is not None
+            recipe = None
+            if adapting is not None:
+                recipe = chosen_recipe(adapting, subject, windows, faithful=faithful).recipe
+            numbers["audit"] = audit_subject(
+                subject,
+                Claims(artifact, tokenizer),
+                replace(windows, limit_tokens=None),
+                settings,
+                Sample(),
+                recipe=recipe,
+                mixer=ngram,
+            )
         more = {"compile": compiled, "faithful": faithful}
         report = _report(subject, asdict(windows) | asdict(settings) | more)
         if Ranks.current().rank == 0:
@@ -189,9 +190,30 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
             render_eval.report(
                 found,
                 as_json=as_json,
-                more=chain(render_adapting.lines(found), render_ngram.lines(found)),
+                more=chain(
+                    render_adapting.lines(found),
+                    render_ngram.lines(found),
+                    render_audit.lines(found),
+                ),
             )
-    return 0 if subject.sound else EXIT_FAULT
+    legal = not audit or not subject.models or numbers["audit"]["passed"]
+    return 0 if subject.sound and legal else EXIT_FAULT
+
+
+def _numbers(
+    subject: Subject,
+    windows: Windows,
+    settings: Settings,
+    *,
+    adapting: Adapting | None,
+    mixer: str | None,
+    faithful: bool,
+) -> dict[str, Any]:
+    if mixer is not None:
+        return mix_subject(mixer, subject, windows, settings, adapting=adapting, faithful=faithful)
+    if adapting is not None:
+        return adapt_subject(adapting, subject, windows, settings, faithful=faithful)
+    return score_subject(subject, windows, settings)
 
 
 def _check_usage(artifact: Path | None, hf: Path | None, *, prove: bool, **others: object) -> None:

@@ -21,6 +21,7 @@ COMMANDS = (
     "import",
     "export",
     "eval",
+    "audit",
     "models",
     "recipes",
 )

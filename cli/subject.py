@@ -1,5 +1,6 @@
 """What ``artpack eval`` scores: models that are ready to run, and a stream of tokens."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
@@ -145,16 +146,25 @@ def _hash_files(paths: list[Path]) -> dict[str, str]:
 
 def read_tokenizer(path: Path) -> SentencePieceProcessor:
     """Read a SentencePiece model."""
+    """Read a SentencePiece model."""
     try:
         return SentencePieceProcessor(model_proto=path.read_bytes())
     except RuntimeError as error:
         raise UsageError(f"{path}: not a SentencePiece model") from error
 
 
+def restorer(tokenizer: SentencePieceProcessor) -> Callable[[str], str]:
+    """Return what makes original text of decoded text."""
+    return caseops.decode if caseops.knows_operators(tokenizer) else str
+
+
 def _count_again(stream: Stream, tokenizer: SentencePieceProcessor) -> ByteCheck:
-    restore = caseops.decode if caseops.knows_operators(tokenizer) else str
     return check_bytes(
-        stream.ids, stream.byte_counts, tokenizer, bos_id=stream.bos_id, restore=restore
+        stream.ids,
+        stream.byte_counts,
+        tokenizer,
+        bos_id=stream.bos_id,
+        restore=restorer(tokenizer),
     )
 
 

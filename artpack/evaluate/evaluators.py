@@ -107,7 +107,9 @@ class Mixed:
     def __call__(self, stream: Stream, watch: Sequence[int]) -> Pass:
         """Score a stream, as :class:`Evaluator` says."""
         mixed = mix(self.inner(stream, watch), stream, MIXERS[self.mixer]())
-        return replace(mixed, order=np.flatnonzero(mixed.times))
+        order = np.flatnonzero(mixed.times)
+        mixed.journal.updated(0, order.size)
+        return replace(mixed, order=order)
 
 
 def mix(seen: Seen, stream: Stream, mixer: Mixer) -> Seen:
