@@ -35,7 +35,19 @@ def test_shares_are_whole_batches_and_together_the_plan(world: int, batch_rows: 
         assert sum(map(len, batches)) == len(set().union(*batches))
 
 
-def run_together(outs: list[Path], environments: list[dict[str, str]]) -> None:
+def run_alone_and_together(script: Path, folder: Path) -> tuple[Any, Any]:
+    """Run a script in one process, and in two; return what each time the first one wrote."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [{**common, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+    alone, pair = folder / "alone.json", folder / "pair.json"
+    run_together(script, [alone, pair, pair], [{}, *ranks])
+    return json.loads(alone.read_text()), json.loads(pair.read_text())
+
+
+def run_together(script: Path, outs: list[Path], environments: list[dict[str, str]]) -> None:
     """Run the script once an environment, all at the same time."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     common = {**os.environ, "PYTHONPATH": path}
@@ -43,7 +55,7 @@ def run_together(outs: list[Path], environments: list[dict[str, str]]) -> None:
         processes = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, str(SCRIPT), str(out)],
+                    [sys.executable, str(script), str(out)],
                     env={**common, **environment},
                     stderr=subprocess.PIPE,
                     text=True,
@@ -67,13 +79,6 @@ def numbers(value: Any) -> list[float]:
 
 
 def test_two_processes_score_what_one_does(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    ranks = [{**common, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
-    alone, pair = tmp_path / "alone.json", tmp_path / "pair.json"
-    run_together([alone, pair, pair], [{}, *ranks])
-    one, two = json.loads(alone.read_text()), json.loads(pair.read_text())
+    one, two = run_alone_and_together(SCRIPT, tmp_path)
     assert (one["world"], two["world"]) == (1, 2)
     assert numbers(two["results"]) == pytest.approx(numbers(one["results"]), rel=1e-9, abs=1e-12)

@@ -1,5 +1,6 @@
 """Every document adapts low-rank matrices of its own; the model may learn from them in phases."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -83,54 +84,51 @@ class DocumentStrategy:
 
     def score(self, step: Step, observer: Observer | None) -> Scores:
         """Score a chunk of this process's documents of a group."""
-        candidates = self.temperature.candidates
         if isinstance(step.place, Phase):
-            return Scores(np.empty(0, np.int64), np.empty((0, len(candidates)), np.float32))
+            return self._no_scores()
         group, chunk = step.place
         if chunk == 0:
             self._begin(group)
-        share = _share(group)
-        windows = share.windows(chunk, self._recipe.chunk_tokens, self._window)
+        windows = _share(group).windows(chunk, self._recipe.chunk_tokens, self._window)
         rows = lay_rows(self._stream.ids, windows, step.plan.row_tokens, self._settings.device)
-        reuse = bool(step.lesson) and (not self._recipe.polyak or self._recipe.restart_polyak)
+        self._scored = rows, None
+        if not len(windows):
+            return self._no_scores()
         assert self._matrices is not None
+        # The forward pass that scores is the first one to learn from, unless it is the
+        # average that scores.
+        reuse = bool(step.lesson) and (not self._recipe.polyak or self._recipe.restart_polyak)
         with self._matrices.scoring() as flat, torch.set_grad_enabled(reuse):
             raw = self._raw(flat, rows)
-        self._scored = rows, raw if reuse else None
-        targets = WindowPlan(
-            self._stream.ids.size - 1, step.plan.row_tokens, windows, np.arange(len(windows))
-        )
-        return Scores(targets.scored_targets(), self._losses(raw, rows, targets, observer))
+        if reuse:
+            self._scored = rows, raw
+        return self._scores(raw, rows, observer)
 
     def learn(self, step: Step) -> list[Lesson]:
         """Learn from a chunk that has been scored, or a phase's documents."""
-        recipe = self._recipe
         if isinstance(step.place, Phase):
-            assert isinstance(recipe, Phased)
-            lessons = learn_phase(self._model, recipe, step.place, self._stream, self._settings)
-            if recipe.keep_inputs:
-                self._kept = self._fresh(recipe.documents)
-            return lessons
+            return self._learn_phase(step.place)
         group, chunk = step.place
         assert self._scored is not None
         assert self._matrices is not None
         rows, raw = self._scored
         self._scored = None
         later = int((_share(group).chunks - 1 > chunk).sum())
-        lessons = []
-        for _ in range(recipe.epochs):
-            loss = self._backward(
-                rows.last(later), None if raw is None else raw[len(raw) - later :]
-            )
+        rates, lessons = self._rates(group, chunk), []
+        for _ in range(self._recipe.epochs):
+            loss = self._backward(rows.last(later), raw)
             raw = None
-            norms = self._matrices.step(self._rates(group, chunk))
-            rate = self._rates(group, chunk)
-            lessons.append(
-                Lesson(
-                    float(torch.as_tensor(rate).mean()), loss, float(norms.square().sum().sqrt())
-                )
-            )
+            norms = self._matrices.step(rates)
+            rate = float(torch.as_tensor(rates).mean())
+            lessons.append(Lesson(rate, loss, float(norms.square().sum().sqrt())))
         self._matrices.end_chunk()
+        return lessons
+
+    def _learn_phase(self, phase: Phase) -> list[Lesson]:
+        assert isinstance(self._recipe, Phased)
+        lessons = learn_phase(self._model, self._recipe, phase, self._stream, self._settings)
+        if self._recipe.keep_inputs:
+            self._kept = self._fresh(self._recipe.documents)
         return lessons
 
     def state(self) -> dict[str, Tensor]:
@@ -179,29 +177,42 @@ class DocumentStrategy:
             return self._model.raw_logits(rows.pick(hidden), attached)
 
     @torch.no_grad()
-    def _losses(
-        self, raw: Tensor, rows: Rows, plan: WindowPlan, observer: Observer | None
-    ) -> np.ndarray:
+    def _scores(self, raw: Tensor, rows: Rows, observer: Observer | None) -> Scores:
         raw, answers = raw.detach()[rows.valid], rows.answers[rows.valid]
+        targets = rows.targets[rows.valid].cpu().numpy()
         columns = []
         for number, candidate in enumerate(self.temperature.candidates):
             logits = self._model.cooled(raw, candidate).float()
             if observer is not None and number == self.temperature.chosen:
-                observer(plan.scored_targets(), logits)
+                observer(targets, logits)
             columns.append(F.cross_entropy(logits, answers, reduction="none"))
-        return torch.stack(columns, dim=1).cpu().numpy()
+        return Scores(targets, torch.stack(columns, dim=1).cpu().numpy())
+
+    def _no_scores(self) -> Scores:
+        columns = len(self.temperature.candidates)
+        return Scores(np.empty(0, np.int64), np.empty((0, columns), np.float32))
 
     def _backward(self, rows: Rows, raw: Tensor | None) -> float:
-        """Put the gradient of each document's mean loss into its matrices; return the mean."""
+        """
+        Put the gradient of each document's mean loss into its matrices.
+
+        Args:
+            rows: Of the documents that go on.
+            raw: Raw logits of these and maybe of others before them; None computes them.
+
+        Returns:
+            The mean over the documents; NaN if there are none.
+
+        """
         assert self._matrices is not None
         if not len(rows.ids):
-            return 0.0
+            return math.nan
         if raw is None:
             raw = self._raw(self._matrices.low_rank.flat, rows)
         temperature = self._recipe.learning_temperature
         if temperature is None:
             temperature = self.temperature.candidates[self.temperature.chosen]
-        logits = self._model.cooled(raw, temperature).float()
+        logits = self._model.cooled(raw[len(raw) - len(rows.ids) :], temperature).float()
         loss = F.cross_entropy(logits.flatten(0, 1), rows.answers.flatten(), reduction="none")
         means = loss.view_as(rows.answers).mean(dim=1)
         means.sum().backward()  # type: ignore[no-untyped-call]

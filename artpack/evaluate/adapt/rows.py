@@ -19,12 +19,14 @@ class Rows(NamedTuple):
         positions: int64 (B, C), where the scored targets are predicted.
         answers: int64 (B, C), what comes next there.
         valid: bool (B, C), False where a row has fewer scored targets than others.
+        targets: int64 (B, C), their positions in the stream.
     """
 
     ids: Tensor
     positions: Tensor
     answers: Tensor
     valid: Tensor
+    targets: Tensor
 
     def last(self, count: int) -> "Rows":
         """Return the last rows."""
@@ -62,6 +64,7 @@ def lay_rows(ids: Tokens, windows: NDArray[np.int64], row_tokens: int, device: s
     positions = first + np.arange(count)
     valid = positions < length
     positions = np.minimum(positions, length - 1)
-    answers = ids[start + positions + 1].astype(np.int64)
-    arrays = (inputs.astype(np.int64), positions, answers, valid)
+    targets = start + positions
+    answers = ids[targets + 1].astype(np.int64)
+    arrays = (inputs.astype(np.int64), positions, answers, valid, targets)
     return Rows(*(torch.from_numpy(array).to(device) for array in arrays))
