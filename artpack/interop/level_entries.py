@@ -15,9 +15,8 @@ from artpack.errors import CorruptError, UsageError
 from artpack.interop.container import StoredTensor
 from artpack.interop.fields import as_count, as_shape, check_empty, pop
 from artpack.interop.five_levels import LAYOUTS, ZERO, describe, lay_out, take_up
-from artpack.interop.payloads import PRESET, NewPayloads, Payloads
+from artpack.interop.payloads import NewPayloads, Payloads
 from artpack.interop.scale_deltas import read_scales, write_scales
-from artpack.interop.wrapping import encode_xz
 from artpack.quantize import GroupLevels
 from artpack.quantize.scales import LogDeltaScales
 from artpack.quantize.weights import matrix_shape
@@ -135,8 +134,5 @@ def _write_codes(name: str, symbols: Symbols, payloads: NewPayloads) -> Any:
 
 def _write_piece(symbols: Symbols, payloads: NewPayloads) -> dict[str, Any]:
     rows, cols = symbols.shape
-    laid = {layout: lay_out(symbols, layout) for layout in LAYOUTS}
-    # The first of equally short ones, as the exporter has it.
-    layout = min(laid, key=lambda layout: len(encode_xz(laid[layout], preset=PRESET)))
-    reference = payloads.add(laid[layout], layout)
+    layout, reference = payloads.add({layout: lay_out(symbols, layout) for layout in LAYOUTS})
     return reference | {"rows": rows, "cols": cols, "meta": describe(symbols, layout)}

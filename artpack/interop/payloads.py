@@ -4,6 +4,7 @@ The payloads of PR 2086's container, and the references to them in its metadata.
 Source: parameter-golf pull request 2086.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,17 +73,19 @@ class NewPayloads:
 
     bodies: list[tuple[bytes, bytes]] = field(default_factory=list)
 
-    def add(self, raw: bytes, layout: int) -> dict[str, Any]:
+    def add(self, candidates: Mapping[int, bytes]) -> tuple[int, dict[str, Any]]:
         """
         Add a payload.
 
         Args:
-            raw: Its bytes.
-            layout: What they are, for the reference.
+            candidates: Number of a layout to the bytes in it; the one that xz makes
+                shortest is taken, the first of equally short ones.
 
         Returns:
-            The reference.
+            The number of the layout, and the reference.
 
         """
-        self.bodies.append((raw, encode_xz(raw, preset=PRESET)))
-        return {"_v2": REFERENCE, "idx": len(self.bodies) - 1, "layout": layout}
+        packed = {layout: encode_xz(raw, preset=PRESET) for layout, raw in candidates.items()}
+        layout = min(packed, key=lambda layout: len(packed[layout]))
+        self.bodies.append((candidates[layout], packed[layout]))
+        return layout, {"_v2": REFERENCE, "idx": len(self.bodies) - 1, "layout": layout}

@@ -30,7 +30,7 @@ from artpack.coding.layouts.similar_rows import MAX_ROWS
 from artpack.errors import CorruptError, TruncatedError, UsageError
 from artpack.interop.archive import read_archive, write_archive
 from artpack.interop.container import Container
-from artpack.interop.fields import as_dict, as_shape
+from artpack.interop.fields import as_dict, as_shape, check_empty
 from artpack.interop.gptq_entries import read_entries, write_entries
 from artpack.interop.wrapping import Allowance, decode_brotli, decode_lrzip
 
@@ -73,16 +73,18 @@ def read(data: bytes, allowance: Allowance) -> Container:
     if set(content) != {"r", "m", "s"}:
         raise CorruptError("the remainder must have the keys m, r and s")
     entries, meta = as_dict(content["r"], "r").copy(), as_dict(content["m"], "m")
-    shapes = as_dict(content["s"], "s")
+    shapes = as_dict(content["s"], "s").copy()
     orders = _Orders(decode_brotli(permutations, allowance) if permutations else None)
-    names = group_entries(name + ".q" for name in meta)
+    names = group_entries(f"{n}.q" for n, line in meta.items() if str(line).startswith("gptq"))
     for group, stream in zip(GROUPS, streams, strict=True):
-        if stream:
-            found = _read_group(stream, shapes.get(group), allowance)
-            if len(found) > len(names[group]):
-                raise CorruptError(f"group {group!r} holds {len(found)} matrices, too many")
-            matrices = [orders.restore(m) for m in found] if group in SORTED else found
-            entries |= dict(zip(names[group], map(torch.from_numpy, matrices), strict=False))
+        found = _read_group(stream, shapes.pop(group, []), allowance)
+        if len(found) != len(names[group]):
+            raise CorruptError(
+                f"group {group!r} has {len(found)} matrices, the meta name {len(names[group])}"
+            )
+        matrices = [orders.restore(m) for m in found] if group in SORTED else found
+        entries |= zip(names[group], map(torch.from_numpy, matrices), strict=True)
+    check_empty(shapes, "the list of shapes")
     orders.check_end()
     return Container(NAME, read_entries(entries, meta), banked=True)
 
@@ -205,13 +207,13 @@ def split(data: bytes) -> list[bytes]:
 def _read_group(stream: bytes, listed: object, allowance: Allowance) -> list[NDArray[np.int8]]:
     """Return the matrices of a group, their rows in the order of the file."""
     if not isinstance(listed, list):
-        raise CorruptError("a group has a stream and no list of shapes")
-    raw = np.frombuffer(decode_lrzip(stream, allowance), np.int8)
-    shapes = [as_shape(shape, "a matrix of a group", most=raw.size) for shape in listed]
+        raise CorruptError("the shapes of a group are no list")
+    raw = np.frombuffer(decode_lrzip(stream, allowance) if stream else b"", np.int8)
+    shapes = [as_shape(shape, "the shape of a matrix", most=raw.size) for shape in listed]
     sizes = [math.prod(shape) for shape in shapes]
     if sum(sizes) != raw.size or any(len(shape) != 2 for shape in shapes):
         raise CorruptError(f"a group of {raw.size} bytes has the shapes {shapes!s:.80}")
-    pieces = np.split(raw, np.cumsum(sizes)[:-1])
+    pieces = np.split(raw, np.cumsum(sizes)[:-1]) if sizes else []
     return [
         np.ascontiguousarray(piece.reshape(cols, rows).T)
         for piece, (rows, cols) in zip(pieces, shapes, strict=True)

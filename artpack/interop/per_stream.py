@@ -13,12 +13,11 @@ its number stands for. Integers are little-endian.
 Source: parameter-golf pull request 2086.
 """
 
-import shutil
 import struct
 from collections.abc import Callable, Iterator
 
 from artpack.coding.codecs import Lrzip
-from artpack.errors import CorruptError, TruncatedError
+from artpack.errors import CorruptError, TruncatedError, UsageError
 from artpack.interop.archive import read_archive, write_archive
 from artpack.interop.container import Container
 from artpack.interop.fields import as_dict
@@ -118,8 +117,10 @@ def write(container: Container) -> bytes:
 
 def _packed(bodies: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
     """Give each payload with its method: what xz made of it, or what lrzip does."""
-    has_lrzip = shutil.which("lrzip") is not None
     for raw, short in bodies:
-        other = Lrzip().encode(raw) if has_lrzip else short
+        try:
+            other = Lrzip().encode(raw)
+        except UsageError:  # the program is missing; the exporter does without it too
+            other = short
         method, body = (LRZIP, other) if len(other) < len(short) else (XZ, short)
         yield _PAYLOAD.pack(method, len(body)) + body

@@ -12,8 +12,8 @@ Source: Python's ``pickletools`` and PyTorch's ``torch.serialization``, protocol
 
 import pickletools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
 
 from artpack.errors import CorruptError
 
@@ -54,7 +54,8 @@ _OTHERS = frozenset(
 )
 
 
-class _Global(NamedTuple):
+@dataclass(frozen=True)
+class _Global:
     name: str
 
 
@@ -90,10 +91,12 @@ def _claims(pickled: bytes) -> Iterator[tuple[str, int]]:
     ``recent`` is what the opcodes since the last mark have pushed, with None for what
     is not followed. An id counts only if it is made of five atoms in a row, as
     ``torch.save`` makes it, so nothing can stand between what is read here and what
-    the unpickler will find on its stack.
+    the unpickler will find on its stack. Each mention of a storage's type must end in
+    an id: called, it would allocate.
     """
     memo: dict[int, object] = {}
     recent: list[object] = []
+    mentions = 0
     for name, value in _opcodes(pickled):
         if name == "MARK":
             recent = []
@@ -102,12 +105,15 @@ def _claims(pickled: bytes) -> Iterator[tuple[str, int]]:
         elif name == "BINPERSID":
             yield _claim(recent[-1] if recent else None)
             recent = [None]
+            mentions -= 1
         elif name in _PUTS:
-            memo[int(str(value))] = recent[-1] if recent else None
-        elif name in _GETS:
-            recent.append(memo.get(int(str(value))))
+            atom = recent[-1] if recent else None
+            memo[int(str(value))] = None if isinstance(atom, tuple) else atom
         else:
-            recent.append(value)
+            recent.append(memo.get(int(str(value))) if name in _GETS else value)
+            mentions += isinstance(recent[-1], _Global) and recent[-1].name in STORAGES
+    if mentions:
+        raise CorruptError("the archive's pickle has a storage's type where no storage is")
 
 
 def _opcodes(pickled: bytes) -> Iterator[tuple[str, object]]:

@@ -23,6 +23,7 @@ from artpack.interop.rans_kernel import decode, encode
 from artpack.interop.wrapping import Allowance
 from artpack.quantize import RowAsymInt, RowPentanary
 from artpack.quantize.parts import join_bytes, split_bytes
+from artpack.quantize.weights import matrix_shape
 from artpack.symbols import Quantized, histogram
 
 NAME = "rans"
@@ -77,9 +78,9 @@ def _read_matrix(name: str, fields: dict[str, Any], allowance: Allowance) -> Sto
     if grid is None or table.numel() != alphabet:
         raise CorruptError(f"{where}: {table.numel()} counts, an alphabet of {alphabet!r:.20}")
     size = as_shape(shape, f"{where}: the shape", most=allowance.left_bytes)
-    if len(size) != 2 or steps.numel() != size[0]:
+    rows, cols = matrix_shape(size)
+    if len(size) != 2 or steps.numel() != rows:
         raise CorruptError(f"{where}: {steps.numel()} scales for a matrix of {size}")
-    rows, cols = size
     allowance.spend(rows * cols, where)
     counted = table.flatten().numpy().astype(np.int64)
     codes = decode(stream.flatten().numpy(), counted, count=rows * cols)
@@ -115,9 +116,12 @@ def write(container: Container, *, file_name: str) -> bytes:
 
 
 def _write_matrix(tensor: StoredTensor) -> tuple[Tensor, Tensor, int, list[int], Tensor]:
-    codes, alphabet = tensor.quantized.parts["codes"], tensor.quantizer.parts((1, 1))[0].alphabet
-    if alphabet not in ALPHABETS:
-        raise UsageError(f"{tensor.name!r}: the format has no place for {tensor.quantizer.label}")
+    codes, shape = tensor.quantized.parts["codes"], tensor.quantized.shape
+    alphabet = tensor.quantizer.parts(shape)[0].alphabet
+    if alphabet not in ALPHABETS or len(shape) != 2:
+        raise UsageError(
+            f"{tensor.name!r}: the format has no place for {tensor.quantizer.label} {shape}"
+        )
     counts = np.maximum(histogram(codes, alphabet), 1)
     try:
         stream = torch.from_numpy(encode(codes.ravel(), counts))
@@ -125,4 +129,4 @@ def _write_matrix(tensor: StoredTensor) -> tuple[Tensor, Tensor, int, list[int],
         raise UsageError(f"{tensor.name!r}: the format cannot hold it: {error}") from error
     scales = join_bytes("scales", tensor.quantized.parts, torch.float16)
     table = torch.from_numpy(counts.astype(np.int32))
-    return stream, table, alphabet, list(codes.shape), scales
+    return stream, table, alphabet, list(shape), scales

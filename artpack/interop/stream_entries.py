@@ -86,5 +86,6 @@ def write_entry(tensor: StoredTensor, payloads: NewPayloads) -> dict[str, Any]:
             " in groups, fp8 and fp16"
         )
     data = plain_tensor(tensor)
-    large = data.nbytes >= BULK_BYTES
-    return {"type": grid.label, "data": payloads.add(write_archive(data), RAW) if large else data}
+    if data.nbytes < BULK_BYTES:
+        return {"type": grid.label, "data": data}
+    return {"type": grid.label, "data": payloads.add({RAW: write_archive(data)})[1]}

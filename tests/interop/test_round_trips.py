@@ -1,0 +1,130 @@
+"""What is written in a format is read from it, through an artifact too."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from artpack.artifact.reader import open_artifact
+from artpack.coding.profiles import FAST
+from artpack.errors import CorruptError, UsageError
+from artpack.interop import (
+    FORMATS,
+    Container,
+    from_artifact,
+    read_container,
+    repack,
+    write_container,
+)
+from artpack.interop.archive import read_archive, write_archive
+from artpack.interop.five_levels import LAYOUTS, lay_out, take_up
+from artpack.interop.rans_kernel import decode, encode, frequencies
+from artpack.interop.shuffle import shuffle, unshuffle
+from artpack.symbols import Symbols, histogram
+from tests.interop.containers import INT8, NAMES, QUINARY, check_same, make, stored
+
+pytestmark = pytest.mark.usefixtures("quick_xz")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_container_comes_back(name: str) -> None:
+    container = make(name)
+    check_same(read_container(write_container(container, name)), container)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_container_goes_through_an_artifact_and_comes_out_byte_for_byte(name: str) -> None:
+    container = make(name)
+    content = write_container(container, name)
+    packed = repack(read_container(content), sha256="ab" * 32, profile=FAST)
+    with open_artifact(b"".join(packed.pieces())) as artifact:
+        provenance = artifact.header.provenance
+        assert provenance["container"] == name
+        assert provenance["source_sha256"] == "ab" * 32
+        loaded, want = artifact.load(), container.weights()
+        assert list(loaded) == list(want)
+        assert {n: t.dtype for n, t in loaded.items()} == {n: t.dtype for n, t in want.items()}
+        assert all(torch.equal(loaded[n], want[n]) for n in want)
+        assert write_container(from_artifact(artifact, name), name) == content
+
+
+def test_matrices_of_all_layers_come_back_in_their_bank() -> None:
+    shapes = make("byte-shuffle").shapes
+    assert list(shapes)[:2] == ["qo_bank", "mlp_up_bank"]
+    assert (shapes["qo_bank"], shapes["mlp_up_bank"]) == ((4, 16, 16), (2, 24, 16))
+    weights = make("byte-shuffle").weights()
+    assert {name: tuple(tensor.shape) for name, tensor in weights.items()} == shapes
+    slices = {tensor.name: tensor.weight() for tensor in make("byte-shuffle").tensors}
+    assert torch.equal(weights["qo_bank"][1], slices["blocks.1.attn.c_q.weight"])
+    assert torch.equal(weights["qo_bank"][2], slices["blocks.0.attn.proj.weight"])
+
+
+def test_a_bank_that_lacks_a_slice_stays_open() -> None:
+    tensors = make("byte-shuffle").tensors[1:]
+    shapes = Container("byte-shuffle", tensors, banked=True).shapes
+    assert "qo_bank" not in shapes
+    assert "blocks.1.attn.c_q.weight" in shapes
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "pergroup"])
+def test_what_a_format_has_no_place_for_is_refused_by_name(name: str) -> None:
+    alien = INT8 if name in ("per-stream", "rans") else QUINARY
+    with pytest.raises(UsageError, match="'alien': the format has no place"):
+        write_container(Container(name, (stored("alien", alien, 4, 8),)), name)
+
+
+def test_an_unknown_format_is_named_with_the_nearest_known() -> None:
+    with pytest.raises(UsageError, match="did you mean 'pergroup'"):
+        write_container(make("rans"), "per-group")
+
+
+def test_a_rans_archive_carries_the_name_of_its_file() -> None:
+    content = write_container(make("rans"), "rans", file_name="model.rans.ptz")
+    assert b"model.rans/data.pkl" in content
+
+
+@given(data=st.binary(max_size=40), stride=st.integers(1, 9))
+def test_shuffled_bytes_come_back(data: bytes, stride: int) -> None:
+    shuffled = shuffle(data, stride=stride)
+    assert (unshuffle(shuffled) if len(data) >= stride else shuffled) == data
+
+
+@given(
+    symbols=st.tuples(st.integers(0, 9), st.integers(0, 9)).flatmap(
+        lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 4))
+    )
+)
+def test_five_levels_come_back_in_every_layout(symbols: Symbols) -> None:
+    shape = symbols.shape[0], symbols.shape[1]
+    for layout in LAYOUTS:
+        np.testing.assert_array_equal(take_up(lay_out(symbols, layout), layout, shape), symbols)
+
+
+@given(symbols=arrays(np.uint8, st.integers(0, 300), elements=st.integers(0, 63)))
+@settings(deadline=None)  # the first call compiles
+def test_rans_comes_back_within_a_few_bytes_of_the_entropy(symbols: Symbols) -> None:
+    counts = np.maximum(histogram(symbols, 64), 1)
+    stream = encode(symbols, counts)
+    np.testing.assert_array_equal(decode(stream, counts, count=symbols.size), symbols)
+    bits = -np.log2(np.diff(frequencies(counts))[symbols] / 65536).sum()
+    assert stream.size <= bits / 8 + 5
+
+
+@pytest.mark.parametrize("counts", [[1, 1, 1000000], [1000000, 1, 1], [3, 0, 2], []])
+def test_a_table_that_leaves_a_symbol_no_room_is_refused(counts: list[int]) -> None:
+    with pytest.raises(CorruptError):
+        frequencies(np.array(counts, np.int64))
+
+
+def test_an_archive_is_what_torch_writes() -> None:
+    content = {"a": torch.arange(6).reshape(2, 3), "b": [(1, 2.5, None, True)], "c": {"d": "é"}}
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    assert write_archive(content) == buffer.getvalue()
+    again = read_archive(buffer.getvalue())
+    assert torch.equal(again.pop("a"), content.pop("a"))
+    assert again == content
