@@ -23,6 +23,7 @@ MAX_PICKLE_BYTES = 16 << 20
 """A pickle of 60,000 tensors has about this size."""
 
 ZIP_MAGIC = b"PK\x03\x04"
+ZIP_END, ZIP_END_BYTES = b"PK\x05\x06", 22
 
 
 def read_archive(data: bytes) -> Any:
@@ -75,6 +76,8 @@ def _read_records(data: bytes) -> dict[str, bytes]:
     """Return the records by name, without the root folder's."""
     if not data.startswith(ZIP_MAGIC):
         raise CorruptError("not an archive of torch.save")
+    if not data[-ZIP_END_BYTES:].startswith(ZIP_END):
+        raise TruncatedError("the archive is cut short, or something follows it")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = archive.infolist()

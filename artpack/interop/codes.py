@@ -47,7 +47,7 @@ def row_int(
 
 
 def _fewest_bits(codes: Tensor) -> int:
-    largest = int(codes.abs().max()) if codes.numel() else 0
+    largest = int(codes.int().abs().max()) if codes.numel() else 0
     return next((bits for bits in (5, 6, 7) if largest < 1 << (bits - 1)), 8)
 
 

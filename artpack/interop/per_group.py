@@ -209,13 +209,13 @@ def _read_group(stream: bytes, listed: object, allowance: Allowance) -> list[NDA
     if not isinstance(listed, list):
         raise CorruptError("the shapes of a group are no list")
     raw = np.frombuffer(decode_lrzip(stream, allowance) if stream else b"", np.int8)
-    shapes = [as_shape(shape, "the shape of a matrix", most=raw.size) for shape in listed]
+    shapes = [as_shape(shape, "the shape of a matrix") for shape in listed]
     sizes = [math.prod(shape) for shape in shapes]
     if sum(sizes) != raw.size or any(len(shape) != 2 for shape in shapes):
         raise CorruptError(f"a group of {raw.size} bytes has the shapes {shapes!s:.80}")
     pieces = np.split(raw, np.cumsum(sizes)[:-1]) if sizes else []
     return [
-        np.ascontiguousarray(piece.reshape(cols, rows).T)
+        piece.reshape(cols, rows).T.copy()
         for piece, (rows, cols) in zip(pieces, shapes, strict=True)
     ]
 

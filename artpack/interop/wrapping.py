@@ -15,7 +15,7 @@ import brotli
 
 from artpack.coding.codecs import Lrzip
 from artpack.coding.codecs.exact import Decompressor
-from artpack.errors import CorruptError, TruncatedError
+from artpack.errors import ArtifactError, CorruptError, TruncatedError
 from artpack.interop import shuffle
 
 if sys.version_info >= (3, 14):
@@ -89,8 +89,16 @@ def unwrap(data: bytes, allowance: Allowance) -> bytes:
     elif data.startswith(ZLIB_MAGICS):
         inner = _drain(cast("Decompressor", zlib.decompressobj()), data, allowance, "zlib")
     else:
-        inner = decode_brotli(data, allowance)
+        inner = _guess_brotli(data, allowance)
     return shuffle.unshuffle(inner) if inner.startswith(shuffle.MAGIC) else inner
+
+
+def _guess_brotli(data: bytes, allowance: Allowance) -> bytes:
+    """Brotli has no magic number: it is what is left, and may be nothing that we know."""
+    try:
+        return decode_brotli(data, allowance)
+    except ArtifactError as error:
+        raise type(error)(f"no container of a known format, or damaged: {error}") from error
 
 
 def decode_zstd(data: bytes, allowance: Allowance) -> bytes:
@@ -187,7 +195,7 @@ def decode_brotli(data: bytes, allowance: Allowance) -> bytes:
         # A soft limit: the last buffer is filled, which may triple the output.
         decoded: bytes = decompressor.process(data, output_buffer_limit=allowance.left_bytes + 1)
     except brotli.error as error:
-        raise CorruptError("brotli: not one whole stream of any known compression") from error
+        raise CorruptError("brotli: not one whole stream") from error
     allowance.spend(len(decoded), "brotli")
     if not decompressor.is_finished():
         raise TruncatedError(f"brotli: the stream ends early, after {len(decoded)} bytes")
