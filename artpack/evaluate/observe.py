@@ -82,7 +82,7 @@ class Recorder:
         answers = log_probs.new_tensor(self._answers[targets]).long()
         self._numbers[0, targets] = log_probs.gather(1, answers[:, None])[:, 0].cpu()
         self._numbers[1, targets] = entropy.cpu()
-        self._numbers[2, targets] += 1
+        np.add.at(self._numbers[2], targets, 1)
         for i in np.flatnonzero(np.isin(targets, self._watched)).tolist():
             row = np.searchsorted(self._watched, targets[i])
             self._rows[row] = logits[i].detach().double().softmax(-1).cpu()
