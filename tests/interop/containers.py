@@ -20,7 +20,7 @@ from artpack.quantize import (
     RowPentanary,
 )
 from artpack.quantize.clips import GivenClip
-from artpack.quantize.factors import GroupFactors, RowFactors
+from artpack.quantize.factors import Factors, GroupFactors, RowFactors
 from artpack.quantize.scales import LogDeltaScales
 from artpack.stages import Quantizer
 
@@ -56,7 +56,8 @@ def _gptq() -> Iterable[StoredTensor]:
     for layer in range(2):
         yield stored(f"blocks.{layer}.attn.c_q.weight", INT6, 16, 16, seed=layer)
         yield stored(f"blocks.{layer}.attn.proj.weight", Fp16(), 16, 16)
-    for layer, factors in enumerate((GroupFactors(8), RowFactors(4))):
+    kinds: tuple[Factors, ...] = (GroupFactors(8), RowFactors(4))
+    for layer, factors in enumerate(kinds):
         grid = LowRank(INT6, 2, factors)
         yield stored(f"blocks.{layer}.mlp.fc.weight", grid, 24, 16, seed=layer)
     yield stored("tok_emb.weight", RowInt(7, GivenClip()), 40, 16, dtype="bfloat16")
@@ -70,11 +71,11 @@ def _gptq() -> Iterable[StoredTensor]:
 
 
 def _levels() -> Iterable[StoredTensor]:
-    bf16 = {"dtype": "bfloat16"}
     yield stored("blocks.0.attn.c_qkv.weight", QUINARY, 32, 16, dtype="bfloat16")
     yield stored("blocks.0.mlp.fc.weight", QUINARY, 24, 20, dtype="bfloat16")
-    yield stored("blocks.0.mlp.proj.weight", GroupLevels(2, 8, LogDeltaScales(4)), 5, 24, **bf16)
-    yield stored("blocks.0.odd.weight", GroupLevels(2, 8, LogDeltaScales(8)), 2, 3, 8, **bf16)
+    four, eight = (GroupLevels(2, 8, LogDeltaScales(bits)) for bits in (4, 8))
+    yield stored("blocks.0.mlp.proj.weight", four, 5, 24, dtype="bfloat16")
+    yield stored("blocks.0.odd.weight", eight, 2, 3, 8, dtype="bfloat16")
     yield stored("tok_emb.weight", Fp8(), 260, 256, dtype="bfloat16")
     yield stored("skip_weights", Fp8(), 2, 16, dtype="bfloat16")
     yield stored("vocab_bias", Fp16(), 260, dtype="bfloat16")

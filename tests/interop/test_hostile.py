@@ -2,6 +2,7 @@
 
 import io
 import lzma
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from artpack.coding.codecs import Brotli, Lrzip, lrzip
+from artpack.coding.codecs import Brotli, Lrzip
 from artpack.errors import ArtifactError, CorruptError, TruncatedError, UsageError
 from artpack.interop import per_group, per_stream, read_container, write_container
 from artpack.interop.archive import read_archive, write_archive
@@ -58,9 +59,19 @@ def edited(name: str, change: Callable[[Any], object], *, outer: bool = False) -
         return _per_group(streams)
     content = read_archive(unwrap(data, Allowance(1 << 30)))
     change(content)
-    again = write_archive(content)
-    wrap = {"rans": bytes, "torch-zstd": encode_zstd, "torch-lzma": lzma.compress}
-    return wrap.get(name, lambda raw: Brotli().encode(shuffle(raw)))(again)
+    return WRAP[name](write_archive(content))
+
+
+def _shuffled(raw: bytes) -> bytes:
+    return Brotli().encode(shuffle(raw))
+
+
+WRAP: dict[str, Callable[[bytes], bytes]] = {
+    "rans": bytes,
+    "torch-zstd": encode_zstd,
+    "torch-lzma": lzma.compress,
+    "byte-shuffle": _shuffled,
+}
 
 
 def _per_stream(metadata: bytes, bodies: list[tuple[int, bytes]]) -> bytes:
@@ -288,7 +299,7 @@ def test_without_the_program_lrzip_the_error_says_what_to_install(
 ) -> None:
     bodies = [(per_stream.LRZIP, b"LRZI\0\6" + struct.pack("<Q", 4) + bytes(40))]
     data = _per_stream(encode_xz(write_archive({}), preset=0), bodies)
-    monkeypatch.setattr(lrzip.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(UsageError, match="is missing: install the Debian package"):
         read_container(data)
     with pytest.raises(UsageError, match="is missing: install the Debian package"):

@@ -1,6 +1,7 @@
 """What is written in a format is read from it, through an artifact too."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,7 +122,11 @@ def test_a_table_that_leaves_a_symbol_no_room_is_refused(counts: list[int]) -> N
 
 
 def test_an_archive_is_what_torch_writes() -> None:
-    content = {"a": torch.arange(6).reshape(2, 3), "b": [(1, 2.5, None, True)], "c": {"d": "é"}}
+    content: dict[str, Any] = {
+        "a": torch.arange(6).reshape(2, 3),
+        "b": [(1, 2.5, None, True)],
+        "c": {"d": "é"},
+    }
     buffer = io.BytesIO()
     torch.save(content, buffer)
     assert write_archive(content) == buffer.getvalue()
