@@ -63,11 +63,22 @@ def entropy_bits(distribution: Distribution) -> float:
     return float(-(present * np.log2(present)).sum())
 
 
+def shared_path() -> Path:
+    """Return the folder where the shared data are, if they are there."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    return Path(os.environ.get("ARTPACK_SHARED", beside))
+
+
 def lm6m_path() -> Path | None:
     """Find the checkpoint of the language model."""
-    beside = Path(__file__).resolve().parents[2] / "shared"
-    path = Path(os.environ.get("ARTPACK_SHARED", beside)) / "data" / "lm6m" / "ckpt.pt"
+    path = shared_path() / "data" / "lm6m" / "ckpt.pt"
     return path if path.is_file() else None
+
+
+def golden_path() -> Path | None:
+    """Find the folder of what the original systems computed."""
+    path = shared_path() / "golden"
+    return path if path.is_dir() else None
 
 
 def minilm_path() -> Path | None:
