@@ -1,8 +1,11 @@
 """
 What each recipe of the package costs in bytes and in score.
 
-Packs the shared checkpoint lm6m with every recipe (profile ``default``) and scores the
-result against the unpacked checkpoint, on the same tokens in the same run::
+Packs the shared checkpoint lm6m with every recipe (profile ``default``), and the plain
+ones once more with GPTQ, and scores the result against the unpacked checkpoint, on the
+same tokens in the same run. Recipes that need data get Hessians of the tokens that come
+with the checkpoint for that. The recipe ``frontier`` is fitted to a size and so is
+measured elsewhere::
 
     python -m benchmarks.bench_recipes --csv benchmarks/results
 """
@@ -10,23 +13,32 @@ result against the unpacked checkpoint, on the same tokens in the same run::
 import argparse
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
 
 from artpack.artifact.reader import open_artifact
+from artpack.calibrate import calibrate, cut_windows
 from artpack.checkpoint import open_checkpoint
 from artpack.compress import compress
 from artpack.evaluate.placements import place
 from artpack.evaluate.score import compare
+from artpack.evaluate.shards import read_tokens
 from artpack.evaluate.stream import Stream, read_stream
 from artpack.models import GPT, build, preset
+from artpack.plan import PlanSpec
+from artpack.prepare import prepare
+from artpack.quantize.calibration import Calibration
 from artpack.recipes import load_recipe, recipe_names
 from artpack.selection import select
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import lm6m_path
 
 WINDOW_TOKENS = 512
+CALIBRATION_TOKENS = 131_072
+FITTED = ("frontier",)
+WITH_GPTQ = ("int4", "int5", "int6")
 
 
 def main() -> int:
@@ -35,6 +47,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--tokens", type=int, help="score only the first so many")
+    parser.add_argument("--only", default="", metavar="NAME,...", help="rows to measure")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a file, or a folder for one")
     arguments = parser.parse_args()
     path = lm6m_path()
@@ -46,7 +59,13 @@ def main() -> int:
         baseline = build(
             preset("lm6m"), {i.name: checkpoint.read(i.name) for i in checkpoint.tensors}
         )
-    rows = [measure(name, path, baseline, stream) for name in recipe_names()]
+    subject = Subject(path, baseline, stream, read_calibration(path, baseline))
+    chosen = [name for name in arguments.only.split(",") if name]
+    rows = [
+        measure(name, spec, subject)
+        for name, spec in asked().items()
+        if name in chosen or not chosen
+    ]
     rows.sort(key=lambda row: row["bytes"])
     print_table(rows)
     if arguments.csv is not None:
@@ -60,17 +79,53 @@ def read_validation(folder: Path) -> Stream:
     return read_stream(str(folder / "val.bin"), tokenizer)
 
 
-def measure(recipe: str, path: Path, baseline: GPT, stream: Stream) -> Row:
-    """Pack, unpack and score."""
-    started = time.perf_counter()
+def asked() -> dict[str, PlanSpec]:
+    """Return what is measured, by the name of its row."""
+    specs = {name: load_recipe(name) for name in recipe_names() if name not in FITTED}
+    return specs | {
+        f"{name}+gptq": load_recipe(name, ["matrices.rounding=gptq"]) for name in WITH_GPTQ
+    }
+
+
+def read_calibration(path: Path, model: GPT) -> Calibration:
+    """Collect the Hessians of the tokens that come with the checkpoint for that."""
+    windows = cut_windows(
+        read_tokens(str(path.with_name("calib.bin"))),
+        WINDOW_TOKENS,
+        limit_tokens=CALIBRATION_TOKENS,
+    )
     with open_checkpoint(path) as checkpoint:
-        content = b"".join(compress(checkpoint, select(checkpoint), load_recipe(recipe)).pieces())
+        sha256 = checkpoint.weights_sha256
+    return calibrate(model, windows, weights_sha256=sha256, fisher=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is packed, and what it is scored with."""
+
+    path: Path
+    model: GPT
+    stream: Stream
+    calibration: Calibration
+
+
+def measure(name: str, spec: PlanSpec, subject: Subject) -> Row:
+    """Pack, unpack and score."""
+    stream = subject.stream
+    started = time.perf_counter()
+    with open_checkpoint(subject.path) as checkpoint:
+        selection = select(checkpoint)
+        data = subject.calibration if spec.needs_data else None
+        prepared = prepare(checkpoint, selection, spec, data)
+        quantized = time.perf_counter()
+        packed = compress(checkpoint, selection, spec, prepared=prepared)
+        content = b"".join(packed.pieces())
     seconds = time.perf_counter() - started
     with open_artifact(content) as artifact:
         weights = artifact.load()
     plan = place("sequential", stream.ids, WINDOW_TOKENS, WINDOW_TOKENS, bos_id=stream.bos_id)
     found = compare(
-        baseline,
+        subject.model,
         build(preset("lm6m"), weights),
         stream.ids,
         plan,
@@ -78,7 +133,7 @@ def measure(recipe: str, path: Path, baseline: GPT, stream: Stream) -> Row:
         bos_id=stream.bos_id,
     )
     return {
-        "recipe": recipe,
+        "recipe": name,
         "bytes": len(content),
         "bits_per_weight": round(8 * len(content) / sum(w.numel() for w in weights.values()), 3),
         "bpb_increase": round(found.bits_per_byte_increase.value, 5),
@@ -86,6 +141,7 @@ def measure(recipe: str, path: Path, baseline: GPT, stream: Stream) -> Row:
         "kl_nats": round(found.kl_nats.value, 6),
         "kl_stderr": _rounded(found.kl_nats.stderr, 6),
         "tokens": found.packed.coverage.scored,
+        "gptq_seconds": round(quantized - started, 1),
         "pack_seconds": round(seconds, 1),
     }
 

@@ -1,16 +1,21 @@
 """Tensors that are quantized before they are packed."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 import torch
+from torch import Tensor
 
 from artpack.artifact.reader import open_artifact
 from artpack.checkpoint import from_state_dict
 from artpack.coding.profiles import profile_named
 from artpack.compress import Packed, compress
-from artpack.errors import UsageError
-from artpack.prepare import Prepared
-from artpack.quantize import RowInt
+from artpack.errors import CheckpointError, RecipeError, UsageError
+from artpack.prepare import Prepared, prepare
+from artpack.quantize import LowRank, RowInt
+from artpack.quantize.calibration import Calibration
 from artpack.quantize.clips import GivenClip
+from artpack.quantize.factors import GroupFactors, RowFactors
 from artpack.quantize.report import Report
 from artpack.recipes import load_recipe
 from artpack.selection import select
@@ -58,3 +63,155 @@ def test_what_does_not_fit_the_selection_is_refused(name: str, shape: tuple[int,
 )
 def test_what_is_no_report_is_none(value: object) -> None:
     assert Report.from_json(value) is None  # type: ignore[arg-type]
+
+
+def calibration(weights: Mapping[str, Tensor], *names: str) -> Calibration:
+    draw = torch.Generator().manual_seed(1)
+    hessians = {}
+    for name in names:
+        cols = weights[name].shape[1]
+        inputs = torch.randn(80, cols, generator=draw).cumsum(dim=1)
+        hessians[name] = inputs.T @ inputs / 80
+    return Calibration(hessians, {}, {}, 80, {})
+
+
+def matrices() -> dict[str, Tensor]:
+    draw = torch.Generator().manual_seed(2)
+    return {f"blocks.{i}.fc.weight": torch.randn(40, 24 + i, generator=draw) for i in range(3)}
+
+
+def run(
+    weights: Mapping[str, Tensor], overrides: Sequence[str], data: Calibration | None
+) -> dict[str, Prepared]:
+    with from_state_dict(weights) as checkpoint:
+        return prepare(checkpoint, select(checkpoint), load_recipe("int6", overrides), data)
+
+
+def test_a_recipe_that_needs_data_says_so_in_one_line() -> None:
+    words = "recipe 'int6' rounds with data: give --calibration FILE or --tokens TOKENS"
+    with pytest.raises(UsageError, match=words):
+        run(matrices(), ["matrices.rounding=gptq"], None)
+
+
+def test_gptq_uses_the_hessian_and_reports() -> None:
+    weights = matrices()
+    data = calibration(weights, *weights)
+
+    plain = run(weights, [], data)
+    rounded = run(weights, ["matrices.rounding=gptq"], data)
+
+    assert list(plain) == list(rounded) == list(weights)
+    for name, tensor in rounded.items():
+        report, nearest = tensor.report, plain[name].report
+        assert report is not None
+        assert nearest is not None
+        ours = report.weighted_error
+        assert ours is not None
+        assert nearest.weighted_error is not None
+        assert ours < 0.5 * nearest.weighted_error
+        assert report.relative_error > nearest.relative_error
+        lost = weights[name] - tensor.quantizer.dequantize(tensor.quantized)
+        expected = ((lost @ data.hessians[name]) * lost).sum().item()
+        assert ours == pytest.approx(expected, rel=1e-4)
+
+
+def test_without_data_and_special_rules_nothing_is_prepared() -> None:
+    assert run(matrices(), [], None) == {}
+
+
+def test_a_tensor_without_a_hessian_is_named() -> None:
+    weights = matrices()
+    first, *rest = weights
+    with pytest.raises(CheckpointError, match=f"{first}': the calibration has no Hessian for it"):
+        run(weights, ["matrices.rounding=gptq"], calibration(weights, *rest))
+
+
+def test_raised_damping_is_noted_with_the_report() -> None:
+    weights = matrices()
+    data = calibration(weights, *weights)
+    name = next(iter(weights))
+    data.hessians[name].diagonal().sub_(0.02 * data.hessians[name].trace() / 24)
+
+    prepared = run(weights, ["matrices.rounding=gptq"], data)
+
+    report = prepared[name].report
+    assert report is not None
+    assert report.notes[0].startswith("damping raised from 0.01 to 0.1")
+    assert not any(p.report.notes for n, p in prepared.items() if p.report and n != name)
+
+
+def test_the_largest_errors_are_corrected() -> None:
+    weights = matrices()
+    weights["blocks.1.fc.weight"] *= 10
+    data = calibration(weights, *weights)
+    correction = "correction={top=1, rank=2, factors={id='group-factors', group=10}}"
+    overrides = ["matrices.rounding=gptq", "matrices.quantizer.bits=3"]
+
+    before = run(weights, overrides, data)
+    after = run(weights, [*overrides, correction], data)
+
+    assert [n for n, p in after.items() if isinstance(p.quantizer, LowRank)] == [
+        "blocks.1.fc.weight"
+    ]
+    corrected = after["blocks.1.fc.weight"]
+    assert isinstance(corrected.quantizer, LowRank)
+    assert corrected.quantizer.factors == GroupFactors(10)  # 2 rows of 25 fill 5 groups
+    report, plain = corrected.report, before["blocks.1.fc.weight"].report
+    assert report is not None
+    assert plain is not None
+    assert report.relative_error < plain.relative_error
+    ragged = run(weights, [*overrides, correction.replace("10", "7")], data)
+    quantizer = ragged["blocks.1.fc.weight"].quantizer
+    assert isinstance(quantizer, LowRank)
+    assert quantizer.factors == RowFactors(4)
+
+
+def test_the_search_takes_the_smallest_sum_of_errors() -> None:
+    weights = matrices()
+    data = calibration(weights, *weights)
+    sums = {}
+    for damping in (0.001, 0.1, 10.0):
+        prepared = run(weights, [f"matrices.rounding={{id='gptq', damping={damping}}}"], data)
+        sums[damping] = sum(p.report.mean_squared_error for p in prepared.values() if p.report)
+    best = min(sums, key=lambda damping: sums[damping])
+
+    found = run(weights, ["matrices.rounding=gptq", "search={damping=[0.001, 0.1, 10.0]}"], data)
+
+    assert sum(p.report.mean_squared_error for p in found.values() if p.report) == sums[best]
+
+
+def test_pruning_comes_first_and_steps_may_come_from_a_rule_of_their_own() -> None:
+    weights = matrices()
+    name = "blocks.0.fc.weight"
+    steps = "matrices.steps={id='floored-percentile', percentile=100.0, floor=0.001}"
+    overrides = ["matrices.prune=0.25", "matrices.quantizer.clip=given", steps]
+
+    tensor = run(weights, overrides, None)[name]
+
+    codes = tensor.quantized.parts["codes"].astype(int) - 31
+    threshold = weights[name].abs().quantile(0.25)
+    assert not codes[(weights[name].abs() < threshold).numpy()].any()
+    assert (abs(codes).max(axis=1) == 31).all()
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("vectors.rounding=gptq", "rounding is for the quantizer row-int only"),
+        ("matrices.rounding=gpdq", "did you mean 'gptq'"),
+        ("matrices.rounding={id='gptq', damp=1.0}", "unknown field 'damp' .did you mean 'damping'"),
+        ("matrices.prune=1.5", "prune must be 0 to below 1"),
+        ("matrices.prune=some", "prune must be float"),
+        ("search.dampings=[0.1]", "no 'search' there|did you mean 'damping'"),
+        ("search={dampings=[0.1]}", "did you mean 'damping'"),
+        ("search={damping=0.1}", "damping must be a list"),
+        ("search={damping=[-0.1]}", "damping must be positive"),
+        ("correction={top=0, rank=1, factors={id='row-factors', bits=4}}", "top must be positive"),
+        ("correction={top=1, ranks=1}", "did you mean 'rank'"),
+        ("correction=5", "correction must be a table"),
+        ("corection={top=1}", "RULE.FIELD"),
+    ],
+)
+def test_every_wrong_override_is_named(override: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        load_recipe("int6", [override])
