@@ -14,6 +14,7 @@ from artpack.coding.layouts import LAYOUTS, Columns, Rows, SimilarRows
 from artpack.coding.pipeline import Pipeline
 from artpack.coding.symbol_coders import (
     SYMBOL_CODERS,
+    Adaptive,
     Base3,
     Base5,
     Base5Word,
@@ -187,6 +188,37 @@ def classes(draw: Generator) -> Content:
     )
 
 
+def adaptive(draw: Generator) -> Content:
+    """Scaled rows and columns, columns that lean, every trellis, odd alphabets and shapes."""
+    rows, cols = torch.randn(70, 1, generator=draw), torch.randn(40, generator=draw)
+    spread = torch.randn(70, 40, generator=draw) * 2.0 ** (rows + cols)
+    leaning = torch.randn(70, 40, generator=draw) + cols
+    largest = PercentileClip(100.0)
+    plain: tuple[tuple[Tensor, Quantizer], ...] = (
+        (spread, RowInt(6, largest)),
+        (leaning, RowInt(8, largest)),
+        (leaning[:, :1], RowInt(5, largest)),
+        (leaning[:1], RowInt(5, largest)),
+        (leaning, RowAsymInt(2)),
+        (leaning, GroupLevels(1, 7)),
+        (leaning > 0, Raw("bool")),
+        (torch.zeros(60, 50), RowInt(4, largest)),
+        (torch.empty(0), RowInt(3, largest)),
+    )
+    return Content(
+        numbered(
+            [
+                *(Entry(content, grid, _adaptive(1)) for content, grid in plain),
+                *(Entry(spread, Lattice(n, 31), _adaptive(n)) for n in (1, *POLYNOMIALS)),
+            ]
+        )
+    )
+
+
+def _adaptive(states: int) -> Pipeline:
+    return Pipeline(Rows(), Adaptive(states), Stored())
+
+
 def layouts(draw: Generator) -> Content:
     """Every layout on parts of all proportions, several to a stream."""
     made = (Rows(), Columns(), SimilarRows())
@@ -333,6 +365,7 @@ CASES: dict[str, Callable[[Generator], Content]] = {
         coders,
         rans,
         classes,
+        adaptive,
         layouts,
         members,
         codecs,

@@ -39,11 +39,33 @@ Slots: TypeAlias = NDArray[np.uint32]
 LOW, HIGH, VALUE, POSITION = range(4)
 """The interval, what is decoded within it, and how many bytes came before."""
 
-ENERGY, COUNT, ROW_LOGARITHM = range(3)
-"""Energy and number of the points of rows before, and the logarithm that a row begins with."""
+ENERGY, COUNT, ROWS, ROW_LOGARITHM, ROW_VARIANCE, ROW_PRIOR = range(6)
+"""
+Of the rows so far: energy and number of their points; how many there were; mean and mean
+square deviation of their logarithms; and as how many points the expectation of a row counts.
+"""
 
-ROW_PRIOR = 10
-"""So many points just as large as expected are what a row begins with."""
+FIRST_PRIOR = 10
+MOST_PRIOR = 1 << 12
+SAMPLING = 272652
+"""``floor(2**17 * log2(e)**2)``: the variance of the logarithm of one squared Gaussian."""
+
+WIDE = 32
+"""Rows of fewer columns say too little of how far rows differ."""
+
+MOST_ROWS = 32
+"""So many rows their mean square deviation remembers, about."""
+
+FEW_ROWS, SOME_ROWS = 8, 48
+"""Below the first a column's energy is a guess, from the second on it is known well."""
+
+LEAST_LEANING = -11 << 7
+LEANINGS = 4
+"""A column leans where the square of its mean is this share of its energy, a logarithm."""
+
+FIRST_LEANING = 3
+CONTEXTS = FIRST_LEANING + 2 * LEANINGS
+"""Few, some and many rows; then how far a column leans, for either side."""
 
 MAX_LOGARITHM = 12 << 8
 MAX_ENERGY = 1 << 40
@@ -75,13 +97,15 @@ class Model(NamedTuple):
         trellis: Parity and followers of each state.
         spacing: Distance of two points of a state.
         shifts: How many low bits are coded after the cell, for each bucket.
-        slots: Probabilities for each bucket, parity and node.
-        level: int64, ``ENERGY``, ``COUNT`` and ``ROW_LOGARITHM``.
+        first: What probabilities begin as, for each bucket, parity and node.
+        slots: Probabilities for each context, bucket, parity and node; 0 until seen.
+        level: int64, what is known of rows.
     """
 
     trellis: NDArray[np.int32]
     spacing: int
     shifts: Integers
+    first: Slots
     slots: Slots
     level: Integers
 
@@ -90,15 +114,16 @@ class Model(NamedTuple):
 def logarithm(value: int) -> int:
     """Return the logarithm of 1 or more."""
     octave = 8
-    while value >= 1 << 24:
-        value >>= 16
-        octave += 16
-    while value >= 512:
-        value >>= 1
-        octave += 1
-    while value < 256:
-        value <<= 1
-        octave -= 1
+    if value < 256:
+        value <<= 8
+        octave = 0
+    while value >= 1 << 17:
+        value >>= 8
+        octave += 8
+    for places in (4, 2, 1, 1):
+        if value >> 8 + places:
+            value >>= places
+            octave += places
     return (octave << 8) + int(LOGARITHMS[value - 256])
 
 
@@ -112,10 +137,10 @@ def divided(energy: int, log: int) -> int:
 
 
 @njit(cache=True)
-def code_bit(bit: int, slots: Slots, node: int, coder: Coder) -> int:
+def code_bit(bit: int, slots: Slots, first: Slots, node: int, coder: Coder) -> int:
     """Code a bit with the probability in a slot, which learns from it; return the bit."""
     state = coder.state
-    slot = np.int64(slots[node])
+    slot = np.int64(slots[node] or first[node])
     chance, count = slot >> COUNT_BITS, slot & LARGEST_COUNT
     share = min(max(chance >> 6, 8), (1 << 16) - 8)
     low, high = state[LOW], state[HIGH]
@@ -151,69 +176,116 @@ def _pass_byte(byte: int, coder: Coder) -> None:
 
 
 @njit(cache=True)
-def code_magnitude(magnitude: int, largest: int, shift: int, slots: Slots, coder: Coder) -> int:
+def code_magnitude(  # noqa: PLR0917 - numba knows no keywords
+    magnitude: int, largest: int, shift: int, slots: Slots, first: Slots, coder: Coder
+) -> int:
     """Code a number from 0 to ``largest``: its cell, then its low bits; return it."""
     cell, last = 0, largest >> shift
     while cell < last:
         node = CELL_NODES + min(cell, CELLS - 1)
-        if not code_bit(int(magnitude >> shift > cell), slots, node, coder):
+        if not code_bit(int(magnitude >> shift > cell), slots, first, node, coder):
             break
         cell += 1
-    first = REFINING_NODES + (min(cell, REFINED_CELLS - 1) << MAX_SHIFT)
+    nodes = REFINING_NODES + (min(cell, REFINED_CELLS - 1) << MAX_SHIFT)
     branch = 1
     for place in range(shift - 1, -1, -1):
-        branch = branch << 1 | code_bit(magnitude >> place & 1, slots, first + branch, coder)
+        bit = magnitude >> place & 1
+        branch = branch << 1 | code_bit(bit, slots, first, nodes + branch, coder)
     return (cell << shift) + branch - (1 << shift)
 
 
 @njit(cache=True)
 def code_symbol(  # noqa: PLR0917 - numba knows no keywords
-    k: int, alphabet: int, parity: int, shift: int, slots: Slots, coder: Coder
+    k: int,
+    alphabet: int,
+    lean: int,
+    down: int,
+    bucket: int,
+    parity: int,
+    model: Model,
+    coder: Coder,
 ) -> int:
-    """Code ``k``: whether it is 0, its sign, its magnitude; return it."""
-    if parity == 0 and code_bit(int(k == 0), slots, ZERO_NODE, coder):
+    """
+    Code ``k``: whether it is 0, its sign, its magnitude; return it.
+
+    With a context that leans, ``down`` is 1 if to negative symbols, else 0; magnitudes
+    on the side leant away from have a context of their own.
+    """
+    slots, first = model.slots[lean, bucket, parity], model.first[bucket, parity]
+    shift, nearest = model.shifts[bucket], 1 - parity
+    if nearest and code_bit(int(k == 0), slots, first, ZERO_NODE, coder):
         return 0
     most_below = alphabet // 2 - 1
-    most_above = alphabet - 3 - most_below + parity
-    if most_above < 0 or code_bit(int(k < 0), slots, SIGN_NODE, coder):
-        return -1 - code_magnitude(-1 - k, most_below, shift, slots, coder)
-    nearest = 1 - parity
-    return nearest + code_magnitude(k - nearest, most_above, shift, slots, coder)
+    most_above = alphabet - 2 - most_below - nearest
+    negative = 1
+    if most_above >= 0:
+        negative = code_bit(int(k < 0) ^ down, slots, first, SIGN_NODE, coder) ^ down
+    if lean >= FIRST_LEANING and negative != down:
+        slots = model.slots[lean + LEANINGS, bucket, parity]
+    if negative:
+        return -1 - code_magnitude(-1 - k, most_below, shift, slots, first, coder)
+    return nearest + code_magnitude(k - nearest, most_above, shift, slots, first, coder)
 
 
 @njit(cache=True)
+def _end_row(energy: int, total: int, row_log: int, cols: int, level: Integers) -> None:
+    """Learn from a row: from its energy in its columns' units, and from that in its own."""
+    if cols < WIDE:
+        level[ROW_LOGARITHM] += (row_log - level[ROW_LOGARITHM]) >> 2
+    else:
+        log = logarithm(energy + 1) - logarithm(cols) - (16 << 8)
+        if level[ROWS] == 0:
+            level[ROW_LOGARITHM] = log
+        deviation = log - level[ROW_LOGARITHM]
+        level[ROWS] = min(level[ROWS] + 1, MOST_ROWS)
+        level[ROW_LOGARITHM] += deviation >> 3
+        level[ROW_VARIANCE] += (deviation * deviation - level[ROW_VARIANCE]) // level[ROWS]
+        excess = level[ROW_VARIANCE] - SAMPLING // cols
+        level[ROW_PRIOR] = min(max(SAMPLING // max(excess, 1), 1), MOST_PRIOR)
+    level[ENERGY] += total
+    level[COUNT] += cols
+    while level[COUNT] > MAX_LEVEL_COUNT:
+        level[ENERGY] >>= 1
+        level[COUNT] >>= 1
+
+
+@njit(cache=True, nogil=True)
 def code_matrix(symbols: Symbols, alphabet: int, model: Model, coder: Coder) -> bool:
     """Code a matrix or decode into it; return whether all symbols are below the alphabet."""
     rows, cols = symbols.shape
     centre, level, sound = alphabet // 2, model.level, True
-    states, energies = np.zeros(cols, np.uint8), np.zeros(cols, np.int64)
-    row_counts = np.array([logarithm(ROW_PRIOR + col) for col in range(cols + 1)])
+    states = np.zeros(cols, np.uint8)
+    energies, sums = np.zeros(cols, np.int64), np.zeros(cols, np.int64)
+    logarithms = np.array([logarithm(max(count, 1)) for count in range(cols + MOST_PRIOR + 1)])
     for row in range(rows):
         mean = max(level[ENERGY] // level[COUNT], 1)
         col_count = logarithm(row + 1)
-        row_log = level[ROW_LOGARITHM]
-        row_energy = max(divided(ROW_PRIOR, -row_log), 1)
-        total = 0
+        row_log, prior = level[ROW_LOGARITHM], level[ROW_PRIOR] if cols >= WIDE else FIRST_PRIOR
+        expected = max(divided(prior, -row_log), 1)
+        row_energy, total = expected, 0
+        context = 0 if row < FEW_ROWS else 1 if row < SOME_ROWS else 2
         for col in range(cols):
             parity = model.trellis[states[col], 0]
             col_log = logarithm(energies[col] + mean) - col_count - (16 << 8)
             quarters = (col_log + row_log + 32) >> 6
             bucket = min(max(quarters - 4 * LOWEST_OCTAVE, 0), BUCKETS - 1)
-            slots, shift = model.slots[bucket, parity], model.shifts[bucket]
-            k = code_symbol(symbols[row, col] - centre, alphabet, parity, shift, slots, coder)
+            lean, down = context, 0
+            if sums[col]:
+                leaning = 2 * (logarithm(abs(sums[col])) - col_count) - col_log
+                if leaning >= LEAST_LEANING:
+                    lean = 2 + min((leaning - LEAST_LEANING >> 9) + 1, LEANINGS)
+                    down = int(sums[col] < 0)
+            k = symbols[row, col] - centre
+            k = code_symbol(k, alphabet, lean, down, bucket, parity, model, coder)
             sound = sound and -centre <= k < alphabet - centre
             symbols[row, col] = k + centre
-            energy = (model.spacing * k + parity) ** 2
-            row_energy = min(row_energy + divided(energy, col_log), MAX_SUM)
-            row_log = logarithm(row_energy) - row_counts[col + 1] - (16 << 8)
-            own = divided(energy, row_log)
+            point = model.spacing * k + parity
+            sums[col] += point
+            row_energy = min(row_energy + divided(point * point, col_log), MAX_SUM)
+            row_log = logarithm(row_energy) - logarithms[prior + col + 1] - (16 << 8)
+            own = divided(point * point, row_log)
             energies[col] = min(energies[col] + own, MAX_SUM)
             total = min(total + own, MAX_SUM)
             states[col] = model.trellis[states[col], 1 + (k & 1)]
-        level[ENERGY] += total
-        level[COUNT] += cols
-        while level[COUNT] > MAX_LEVEL_COUNT:
-            level[ENERGY] >>= 1
-            level[COUNT] >>= 1
-        level[ROW_LOGARITHM] += (row_log - level[ROW_LOGARITHM]) >> 2
+        _end_row(row_energy - expected, total, row_log, cols, level)
     return sound

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from artpack.coding.adaptive.kernels import HIGH, LOW, POSITION, Coder, Model, code_matrix
+from artpack.coding.adaptive.kernels import (
+    CONTEXTS,
+    FIRST_PRIOR,
+    HIGH,
+    LOW,
+    POSITION,
+    Coder,
+    Model,
+    code_matrix,
+)
 from artpack.coding.adaptive.tables import Integers, first_slots, shifts
 from artpack.errors import CorruptError, TruncatedError
 from artpack.symbols import Symbols
@@ -81,11 +90,14 @@ def _coder(data: Symbols, value: int, *, decoding: bool) -> Coder:
 
 def _code(matrices: Sequence[Symbols], alphabet: int, states: int, coder: Coder) -> bool:
     step = spacing(states)
-    level = np.array([1 << 16, 1, 0])
-    model = Model(trellis(states), step, shifts(step), first_slots(step).copy(), level)
+    level = np.array([1 << 16, 1, 0, 0, 0, FIRST_PRIOR])
+    first = first_slots(step)
+    slots = np.zeros((CONTEXTS, *first.shape), np.uint32)
+    model = Model(trellis(states), step, shifts(step), first, slots, level)
     sound = True
     for matrix in matrices:
-        sound &= code_matrix(matrix, alphabet, model, coder)
+        if matrix.size:
+            sound &= code_matrix(matrix, alphabet, model, coder)
     return sound
 
 

@@ -34,7 +34,7 @@ class Adaptive(CheckedCoder):
     >>> len(Rans().encode(symbols.ravel(), alphabet=63))
     19934
     >>> len(Adaptive().encode_matrices([symbols], alphabet=63))
-    18323
+    18414
 
     Source: binary arithmetic coding of Mahoney's lpaq (2007), with contexts of
     variance in place of those of text.
