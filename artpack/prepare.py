@@ -28,6 +28,7 @@ from artpack.quantize.prune import prune_smallest
 from artpack.quantize.report import Report, measure
 from artpack.quantize.rounding import RowRounding
 from artpack.quantize.row_int import RowInt
+from artpack.quantize.watersic import WaterSic
 from artpack.quantize.weights import matrix_shape
 from artpack.rules import Rule
 from artpack.selection import Selection
@@ -94,6 +95,7 @@ def prepare(
         for info in selection.tensors
         if (rule := _quantizing_rule(spec, info))
         if rule.needs_preparing or info.name in hessians
+        if not isinstance(rule.rounding, WaterSic)  # which is for artpack.budget
     ]
     tries = spec.search.combinations() if spec.needs_data else [{}]
     advance = _counter(len(tries) * sum(info.weights for info, _ in jobs), progress)

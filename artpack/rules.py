@@ -8,10 +8,12 @@ from typing import Any
 from artpack.errors import RecipeError
 from artpack.quantize import QUANTIZERS
 from artpack.quantize.gptq import Gptq
+from artpack.quantize.lattice import Lattice
 from artpack.quantize.rounding import ROUNDINGS, Nearest, Rounding
 from artpack.quantize.row_int import RowInt
 from artpack.quantize.scales import Fp16Scales
 from artpack.quantize.steps import STEPS, Steps
+from artpack.quantize.watersic import WaterSic
 from artpack.stages import (
     Config,
     JsonValue,
@@ -42,7 +44,7 @@ class Rule:
             three streams: as many query rows as columns, the rest halved.
         prune: Share of the weights, the smallest, that are zeroed before all else.
         steps: Where the steps of a ``row-int`` come from, if not from its clip.
-        rounding: How the weights of a ``row-int`` become codes.
+        rounding: How the weights of a ``row-int`` or a ``lattice`` become codes.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Rule:
     def __post_init__(self) -> None:
         if not 0 <= self.prune < 1:
             raise RecipeError(f"rule {self.name!r}: prune must be 0 to below 1, got {self.prune}")
+        if isinstance(self.rounding, WaterSic) and not isinstance(self.quantizer, Lattice):
+            raise RecipeError(f"rule {self.name!r}: watersic is for the quantizer lattice only")
         special = "steps" if self.steps else "rounding" if self.needs_data else None
         if special and not isinstance(self.quantizer, RowInt):
             raise RecipeError(f"rule {self.name!r}: {special} is for the quantizer row-int only")

@@ -11,6 +11,7 @@ from artpack.errors import UsageError
 from artpack.quantize.gptq import Gptq, gptq
 from artpack.quantize.row_int import RowInt
 from artpack.quantize.steps import RowGrid, Steps
+from artpack.quantize.watersic import WaterSic
 from artpack.quantize.weights import finite_matrix
 from artpack.stages import ConfiguredStage, Table, by_id
 from artpack.symbols import Quantized
@@ -23,8 +24,8 @@ class Nearest(ConfiguredStage):
     stage_id: ClassVar[str] = "nearest"
 
 
-Rounding: TypeAlias = Nearest | Gptq
-ROUNDINGS: Table[Rounding] = by_id((Nearest, Gptq))
+Rounding: TypeAlias = Nearest | Gptq | WaterSic
+ROUNDINGS: Table[Rounding] = by_id((Nearest, Gptq, WaterSic))
 
 
 @dataclass(frozen=True)

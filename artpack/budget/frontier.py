@@ -1,0 +1,268 @@
+"""
+All tensors of a checkpoint on one curve of size and loss, with one number to move along it.
+
+::
+
+    weights, calibration, costs ─► Frontier ─► prepare(octaves) ─► symbols for compress
+
+The number is the logarithm of a constant c: a weight of any tensor may cost the loss
+``c² / 24`` nats a token. What the formulas say a tensor costs is off by a factor that is
+much the same everywhere; where costs were measured, those are used instead.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from artpack.checkpoint import Checkpoint, TensorInfo
+from artpack.errors import CheckpointError, UsageError
+from artpack.plan import PlanSpec
+from artpack.prepare import Prepared
+from artpack.quantize.calibration import Calibration
+from artpack.quantize.lattice import Lattice
+from artpack.quantize.watersic import Metric, WaterSic, solve
+from artpack.quantize.weights import finite_matrix, matrix_shape
+from artpack.selection import Selection
+from artpack.trellis import spacing
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Job:
+    """
+    A tensor that is quantized by data.
+
+    Attributes:
+        info: The tensor.
+        lattice: What it is stored as.
+        method: How it gets there.
+    """
+
+    info: TensorInfo
+    lattice: Lattice
+    method: WaterSic
+
+
+@dataclass(frozen=True, eq=False)
+class _Profile:
+    """Logarithms to base 2 of a tensor's steps at c = 1, and of its rows' and columns' sizes."""
+
+    offset: float
+    row_steps: Doubles
+    col_steps: Doubles
+    row_sizes: Doubles
+    col_sizes: Doubles
+
+    def bits(self, octaves: float) -> float:
+        """Return about how many bits all weights take; see :meth:`Frontier.bits`."""
+        rows = self.row_sizes - self.row_steps - self.offset - octaves
+        cols = self.col_sizes - self.col_steps
+        return float(np.log2(1 + 12 * np.exp2(2 * rows)[:, None] * np.exp2(2 * cols)).sum() / 2)
+
+
+class Frontier:
+    """
+    Quantizes the tensors that a recipe wants on lattices.
+
+    Args:
+        checkpoint: Where the weights come from.
+        selection: Which of them.
+        spec: The recipe.
+        calibration: What is known of the data; None if nothing is.
+        costs: Nats a token that a tensor costs for a squared step of 1, by name: what
+            :func:`~artpack.budget.sensitivity.measure_costs` found. Other tensors go by
+            formula.
+        jobs: Threads.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        selection: Selection,
+        spec: PlanSpec,
+        calibration: Calibration | None,
+        *,
+        costs: Mapping[str, float] | None = None,
+        jobs: int = 1,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._calibration = calibration
+        self._costs = costs or {}
+        self._threads = jobs
+        self._profiles: dict[str, _Profile] = {}
+        self.jobs = {job.info.name: job for job in _jobs(selection, spec)}
+
+    def prepare(self, octaves: float) -> dict[str, Prepared]:
+        """
+        Quantize all tensors.
+
+        Args:
+            octaves: Logarithm of c to base 2.
+
+        Returns:
+            Name to symbols. They do not depend on the number of threads.
+
+        Raises:
+            CheckpointError: A weight is not finite.
+
+        """
+        with ThreadPoolExecutor(self._threads) as pool:
+            done = pool.map(lambda name: self.quantize(name, octaves), self.jobs)
+            return dict(zip(self.jobs, done, strict=True))
+
+    def quantize(self, name: str, octaves: float) -> Prepared:
+        """
+        Quantize one tensor.
+
+        Args:
+            name: One of ``jobs``.
+            octaves: Logarithm of c to base 2.
+
+        Returns:
+            Its symbols.
+
+        Raises:
+            CheckpointError: A weight is not finite.
+
+        """
+        job, metric = self.jobs[name], self.metric(name)
+        # Points of a trellis lie twice as far apart as the steps are wide.
+        octaves += self.offset(name) - math.log2(spacing(job.lattice.states))
+        try:
+            quantized = solve(self._checkpoint.read(name), metric, octaves, job.lattice)
+        except UsageError as error:
+            raise CheckpointError(f"tensor {name!r}: {error}") from error
+        return Prepared(job.lattice, quantized)
+
+    def offset(self, name: str) -> float:
+        """
+        Return how much larger a tensor's steps are than c.
+
+        Args:
+            name: One of ``jobs``.
+
+        Returns:
+            Logarithm to base 2 of the geometric mean of its steps over c.
+
+        """
+        return self._profile(name).offset
+
+    def bits(self, octaves: float) -> float:
+        """
+        Estimate how many bits the codes will take, to about a twentieth.
+
+        A Gaussian of standard deviation s and an ideal quantizer of step d take
+        ``½ log2(1 + 12 s² / d²)``; rows and columns are taken to have spreads of their own.
+
+        Args:
+            octaves: Logarithm of c to base 2.
+
+        Returns:
+            Bits of all tensors together, scales not counted.
+
+        """
+        return sum(self._profile(name).bits(octaves) for name in self.jobs)
+
+    def octaves_for(self, bits_per_weight: float) -> float:
+        """
+        Return where the estimated rate is what is asked for.
+
+        Args:
+            bits_per_weight: Above 0.
+
+        Returns:
+            Logarithm of c to base 2, to a hundredth.
+
+        """
+        wanted = bits_per_weight * sum(job.info.weights for job in self.jobs.values())
+        low, high = -64.0, 64.0
+        while high - low > 0.01:
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.bits(middle) > wanted else (low, middle)
+        return (low + high) / 2
+
+    def metric(self, name: str) -> Metric:
+        """
+        Return what errors of a tensor cost.
+
+        Args:
+            name: One of ``jobs``.
+
+        Returns:
+            The metric, not yet scaled by measured costs.
+
+        """
+        job = self.jobs[name]
+        shape = matrix_shape(job.info.shape)
+        hessian = self._hessian(name)
+        if self._calibration is None or hessian is None:
+            return job.method.metric(shape, None, None)
+        gradients = self._calibration.gradients.get(name)
+        rows = self._calibration.row_information.get(name)
+        lookups = self._calibration.lookup_information.get(name)
+        if lookups is not None and rows is not None:
+            return job.method.metric(shape, *_both_roles(hessian, rows, lookups))
+        return job.method.metric(shape, hessian, rows if gradients is None else gradients)
+
+    def _profile(self, name: str) -> _Profile:
+        if name not in self._profiles:
+            metric = self.metric(name)
+            squares = finite_matrix(self._checkpoint.read(name)).double().square()
+            tiny = torch.finfo(torch.float32).tiny
+            sizes = [squares.mean(dim).add(tiny).log2().numpy() / 2 for dim in (1, 0)]
+            overall = math.log2(squares.mean().item() + tiny) / 2
+            self._profiles[name] = _Profile(
+                offset=self._offset(name, metric, overall),
+                row_steps=metric.row_octaves,
+                col_steps=metric.col_octaves,
+                row_sizes=sizes[0],
+                col_sizes=sizes[1] - overall,
+            )
+        return self._profiles[name]
+
+    def _offset(self, name: str, metric: Metric, overall: float) -> float:
+        if name in self._costs:
+            return math.log2(self.jobs[name].info.weights / (24 * self._costs[name])) / 2
+        # Without data all that can be kept equal is the relative error.
+        return overall if self._hessian(name) is None else metric.octaves
+
+    def _hessian(self, name: str) -> Tensor | None:
+        return None if self._calibration is None else self._calibration.hessians.get(name)
+
+
+def _jobs(selection: Selection, spec: PlanSpec) -> Iterator[Job]:
+    for info in selection.tensors:
+        if info.dtype.is_floating_point and info.dtype.itemsize > 1:
+            rule = spec.rule_for(info.name, info.shape)
+            if rule is not None and isinstance(rule.rounding, WaterSic):
+                assert isinstance(rule.quantizer, Lattice)
+                yield Job(info, rule.quantizer, rule.rounding)
+
+
+def _both_roles(hessian: Tensor, rows: Tensor, lookups: Tensor) -> tuple[Tensor, Tensor]:
+    """
+    Join the two roles of a tied table: output head, and rows that are looked up.
+
+    An error e of row j costs ``½ (rows[j] e H e' + lookups[j] e e')``. One metric of the
+    columns has to do for all rows, so it is that of the sum over rows.
+
+    Args:
+        hessian: Of the head.
+        rows: Information of the head's rows.
+        lookups: Information of the rows that were looked up.
+
+    Returns:
+        Hessian and information of the rows.
+
+    """
+    share = lookups.double().sum() / rows.double().sum().clamp(min=1e-30)
+    joint = hessian.double() + share * torch.eye(len(hessian))
+    mean = hessian.double().diagonal().mean()
+    return joint, (rows * mean + lookups) / (mean + share)

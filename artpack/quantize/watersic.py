@@ -1,0 +1,201 @@
+"""
+WaterSIC: steps that make every weight cost the loss alike, and exact error feedback.
+
+An error E of a matrix costs about ``½ tr(G E H E')`` nats a token, with H the second
+moment of what the matrix multiplies and G that of the gradients at its outputs. With
+``H = L L'`` and ``G = U U'`` (L lower, U upper triangular) the entry (j, i) of
+``U' E L`` is ``U[j, j] L[i, i]`` times the weight's own error and what the rows above and
+the columns to the right add to it. Columns are quantized from the last to the first and
+rows from the first to the last, each time correcting for what was added; so with the step
+``c / (U[j, j] L[i, i])`` every weight costs ``c² / 24``, whatever its place.
+
+Source: "WaterSIC: information-theoretically (near) optimal linear layer quantization",
+arXiv 2603.04956; the output side as in YAQA, arXiv 2505.22988; a trellis down each
+column, which leaves the feedback among columns exact, is our own.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from artpack.errors import UsageError
+from artpack.quantize.lattice import Lattice
+from artpack.quantize.shaped_search import search_shaped
+from artpack.quantize.trellis_search import search
+from artpack.quantize.weights import finite_matrix
+from artpack.stages import ConfiguredStage
+from artpack.symbols import Quantized
+from artpack.trellis import spacing
+
+Doubles = NDArray[np.float64]
+
+BLOCK = 64
+"""Columns whose errors are fed back one by one; those further left get them together."""
+
+HEADROOM = 0.9
+"""Share of the radius that weights take: the rest is for what is fed back to them."""
+
+TINY = 1e-30
+"""Keeps the factors of tensors that nothing depends on positive."""
+
+MAX_SPREAD_OCTAVES = 8.0
+"""Steps of rows, and of columns, differ from their geometric mean by at most so much."""
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """
+    What errors of one tensor cost, and the steps that follow from it.
+
+    Attributes:
+        cols: float64 ``(cols, cols)``, lower triangular with a diagonal of 1: an error in
+            column i shifts the target of column j < i by ``cols[i, j]`` times itself.
+        rows: float64 ``(rows, rows)``, upper triangular with a diagonal of 1, the same for
+            an error in row i and the targets of rows j > i; None if rows are independent.
+        row_octaves: float64 ``(rows,)``: logarithms to base 2 of the steps of rows, mean 0.
+        col_octaves: float64 ``(cols,)``: of columns, mean 0.
+        octaves: Logarithm of the geometric mean of all steps at which a weight costs
+            1 / 24 nat.
+    """
+
+    cols: Doubles
+    rows: Doubles | None
+    row_octaves: Doubles
+    col_octaves: Doubles
+    octaves: float
+
+
+@dataclass(frozen=True)
+class WaterSic(ConfiguredStage):
+    """
+    Error feedback among columns and rows, with steps that make all weights cost alike.
+
+    Attributes:
+        damping: Share of the mean of the diagonal of H that is added to it.
+        output_damping: The same of G. It is large: G and H belong together token by token,
+            and by how much is not in either.
+        row_exponent: Power of the information of rows where nothing else is known of G.
+    """
+
+    stage_id: ClassVar[str] = "watersic"
+    damping: float = 1e-3
+    output_damping: float = 0.3
+    row_exponent: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("damping", "output_damping"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"watersic: {name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.row_exponent <= 1:
+            raise UsageError(f"watersic: row_exponent must be 0 to 1, got {self.row_exponent}")
+
+    def metric(
+        self, shape: tuple[int, int], hessian: Tensor | None, gradients: Tensor | None
+    ) -> Metric:
+        """
+        Factor what is known of a tensor.
+
+        Args:
+            shape: Rows and columns.
+            hessian: Mean of ``x x'``, shape ``(cols, cols)``; None if nothing is known.
+            gradients: Mean of ``g g'`` at the outputs, shape ``(rows, rows)``, or of their
+                squares alone, ``(rows,)``; None if nothing is known.
+
+        Returns:
+            The metric.
+
+        """
+        rows, cols = shape
+        lower = _cholesky(torch.eye(cols) if hessian is None else hessian, self.damping)
+        if gradients is not None and gradients.ndim == 2:
+            flipped = _cholesky(gradients.flip(0, 1), self.output_damping)
+            upper = flipped[::-1, ::-1]
+            shaping, row_diagonal = upper / upper.diagonal(), upper.diagonal()
+        else:
+            shaping, row_diagonal = (
+                None,
+                self._row_factors(torch.ones(rows) if gradients is None else gradients),
+            )
+        row_octaves, col_octaves = -np.log2(row_diagonal), -np.log2(lower.diagonal())
+        return Metric(
+            cols=lower / lower.diagonal(),
+            rows=shaping,
+            row_octaves=_centred(row_octaves),
+            col_octaves=_centred(col_octaves),
+            octaves=float(row_octaves.mean() + col_octaves.mean()),
+        )
+
+    def _row_factors(self, information: Tensor) -> Doubles:
+        """Return square roots of the information, drawn towards their mean."""
+        squares = information.double().numpy()
+        mean = squares.mean() + TINY
+        drawn: Doubles = np.sqrt(mean) * (squares / mean + self.damping) ** (self.row_exponent / 2)
+        return drawn
+
+
+def solve(weight: Tensor, metric: Metric, octaves: float, lattice: Lattice) -> Quantized:
+    """
+    Quantize a tensor with error feedback.
+
+    Args:
+        weight: Floating point, finite, ``(rows, cols)`` as a matrix.
+        metric: What its errors cost.
+        octaves: Logarithm to base 2 of the geometric mean of all steps. Rows whose weights
+            the radius would not reach have larger ones.
+        lattice: What it is stored as. Codes beyond its radius are clipped.
+
+    Returns:
+        The parts.
+
+    """
+    matrix = finite_matrix(weight).double().numpy()
+    cols = np.rint(metric.col_octaves * lattice.resolution).astype(np.int32)
+    col_steps = np.exp2(cols / lattice.resolution)
+    widest = np.abs(matrix / col_steps).max(1, initial=TINY)
+    finest = np.log2(widest / (spacing(lattice.states) * lattice.radius * HEADROOM))
+    row_octaves = np.maximum(metric.row_octaves + octaves, finest)
+    rows = np.ceil(row_octaves * lattice.resolution - 0.5).astype(np.int32)
+    row_steps = np.exp2(rows / lattice.resolution)
+    points = np.empty(matrix.shape, np.int32)
+    spread = None
+    if metric.rows is not None:
+        spread = (metric.rows * (row_steps[:, None] / row_steps)).astype(np.float32)
+        spread = np.ascontiguousarray(np.triu(spread, 1))
+    targets, weights = matrix.T.copy(), matrix.T
+    for high in range(len(targets), 0, -BLOCK):
+        low = max(0, high - BLOCK)
+        errors = np.empty((high - low, len(rows)))
+        for col in range(high - 1, low - 1, -1):
+            steps = row_steps * col_steps[col]
+            aims = (targets[col] / steps).astype(np.float32)
+            points[:, col] = _search(aims, spread, lattice)
+            errors[col - low] = weights[col] - points[:, col] * steps
+            targets[low:col] += np.outer(metric.cols[col, low:col], errors[col - low])
+        targets[:low] += metric.cols[low:high, :low].T @ errors
+    return lattice.pack(tuple(weight.shape), points, rows, cols)
+
+
+def _search(
+    aims: NDArray[np.float32], spread: NDArray[np.float32] | None, lattice: Lattice
+) -> NDArray[np.int32]:
+    if spread is None:
+        return search(aims, lattice.states, lattice.radius)
+    return search_shaped(aims, spread, lattice.states, lattice.radius)
+
+
+def _cholesky(moments: Tensor, damping: float) -> Doubles:
+    doubles = moments.double()
+    damped = doubles + torch.eye(len(doubles)) * (damping * doubles.diagonal().mean() + TINY)
+    factor: Doubles = torch.linalg.cholesky(damped).numpy()
+    return factor
+
+
+def _centred(octaves: Doubles) -> Doubles:
+    """Subtract the mean, after taking in what lies too far from the middle."""
+    middle = np.median(octaves) if octaves.size else 0.0
+    near: Doubles = octaves.clip(middle - MAX_SPREAD_OCTAVES, middle + MAX_SPREAD_OCTAVES)
+    return near - near.mean() if near.size else near
