@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,22 @@ def test_the_evaluation_benchmark_runs_on_a_few_tokens(tmp_path: Path) -> None:
     counts = {(row["placement"], row["forward_tokens"], row["scored_tokens"]) for row in rows}
     assert counts == {("sequential", "64", "64"), ("sliding", "64", "16")}
     assert all(float(row["peak_percent"]) > 0 for row in rows)
+
+
+def test_the_ngram_benchmark_counts_as_dictionaries_do(shared: Path, tmp_path: Path) -> None:
+    path = tmp_path / "ngram.csv"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.bench_ngram", "--quick", "--csv", str(path)],
+        cwd=ROOT,
+        env={**os.environ, "ARTPACK_SHARED": str(shared)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = csv.DictReader(path.read_text().splitlines())
+    assert row["tokens"] == "10000"
+    assert float(row["memory_mb_per_mtoken"]) > 0
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -7,6 +7,7 @@ streams that differ tells what depends on what.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -20,6 +21,8 @@ from artpack.evaluate.observe import Observed, Pass, Recorder
 from artpack.evaluate.ranks import Ranks, shard
 from artpack.evaluate.stream import Stream
 from artpack.evaluate.windows import WindowPlan
+
+_BLOCK_TARGETS = 1 << 16
 
 Seen = TypeVar("Seen", bound=Observed)
 
@@ -134,13 +137,15 @@ def mix(seen: Seen, stream: Stream, mixer: Mixer) -> Seen:
             "n-gram mixing takes every target once, from left to right; take another placement"
         )
     log_probs, rows = np.zeros_like(seen.log_probs), np.zeros_like(seen.rows)
-    done = 0
-    for row, target in enumerate([*seen.watched[seen.watched < scored].tolist(), scored]):
-        part = slice(done, target)
+    watched = seen.watched[seen.watched < scored]
+    # Blocks keep what mixers know of each target from filling the memory.
+    edges = np.unique(np.concatenate([np.arange(0, scored, _BLOCK_TARGETS), watched, [scored]]))
+    for low, high in pairwise(edges.tolist()):
+        row = int(np.searchsorted(watched, low))
+        if row < watched.size and watched[row] == low:
+            rows[row] = mixer.distribution(seen.rows[row], seen.entropy[low])
+        part = slice(low, high)
         log_probs[part] = mixer.absorb(
             stream.ids[1:][part], seen.log_probs[part], seen.entropy[part]
         )
-        if target < scored:
-            rows[row] = mixer.distribution(seen.rows[row], seen.entropy[target])
-        done = target
     return replace(seen, log_probs=log_probs, rows=rows)

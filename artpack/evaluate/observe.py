@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -79,13 +80,13 @@ class Recorder:
         """
         log_probs = logits.detach().float().log_softmax(-1)
         entropy = -(log_probs.exp() * log_probs).sum(-1)
-        answers = log_probs.new_tensor(self._answers[targets]).long()
-        self._numbers[0, targets] = log_probs.gather(1, answers[:, None])[:, 0].cpu()
-        self._numbers[1, targets] = entropy.cpu()
+        answers = torch.from_numpy(self._answers[targets]).to(log_probs.device)
+        self._numbers[0, targets] = log_probs.gather(1, answers[:, None])[:, 0].cpu().numpy()
+        self._numbers[1, targets] = entropy.cpu().numpy()
         np.add.at(self._numbers[2], targets, 1)
         for i in np.flatnonzero(np.isin(targets, self._watched)).tolist():
             row = np.searchsorted(self._watched, targets[i])
-            self._rows[row] = logits[i].detach().double().softmax(-1).cpu()
+            self._rows[row] = logits[i].detach().double().softmax(-1).cpu().numpy()
 
     def observed(self, device: str) -> Observed:
         """
