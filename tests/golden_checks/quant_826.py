@@ -2,6 +2,8 @@
 
 import re
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from artpack.quantize import RowInt
+from artpack.quantize.prune import rows_with_ones, zero_ones
 from artpack.quantize.steps import (
     FlooredPercentile,
     RefinedSteps,
@@ -17,6 +21,7 @@ from artpack.quantize.steps import (
     Steps,
     TensorPercentile,
 )
+from artpack.stages import Quantizer
 from tests.golden_checks.case import Case, Entries
 from tests.golden_checks.export import Export, Tally, fp32_sha256, read_hessians
 from tests.golden_checks.report import Report
@@ -86,6 +91,8 @@ def _check(case: Case, file: str, model: Model, report: Report) -> None:
     for name, fact in facts.take("tensors").items():
         _check_tensor(name, fact, export, stored if f"{name}.q" in stored else whole, tally)
     tally.settle()
+    if file == "quant":
+        _check_ones(case, export, report)
     tries, errors = facts.take("grid"), []
     for tried in tries:
         search = f"search={{damping=[{tried['damp']}], block=[{tried['block_size']}]}}"
@@ -99,6 +106,42 @@ def _check(case: Case, file: str, model: Model, report: Report) -> None:
     for name in PROSE:
         if name in facts:
             facts.take(name)
+
+
+def _check_ones(case: Case, export: Export, report: Report) -> None:
+    """Zero the codes of one as an export did that was told to be smaller."""
+    if "artifact.json" not in case:
+        return
+    fact = case.entries("artifact.json").peek("forced_selective_pruning")
+    names = [name for name, tensor in export.tensors.items() if _is_int5(tensor.quantizer)]
+    codes = {f"{name}.q": torch.from_numpy(export.codes(name)) for name in names}
+    steps = {f"{name}.q": torch.from_numpy(export.scales(name)) for name in names}
+    rows, stats, what = rows_with_ones(codes, steps), fact["stats"], f"{case.label} zeroed ones"
+    first = [[row[0], row[1], row[2], row[3]] for row in rows[:50]]
+    listed = [[row[0], *row[2:]] for row in fact["candidate_rows_sorted_first_50"]]
+    report.exact(f"{what}: first rows", first, listed)
+    report.exact(f"{what}: rows", len(rows), stats["candidate_rows"])
+    total = sum(ones for *_, ones in rows)
+    report.exact(f"{what}: ones", total, stats["total_prunable_values"])
+    asked = fact["export_overrides"]
+    # The size does not matter: that export stopped at the share of ones that it may zero.
+    countdown = count(1 << 40, -1)
+    done = zero_ones(
+        codes,
+        steps,
+        lambda: next(countdown),
+        limit_bytes=0,
+        batch_rows=asked["selective_pruning_chunk_rows"],
+        most=asked["selective_pruning_max_fraction"],
+    )
+    report.exact(f"{what}: rows zeroed", done, stats["pruned_rows"])
+    for name, matrix in codes.items():
+        found = sha256(matrix.to(torch.int8).numpy().tobytes()).hexdigest()
+        report.exact(f"{what}: {name}", found, fact["payload_q_sha256"][name])
+
+
+def _is_int5(quantizer: Quantizer) -> bool:
+    return isinstance(quantizer, RowInt) and quantizer.bits == 5
 
 
 def _check_tensor(
