@@ -119,7 +119,7 @@ def adapting(model: GPT, name: str, *, faithful: bool = False) -> Adapting:
     sets = [f"window_tokens={WINDOW_TOKENS}"]
     if isinstance(load_recipe(name).recipe, OverStream):
         sets += [f"stride_tokens={STRIDE_TOKENS}", "chunk_tokens=1024"]
-    elif name == "pr826":
+    else:
         sets.append("chunk_tokens=256")
     return Adapting(model, load_recipe(name, sets, faithful=faithful).recipe, Settings())
 
