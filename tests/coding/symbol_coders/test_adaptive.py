@@ -14,6 +14,7 @@ from artpack.coding.symbol_coders import Adaptive, Rans
 from artpack.errors import CorruptError, TruncatedError, UsageError
 from artpack.symbols import Symbols
 from artpack.trellis import POLYNOMIALS
+from tests.coding.symbol_coders import slow_adaptive
 from tests.strategies import parts
 
 STATES = (1, *POLYNOMIALS)
@@ -137,3 +138,23 @@ def test_the_stream_is_the_one_of_every_machine(states: int, digest: str) -> Non
     matrix = (symbols - heights // 2 + 32).astype(np.uint8)
     coded = Adaptive(states).encode_matrices([matrix[:100], matrix[100:]], alphabet=65)
     assert hashlib.sha256(coded).hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize(
+    ("states", "alphabet", "spread"),
+    [(1, 2, 0.3), (1, 127, 1.0), (1, 256, 9.0), (4, 15, 0.5), (8, 2, 0.3), (64, 255, 12.0)],
+)
+def test_a_decoder_written_from_the_document_reads_it(
+    states: int, alphabet: int, spread: float
+) -> None:
+    chance = np.random.default_rng(1)
+    matrices = []
+    for rows, cols in ((60, 6), (9, 40), (0, 3), (1, 70), (30, 33), (50, 1)):
+        scales = spread * np.exp(chance.normal(size=(rows, 1)) + chance.normal(size=cols))
+        codes = scales * (chance.normal(size=(rows, cols)) + chance.normal(size=cols))
+        codes = (codes.round() + alphabet // 2).clip(0, alphabet - 1)
+        matrices.append(codes.astype(np.uint8))
+    coded = Adaptive(states).encode_matrices(matrices, alphabet=alphabet)
+    shapes = [(len(matrix), matrix.shape[1]) for matrix in matrices]
+    decoded = slow_adaptive.decode(coded, shapes, alphabet, states)
+    assert decoded == [matrix.tolist() for matrix in matrices]
