@@ -14,6 +14,7 @@ import pickletools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import cast
 
 from artpack.errors import CorruptError
 
@@ -108,9 +109,9 @@ def _claims(pickled: bytes) -> Iterator[tuple[str, int]]:
             mentions -= 1
         elif name in _PUTS:
             atom = recent[-1] if recent else None
-            memo[int(str(value))] = None if isinstance(atom, tuple) else atom
+            memo[cast("int", value)] = None if isinstance(atom, tuple) else atom
         else:
-            recent.append(memo.get(int(str(value))) if name in _GETS else value)
+            recent.append(memo.get(cast("int", value)) if name in _GETS else value)
             mentions += isinstance(recent[-1], _Global) and recent[-1].name in STORAGES
     if mentions:
         raise CorruptError("the archive's pickle has a storage's type where no storage is")
@@ -132,7 +133,7 @@ def _opcodes(pickled: bytes) -> Iterator[tuple[str, object]]:
                 yield name, None
             else:
                 raise CorruptError(f"the archive's pickle has the opcode {name}")
-    except (ValueError, IndexError, UnicodeDecodeError) as error:
+    except (ValueError, IndexError) as error:
         raise CorruptError(f"the archive's pickle is damaged: {error}") from error
     if end + 1 != len(pickled):
         raise CorruptError("bytes follow the end of the archive's pickle")
