@@ -172,6 +172,18 @@ def test_neither_weight_nor_hessian_is_written_to() -> None:
     assert torch.equal(hessian, before[1])
 
 
+def test_the_number_of_threads_does_not_matter() -> None:
+    grid, hessian = problem(300, 200)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            found.append(gptq(grid, hessian, Gptq())[0])
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
