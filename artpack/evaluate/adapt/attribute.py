@@ -78,7 +78,7 @@ def attribute(
     before: Sums | None = None
     for what, measure in _ways(model, stream, recipe, mixer, settings):
         sums, coverage = measure(watch(what))
-        change = None if before is None else _difference(before, sums)
+        change = None if before is None else difference(before, sums)
         rows.append(Row(what, score_of_sums(sums, coverage), change))
         before = sums
     return rows
@@ -149,8 +149,18 @@ def _whole(stream: Stream, recipe: AnyRecipe) -> Stream:
     return stream.first(int(scored[-1]) + 1)
 
 
-def _difference(before: Sums, after: Sums) -> Estimate:
-    """Return how many bits a byte the second takes more; documents are paired."""
+def difference(before: Sums, after: Sums) -> Estimate:
+    """
+    Return how many bits a byte the second of two scores takes more.
+
+    Args:
+        before: Tokens, bytes and nats of each document, float64 (documents, 3).
+        after: The same documents otherwise scored.
+
+    Returns:
+        The difference, and its error when documents are resampled in pairs.
+
+    """
     both = np.concatenate([before, after], axis=1)
 
     def numbers(total: Sums) -> Sums:

@@ -1,20 +1,19 @@
 """Every document adapts low-rank matrices of its own; the model may learn from them in phases."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from artpack.evaluate.adapt.course import Course, Group
 from artpack.evaluate.adapt.low_rank import Draw, uniform
 from artpack.evaluate.adapt.matrices import Matrices
+from artpack.evaluate.adapt.passes import Passes
 from artpack.evaluate.adapt.phases import Phase, learn_phase, phases
 from artpack.evaluate.adapt.recipe import Lora, Phased
-from artpack.evaluate.adapt.rows import Rows, lay_rows
+from artpack.evaluate.adapt.rows import lay_rows
 from artpack.evaluate.adapt.strategy import Lesson, Observer, Scores, Step
 from artpack.evaluate.adapt.temperature import temperature_of
 from artpack.evaluate.adapt.windows import plan_of
@@ -61,7 +60,7 @@ class DocumentStrategy:
         model.requires_grad_(requires_grad=False)
         self._kept = self._fresh(recipe.documents) if recipe.keep_inputs else None
         self._matrices = self._kept
-        self._scored: tuple[Rows, Tensor | None] | None = None
+        self._passes = Passes(model, recipe, settings, self.temperature)
 
     def coverage(self) -> Coverage:
         """Return what all steps score, in numbers."""
@@ -85,50 +84,29 @@ class DocumentStrategy:
     def score(self, step: Step, observer: Observer | None) -> Scores:
         """Score a chunk of this process's documents of a group."""
         if isinstance(step.place, Phase):
-            return self._no_scores()
+            columns = len(self.temperature.candidates)
+            return Scores(np.empty(0, np.int64), np.empty((0, columns), np.float32))
         group, chunk = step.place
         if chunk == 0:
             self._begin(group)
         windows = _share(group).windows(chunk, self._recipe.chunk_tokens, self._window)
         rows = lay_rows(self._stream.ids, windows, step.plan.row_tokens, self._settings.device)
-        self._scored = rows, None
-        if not len(windows):
-            return self._no_scores()
-        assert self._matrices is not None
-        # The forward pass that scores is the first one to learn from, unless it is the
-        # average that scores.
-        reuse = bool(step.lesson) and (not self._recipe.polyak or self._recipe.restart_polyak)
-        with self._matrices.scoring() as flat, torch.set_grad_enabled(reuse):
-            raw = self._raw(flat, rows)
-        if reuse:
-            self._scored = rows, raw
-        return self._scores(raw, rows, observer)
+        learns = bool(step.lesson)
+        return self._passes.score(self._ready(), rows, learns=learns, observer=observer)
 
     def learn(self, step: Step) -> list[Lesson]:
         """Learn from a chunk that has been scored, or a phase's documents."""
         if isinstance(step.place, Phase):
             return self._learn_phase(step.place)
         group, chunk = step.place
-        assert self._scored is not None
-        assert self._matrices is not None
-        rows, raw = self._scored
-        self._scored = None
+        rates, lessons, matrices = self._rates(group, chunk), [], self._ready()
         later = int((_share(group).chunks - 1 > chunk).sum())
-        rates, lessons = self._rates(group, chunk), []
         for _ in range(self._recipe.epochs):
-            loss = self._backward(rows.last(later), raw)
-            raw = None
-            norms = self._matrices.step(rates)
+            loss = self._passes.backward(matrices, later)
+            norms = matrices.step(rates)
             rate = float(torch.as_tensor(rates).mean())
             lessons.append(Lesson(rate, loss, float(norms.square().sum().sqrt())))
-        self._matrices.end_chunk()
-        return lessons
-
-    def _learn_phase(self, phase: Phase) -> list[Lesson]:
-        assert isinstance(self._recipe, Phased)
-        lessons = learn_phase(self._model, self._recipe, phase, self._stream, self._settings)
-        if self._recipe.keep_inputs:
-            self._kept = self._fresh(self._recipe.documents)
+        matrices.end_chunk()
         return lessons
 
     def state(self) -> dict[str, Tensor]:
@@ -147,6 +125,13 @@ class DocumentStrategy:
                 parameter.data.copy_(state[f"weights.{name}"])
         if self._kept is not None:
             self._kept.low_rank.flat.data.copy_(state["kept"])
+
+    def _learn_phase(self, phase: Phase) -> list[Lesson]:
+        assert isinstance(self._recipe, Phased)
+        lessons = learn_phase(self._model, self._recipe, phase, self._stream, self._settings)
+        if self._recipe.keep_inputs:
+            self._kept = self._fresh(self._recipe.documents)
+        return lessons
 
     def _begin(self, group: Group) -> None:
         """Make ready the matrices of a group."""
@@ -167,56 +152,10 @@ class DocumentStrategy:
         matrices.low_rank.start(self._draw, documents, mine)
         return matrices
 
-    def _raw(self, flat: Tensor, rows: Rows) -> Tensor:
-        """Return the raw logits (B, C, vocabulary) of the last rows' documents."""
+    def _ready(self) -> Matrices:
+        """Return the matrices of the group that is under way."""
         assert self._matrices is not None
-        attached = self._matrices.low_rank.attached(flat[len(flat) - len(rows.ids) :])
-        device, bf16 = torch.device(self._settings.device), self._settings.precision == "bf16"
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            hidden = self._model.hidden(rows.ids, adapters=attached)
-            return self._model.raw_logits(rows.pick(hidden), attached)
-
-    @torch.no_grad()
-    def _scores(self, raw: Tensor, rows: Rows, observer: Observer | None) -> Scores:
-        raw, answers = raw.detach()[rows.valid], rows.answers[rows.valid]
-        targets = rows.targets[rows.valid].cpu().numpy()
-        columns = []
-        for number, candidate in enumerate(self.temperature.candidates):
-            logits = self._model.cooled(raw, candidate).float()
-            if observer is not None and number == self.temperature.chosen:
-                observer(targets, logits)
-            columns.append(F.cross_entropy(logits, answers, reduction="none"))
-        return Scores(targets, torch.stack(columns, dim=1).cpu().numpy())
-
-    def _no_scores(self) -> Scores:
-        columns = len(self.temperature.candidates)
-        return Scores(np.empty(0, np.int64), np.empty((0, columns), np.float32))
-
-    def _backward(self, rows: Rows, raw: Tensor | None) -> float:
-        """
-        Put the gradient of each document's mean loss into its matrices.
-
-        Args:
-            rows: Of the documents that go on.
-            raw: Raw logits of these and maybe of others before them; None computes them.
-
-        Returns:
-            The mean over the documents; NaN if there are none.
-
-        """
-        assert self._matrices is not None
-        if not len(rows.ids):
-            return math.nan
-        if raw is None:
-            raw = self._raw(self._matrices.low_rank.flat, rows)
-        temperature = self._recipe.learning_temperature
-        if temperature is None:
-            temperature = self.temperature.candidates[self.temperature.chosen]
-        logits = self._model.cooled(raw[len(raw) - len(rows.ids) :], temperature).float()
-        loss = F.cross_entropy(logits.flatten(0, 1), rows.answers.flatten(), reduction="none")
-        means = loss.view_as(rows.answers).mean(dim=1)
-        means.sum().backward()  # type: ignore[no-untyped-call]
-        return float(means.detach().mean())
+        return self._matrices
 
     def _rates(self, group: Group, chunk: int) -> float | Tensor:
         rule, share = self._recipe.rule, _share(group)

@@ -68,8 +68,7 @@ class Matrices:
 
         """
         flat, clip_norm = self.low_rank.flat, self._recipe.rule.clip_norm
-        if flat.grad is None:
-            flat.grad = torch.zeros_like(flat)
+        assert flat.grad is not None
         squares = flat.grad.square().sum(dim=1, keepdim=True)
         norms = _over_ranks(squares.sum()).sqrt() if self._recipe.joint else squares.sqrt()
         if clip_norm is not None:

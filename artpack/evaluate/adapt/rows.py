@@ -1,5 +1,6 @@
 """Lays windows of documents into rows, one each, so that a row's matrices are its document's."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +29,15 @@ class Rows(NamedTuple):
     valid: Tensor
     targets: Tensor
 
-    def last(self, count: int) -> "Rows":
-        """Return the last rows."""
-        low = len(self.ids) - count
-        return Rows(*(part[low:] for part in self))
+    def part(self, which: slice) -> "Rows":
+        """Return some of the rows."""
+        return Rows(*(tensor[which] for tensor in self))
+
+    def parts(self, tokens: int) -> Iterator[slice]:
+        """Yield rows that run at once, so that they have no more tokens than that."""
+        size = max(1, tokens // self.ids.size(1))
+        for low in range(0, len(self.ids), size):
+            yield slice(low, min(low + size, len(self.ids)))
 
     def pick(self, hidden: Tensor) -> Tensor:
         """Return the hidden states (B, C, dim) at the scored positions of (B, T, dim)."""

@@ -1,5 +1,6 @@
 """The windows that a recipe scores."""
 
+from artpack.errors import UsageError
 from artpack.evaluate.adapt.recipe import OverStream, Recipe
 from artpack.evaluate.documents import by_document
 from artpack.evaluate.placements import place
@@ -19,10 +20,15 @@ def plan_of(recipe: Recipe, stream: Stream) -> WindowPlan:
     Returns:
         All windows, those of documents in the stream's order.
 
+    Raises:
+        UsageError: Chunk, window and stride do not fit each other.
+
     """
     window, bos_id = recipe.window_tokens, stream.bos_id
     assert window is not None
     if not isinstance(recipe, OverStream):
+        if recipe.chunk_tokens > window:
+            raise UsageError(f"chunk_tokens {recipe.chunk_tokens} is more than a window, {window}")
         return by_document(stream.ids, window, recipe.chunk_tokens, place=chunked, bos_id=bos_id)
     assert recipe.stride_tokens is not None
     return place(recipe.placement, stream.ids, window, recipe.stride_tokens, bos_id=bos_id)

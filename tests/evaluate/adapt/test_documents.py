@@ -10,6 +10,7 @@ from artpack.evaluate.adapt.loop import adapt
 from artpack.evaluate.adapt.matrices import Matrices
 from artpack.evaluate.adapt.phases import phases
 from artpack.evaluate.adapt.recipe import Lora, Phased
+from artpack.evaluate.forward import Settings
 from artpack.evaluate.stream import Stream
 from artpack.models import GPT
 from tests.evaluate.adapt.conftest import tiny_recipe
@@ -47,6 +48,17 @@ def test_a_document_scores_alone_what_it_scores_among_others(model: GPT, stream:
             )
         for target in range(end - first):
             assert among.rows[first + target] == pytest.approx(alone.rows[target], abs=1e-5)
+
+
+@pytest.mark.parametrize("polyak", ["0.0", "0.9"])
+def test_memory_does_not_change_the_score(model: GPT, stream: Stream, polyak: str) -> None:
+    recipe = lora(f"polyak={polyak}", "epochs=2", "documents=8")
+    small = Settings(batch_tokens=16)
+    scores = [
+        adapt(model, stream, recipe, settings=settings).score.loss_sum_nats
+        for settings in (small, Settings())
+    ]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-5)
 
 
 def test_documents_that_are_joined_do_depend_on_each_other(model: GPT, stream: Stream) -> None:

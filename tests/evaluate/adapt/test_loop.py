@@ -17,6 +17,7 @@ from artpack.evaluate.adapt.second_pass import score_again
 from artpack.evaluate.adapt.state import Keeper
 from artpack.evaluate.adapt.tally import Point
 from artpack.evaluate.adapt.windows import plan_of
+from artpack.evaluate.forward import Settings
 from artpack.evaluate.score import score
 from artpack.evaluate.stream import Stream
 from artpack.models import GPT
@@ -177,5 +178,25 @@ def test_what_cannot_adapt_is_said(model: GPT, stream: Stream) -> None:
         adapt(model, stream, tiny_recipe("scalars", "tensors=['nothing']"))
     with pytest.raises(UsageError, match="chunk_tokens 8 is less than a window, 16"):
         adapt(model, stream, tiny_recipe("scalars", "chunk_tokens=8"))
+    with pytest.raises(UsageError, match="chunk_tokens 32 is more than a window, 16"):
+        adapt(model, stream, tiny_recipe("lora", "chunk_tokens=32"))
     with pytest.raises(UsageError, match="fewer than two tokens"):
         adapt(model, stream.first(0), tiny_recipe("scalars"))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_bfloat16_learns_about_the_same(name: str, model: GPT, stream: Stream) -> None:
+    recipe = tiny_recipe(name)
+    exact = adapt(model, stream, recipe).score.loss_nats.value
+    rounded = adapt(model, stream, recipe, settings=Settings(precision="bf16"))
+    assert rounded.score.loss_nats.value == pytest.approx(exact, abs=0.02)
+    assert all(p.dtype is torch.float32 for p in rounded.model.parameters())
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_cuda_learns_what_the_cpu_does(name: str, model: GPT, stream: Stream) -> None:
+    recipe = tiny_recipe(name)
+    exact = adapt(model, stream, recipe).score.loss_nats.value
+    found = adapt(model.cuda(), stream, recipe, settings=Settings(device="cuda"))
+    assert found.score.loss_nats.value == pytest.approx(exact, abs=1e-3)
