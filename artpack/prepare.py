@@ -84,10 +84,6 @@ def prepare(
         UsageError: The recipe needs data and there is none.
 
     """
-    if spec.needs_data and calibration is None:
-        raise UsageError(
-            f"recipe {spec.name!r} rounds with data: give --calibration FILE or --tokens TOKENS"
-        )
     hessians = calibration.hessians if calibration else {}
     source = _Source(checkpoint, hessians, device)
     jobs = [
@@ -97,13 +93,18 @@ def prepare(
         if rule.needs_preparing or info.name in hessians
         if not isinstance(rule.rounding, WaterSic)  # which is for artpack.budget
     ]
-    tries = spec.search.combinations() if spec.needs_data else [{}]
+    with_data = [info.name for info, rule in jobs if rule.needs_data]
+    if with_data and calibration is None:
+        raise UsageError(
+            f"recipe {spec.name!r} rounds with data: give --calibration FILE or --tokens TOKENS"
+        )
+    tries = spec.search.combinations() if with_data else [{}]
     advance = _counter(len(tries) * sum(info.weights for info, _ in jobs), progress)
     results = (_prepare_all(source, jobs, options, advance) for options in tries)
     best = min(results, key=_squared_error)
     if spec.correction is not None:
-        rounded = [info.name for info, rule in jobs if rule.needs_data]
-        best |= _correct_worst(source, {name: best[name] for name in rounded}, spec.correction)
+        rounded = {name: best[name] for name in with_data}
+        best |= _correct_worst(source, rounded, spec.correction)
     return best
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from artpack.quantize.low_rank import LowRank
 from artpack.quantize.row_int import RowInt
-from artpack.quantize.weights import finite_matrix
+from artpack.quantize.weights import finite_matrix, row_chunks
 from artpack.stages import JsonValue, Quantizer
 from artpack.symbols import Quantized
 
@@ -96,22 +96,26 @@ def measure(
         The report, without notes.
 
     """
-    matrix = finite_matrix(weight).double()
-    error = matrix - quantizer.dequantize(quantized).reshape(matrix.shape).double()
-    squared, norm = error.square().sum().item(), matrix.norm().item()
+    matrix = finite_matrix(weight)
+    back = quantizer.dequantize(quantized).reshape(matrix.shape)
+    curvature = None if hessian is None else hessian.cpu().double()
+    squared = norm = weighted = 0.0
+    for at in row_chunks((matrix.shape[0], matrix.shape[1])):
+        rows = matrix[at].double()
+        error = rows - back[at].double()
+        squared += error.square().sum().item()
+        norm += rows.square().sum().item()
+        if curvature is not None:
+            weighted += ((error @ curvature) * error).sum().item()
     clipped, step = _clipping(matrix, quantizer, quantized)
-    weighted, dead = None, 0
-    if hessian is not None:
-        curvature = hessian.cpu().double()
-        weighted = max(0.0, ((error @ curvature) * error).sum().item())
-        dead = int((curvature.diagonal() == 0).sum())
     return Report(
         mean_squared_error=squared / max(1, matrix.numel()),
-        relative_error=math.sqrt(squared) / norm if norm else 0.0,
+        relative_error=math.sqrt(squared / norm) if norm else 0.0,
         clipped_share=clipped,
         median_step=step,
-        dead_columns=dead,
-        weighted_error=weighted,
+        dead_columns=0 if curvature is None else int((curvature.diagonal() == 0).sum()),
+        # Below zero only where the Hessian is no second moment, or by rounding.
+        weighted_error=None if curvature is None else max(0.0, weighted),
     )
 
 
@@ -120,9 +124,9 @@ def _clipping(matrix: Tensor, quantizer: Quantizer, quantized: Quantized) -> tup
     row_int = quantizer.inner if isinstance(quantizer, LowRank) else quantizer
     if not isinstance(row_int, RowInt) or not matrix.numel():
         return 0.0, 0.0
-    steps = row_int.stored_steps(quantized).double()
-    clipped = (matrix.abs() > (row_int.radius + 0.5) * steps).double().mean().item()
-    return clipped, steps.median().item()
+    steps = row_int.stored_steps(quantized)
+    clipped = (matrix.abs() > (row_int.radius + 0.5) * steps).sum().item()
+    return clipped / matrix.numel(), steps.median().item()
 
 
 def _pack(number: float) -> int | None:
