@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from artpack.calibrate import (
     CALIBRATION,
@@ -159,6 +160,23 @@ def read_fitting(
     return calibration
 
 
+class Obtained(NamedTuple):
+    """
+    What is known of the data.
+
+    Attributes:
+        calibration: None if nothing is.
+        notes: What was decided on the way, one line each.
+        windows: The tokens it was collected on, if they are at hand.
+        run: The model, if there are tokens for it to run over.
+    """
+
+    calibration: Calibration | None = None
+    notes: tuple[str, ...] = ()
+    windows: Windows | None = None
+    run: Run | None = None
+
+
 def obtain(
     file: Path | None,
     tokens: str | None,
@@ -167,7 +185,7 @@ def obtain(
     checkpoint: Checkpoint,
     config: ModelConfig | None,
     device: str,
-) -> tuple[Calibration | None, list[str]]:
+) -> Obtained:
     """
     Read a calibration from a file, or collect it from tokens, or collect it into the file.
 
@@ -180,26 +198,24 @@ def obtain(
         device: Where the model runs.
 
     Returns:
-        The calibration, None if neither was given, and notes.
+        The calibration, if either was given.
 
     Raises:
         UsageError: The file does not fit, or the model is not known.
 
     """
-    if file is None and tokens is None:
-        return None, []
     if tokens is None:
-        assert file is not None
-        return read_fitting(file, checkpoint, config), []
+        return Obtained() if file is None else Obtained(read_fitting(file, checkpoint, config))
     if config is None:
         raise UsageError(f"{tokens}: nothing to run them with: say the model with --model")
     origin = Origin(tokens)
     size, notes = choose_window(origin, config, path)
     windows = read_windows(origin, config, size)
-    if file is not None and file.exists():
-        return read_fitting(file, checkpoint, config, windows), notes
     run = Run.of(checkpoint, config, replace(CALIBRATION, device=device))
+    if file is not None and file.exists():
+        calibration = read_fitting(file, checkpoint, config, windows)
+        return Obtained(calibration, tuple(notes), windows, run)
     calibration = run.collect(windows)
     if file is not None:
         write_calibration(file, calibration)
-    return calibration, notes
+    return Obtained(calibration, tuple(notes), windows, run)

@@ -54,9 +54,19 @@ class Judge:
         plan = place("sequential", self._stream.ids, window, window, bos_id=stream.bos_id)
         self._plan = share_rows(plan)
         self._settings = settings
+        self._last: tuple[Packed, Comparison] | None = None
+
+    def increase(self, packed: Packed) -> float:
+        """Return how many bits per byte a file scores above its checkpoint."""
+        return self.compare(packed).bits_per_byte_increase.value
 
     def compare(self, packed: Packed) -> Comparison:
-        """Decode a file and score it beside its checkpoint."""
+        """Decode a file and score it beside its checkpoint; the last one is remembered."""
+        if self._last is None or self._last[0] is not packed:
+            self._last = packed, self._compare(packed)
+        return self._last[1]
+
+    def _compare(self, packed: Packed) -> Comparison:
         content = b"".join(packed.pieces())
         with open_artifact(content, max_decoded_bytes=symbols(packed)) as artifact:
             model = build(self._config, artifact.load()).to(self._settings.device)

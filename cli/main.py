@@ -20,10 +20,12 @@ COMMANDS = (
     "unpack",
     "import",
     "export",
+    "sweep",
     "eval",
     "audit",
     "models",
     "recipes",
+    "demo",
 )
 EXIT_FAULT = 1
 EXIT_USAGE = 2

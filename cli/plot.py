@@ -31,8 +31,7 @@ def draw_curves(
         OSError: The file cannot be written.
 
     """
-    if path.suffix not in FORMATS:
-        raise UsageError(f"{path}: pictures end in {', '.join(FORMATS)}")
+    check_ending(path)
     # Not at the top: it takes half a second, and most commands draw nothing.
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -45,3 +44,18 @@ def draw_curves(
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120)
+
+
+def check_ending(path: Path) -> None:
+    """
+    Check before long work that a picture can be written.
+
+    Args:
+        path: Where to.
+
+    Raises:
+        UsageError: The file's ending is none of the known ones.
+
+    """
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path}: pictures end in {', '.join(FORMATS)}")

@@ -23,6 +23,7 @@ from artpack.artifact.verify import TensorError, Verification
 from artpack.plan import PlanSpec
 from artpack.quantize.report import Report
 
+from . import render_budget
 from .markup import printable
 from .rows import (
     COLUMNS,
@@ -77,6 +78,8 @@ def compress_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         f" {ratios['bits_per_weight']:.3f} bits per weight,"
         f" {ratios['ratio']:.2f} times smaller, {summary['seconds']:.1f} s"
     )
+    for line in render_budget.lines(summary["fit"], summary["bytes_out"]):
+        click.echo(line)
 
 
 def calibrate_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:

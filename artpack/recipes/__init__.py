@@ -20,6 +20,10 @@ from artpack.rules import rule_from_json
 from artpack.stages import nearest
 
 DEFAULT_RECIPE = "int6"
+"""What is done where nothing is known of the data, and nothing is asked of the size."""
+
+FRONTIER_RECIPE = "frontier"
+"""What is done otherwise: its steps can be adjusted."""
 KEYS = ("about", "rules", "correction", "search")
 """What a recipe may hold at its top; the last two are tables that ``--set`` can name."""
 

@@ -1,0 +1,169 @@
+"""Packs a checkpoint on the frontier: to a budget, to a loss, or where nothing is asked."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from artpack.budget.fit import Fit, Trial, file_bytes, fit_bytes, fit_loss
+from artpack.budget.frontier import Frontier
+from artpack.budget.sensitivity import measure_costs, read_costs, write_costs
+from artpack.compress import Packed
+from artpack.evaluate.divergence import Divergence
+from artpack.evaluate.score import Comparison
+from artpack.plan import PlanSpec
+from artpack.prepare import Prepared
+from artpack.quantize.calibration import hash_config
+
+from . import render
+from .budgeting import Goal
+from .judge import Judge
+from .material import Material
+
+MEASURED_TOKENS = 8192
+"""Calibration tokens that the cost of a tensor is measured on; a forward pass for each."""
+
+DEFAULT_LOSS_NATS = 0.005
+"""What a file may cost where neither bytes nor a loss are asked for: about that of int6."""
+
+DEFAULT_BITS = 4.0
+"""Bits per weight in the same case, where nothing is known of losses."""
+
+Pack = Callable[[dict[str, Prepared]], Packed]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """
+    A file on the frontier, and what is known of it.
+
+    Attributes:
+        fit: The file and how it was found.
+        prepared: Its tensors.
+        loss_nats: Divergence on calibration tokens, if they could be run.
+        comparison: What it scored, if that was asked for.
+    """
+
+    fit: Fit
+    prepared: dict[str, Prepared]
+    loss_nats: float | None
+    comparison: Comparison | None
+
+
+class Fitter:
+    """
+    Finds files of one checkpoint along the frontier.
+
+    Args:
+        material: Checkpoint and what is known of the data.
+        spec: The recipe.
+    """
+
+    def __init__(self, material: Material, spec: PlanSpec) -> None:
+        self._material = material
+        self._frontier = _frontier(material, spec)
+        self._loss: Divergence | None = None
+        self.notes: tuple[str, ...] = ()
+        if self.names:
+            self._loss = divergence_of(material)
+            costs, self.notes = _obtain_costs(material, spec, self._frontier, self._loss)
+            self._frontier = _frontier(material, spec, costs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Which tensors lie on the frontier."""
+        return tuple(self._frontier.jobs)
+
+    @property
+    def weights(self) -> int:
+        """How many weights they have."""
+        return sum(job.info.weights for job in self._frontier.jobs.values())
+
+    def fit(self, pack: Pack, goal: Goal, judge: Judge | None) -> Fitted:
+        """Make the file that was asked for."""
+
+        def at(octaves: float) -> Packed:
+            return pack(self._frontier.prepare(octaves))
+
+        if goal.file_limit is not None:
+            first = self._frontier.octaves_for(8 * goal.file_limit / self.weights)
+            fit = fit_bytes(at, limit_bytes=goal.file_limit, weights=self.weights, first=first)
+        elif goal.max_increase is not None:
+            assert judge is not None
+            first = self._default_octaves()
+            fit = fit_loss(at, judge.increase, limit=goal.max_increase, first=first)
+        else:
+            packed = at(self._default_octaves())
+            trial = Trial(self._default_octaves(), file_bytes(packed), None)
+            fit = Fit(packed, trial, (trial,))
+        prepared = self._frontier.prepare(fit.chosen.octaves)
+        loss = None if self._loss is None else self._loss(_weights(prepared))
+        comparison = None if judge is None else judge.compare(fit.packed)
+        return Fitted(fit, prepared, loss, comparison)
+
+    def _default_octaves(self) -> float:
+        """Return where nothing is asked for."""
+        if self._material.calibration is None:
+            return self._frontier.octaves_for(DEFAULT_BITS)
+        return math.log2(24 * DEFAULT_LOSS_NATS / self.weights) / 2
+
+
+def _weights(prepared: dict[str, Prepared]) -> dict[str, Any]:
+    return {name: one.quantizer.dequantize(one.quantized) for name, one in prepared.items()}
+
+
+def _frontier(
+    material: Material, spec: PlanSpec, costs: dict[str, float] | None = None
+) -> Frontier:
+    return Frontier(
+        material.source,
+        material.selection,
+        spec,
+        material.calibration,
+        costs=costs,
+        jobs=material.jobs,
+    )
+
+
+def divergence_of(material: Material) -> Divergence | None:
+    """Return what measures losses on some calibration tokens, if they can be run."""
+    if material.run is None or material.windows is None:
+        return None
+    count = max(1, min(len(material.windows), MEASURED_TOKENS // material.windows.shape[1]))
+    spread = material.windows[:: len(material.windows) // count][:count]
+    return Divergence(
+        material.run.model,
+        spread,
+        banks=material.selection.banks,
+        settings=replace(material.run.settings, batch_tokens=2 * spread.shape[1]),
+    )
+
+
+def _obtain_costs(
+    material: Material, spec: PlanSpec, frontier: Frontier, loss: Divergence | None
+) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+    """Return costs from the file beside the calibration, or measure and keep them."""
+    if material.calibration is None:
+        return None, ("nothing is known of the data: --tokens would make a much better file",)
+    file = None if material.calibration_file is None else costs_file(material.calibration_file)
+    fingerprint: dict[str, Any] = {
+        "calibration": hash_config(material.calibration.fingerprint),
+        "recipe": spec.to_json(),
+    }
+    known = None if file is None else read_costs(file, fingerprint)
+    if known is not None:
+        return known, (f"costs of tensors: read from {file}",)
+    if loss is None:
+        return None, ("costs of tensors go by formula; with --tokens they are measured",)
+    with render.progress("measuring what tensors cost") as progress:
+        costs = measure_costs(frontier, loss, progress=progress)
+    if file is None:
+        return costs, ()
+    write_costs(file, costs, fingerprint)
+    return costs, (f"costs of tensors: measured, kept in {file}",)
+
+
+def costs_file(calibration: Path) -> Path:
+    """Return where the costs that belong to a calibration are kept."""
+    return calibration.with_name(calibration.name + ".costs.json")

@@ -1,0 +1,146 @@
+"""``artpack compress --budget`` and its kin, and ``artpack sweep``."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from artpack_cli.fitting import costs_file
+from sentencepiece import SentencePieceProcessor
+
+import artpack
+from artpack.evaluate.shards import write_shard
+from artpack.models import ModelConfig
+from artpack.models.mechanisms import Rope, Softcap
+from tests.cli.conftest import Invoke
+from tests.evaluate.conftest import train_tokenizer
+from tests.models.conftest import random_weights
+
+FAST = ("--profile", "fast")
+SCORED = ("--score-tokens", "val.bin", "--score-tokenizer", "sp.model")
+
+Told = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> SentencePieceProcessor:
+    return train_tokenizer()
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path, tokenizer: SentencePieceProcessor, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Make a checkpoint, its config, a tokenizer and shards; work there."""
+    vocabulary = tokenizer.vocab_size()
+    config = ModelConfig(vocabulary, 64, 2, 4, 2, 128, Rope(10000.0, 16), Softcap("tanh", 30.0))
+    torch.save(random_weights(config), tmp_path / "ckpt.pt")
+    described = {**config.to_json(), "train_window_tokens": 32}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    (tmp_path / "sp.model").write_bytes(tokenizer.serialized_model_proto())
+    for name, seed in (("calib.bin", 0), ("val.bin", 1)):
+        ids = np.random.default_rng(seed).integers(4, vocabulary, 512)
+        ids[::64] = 1
+        write_shard(tmp_path / name, ids)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def told(invoke: Invoke, folder: Path) -> Told:
+    """Return a function that runs ``artpack ARGS --json`` and reads what it prints."""
+
+    def call(*args: object) -> dict[str, Any]:
+        done = invoke(*args, "--json")
+        assert done.code == 0, done.err
+        value: dict[str, Any] = json.loads(done.out)
+        return value
+
+    return call
+
+
+def test_a_budget_is_hit_and_never_exceeded(told: Told, folder: Path) -> None:
+    known = ("--tokens", "calib.bin", "--calibration", "c.calibration")
+    found = told("compress", "ckpt.pt", "-o", "a.bin", "--budget", "40K", *known, *FAST)
+    size = (folder / "a.bin").stat().st_size
+    assert found["recipe"] == "frontier"
+    assert 39_800 <= size == found["bytes_out"] <= 40_000
+    assert found["fit"]["calibration_kl_nats"] > 0
+    assert set(artpack.load(folder / "a.bin")) == set(torch.load(folder / "ckpt.pt"))
+    kept = costs_file(folder / "c.calibration")
+    before = kept.stat().st_mtime_ns
+    again = told("compress", "ckpt.pt", "-o", "b.bin", "--budget", "40K", *known, *FAST)
+    assert kept.stat().st_mtime_ns == before
+    assert any("costs of tensors: read from" in note for note in again["notes"])
+    assert (folder / "b.bin").read_bytes() == (folder / "a.bin").read_bytes()
+
+
+def test_code_counts_into_the_budget(told: Told) -> None:
+    found = told("compress", "ckpt.pt", "--budget", "40K", "--code-bytes", "10K", *FAST)
+    assert 29_800 <= found["bytes_out"] <= 30_000
+
+
+def test_without_data_a_note_says_what_is_missing(told: Told) -> None:
+    found = told("compress", "ckpt.pt", "--budget", "40K", *FAST)
+    assert any("nothing is known of the data" in note for note in found["notes"])
+    assert found["fit"]["calibration_kl_nats"] is None
+
+
+def test_the_text_says_what_another_kilobyte_is_worth(invoke: Invoke, folder: Path) -> None:
+    done = invoke("compress", "ckpt.pt", "--budget", "40K", "--tokens", "calib.bin", *FAST, *SCORED)
+    assert done.code == 0, done.err
+    assert "budget: 40,000 bytes, " in done.out
+    assert "another KB would save" in done.out
+    assert "bits per byte on 511 tokens" in done.out
+
+
+def test_a_score_is_not_exceeded(told: Told) -> None:
+    asked = ("--max-bpb-increase", 0.05, "--tokens", "calib.bin")
+    found = told("compress", "ckpt.pt", *asked, *SCORED, *FAST)
+    assert found["fit"]["score"]["bpb_increase"]["value"] <= 0.05
+    assert len(found["fit"]["trials"]) > 1
+
+
+@pytest.mark.parametrize(
+    ("args", "fault"),
+    [
+        (("--budget", "300"), "nothing fits into 300 bytes: the smallest file has"),
+        (("--budget", "20K", "--recipe", "int8"), "'frontier' adjusts its steps to the budget"),
+        (("--budget", "20K", "--max-bpb-increase", 0.1), "give one of them"),
+        (("--max-bpb-increase", 0.1), "is measured on --score-tokens"),
+        (("--code-bytes", "1K"), "counts into a --budget"),
+        (("--budget", "1K", "--code-bytes", "1K"), "the code alone has 1000 bytes"),
+        (("--budget", "16X"), "'16X' is no size"),
+        (("--score-tokens", "val.bin"), "--score-tokens and --score-tokenizer go together"),
+    ],
+)
+def test_what_cannot_be_is_one_clear_line(
+    invoke: Invoke, folder: Path, args: tuple[object, ...], fault: str
+) -> None:
+    done = invoke("compress", "ckpt.pt", "-o", "a.bin", *args, *FAST)
+    assert done.code in (1, 2)
+    assert fault in done.err
+    assert not (folder / "a.bin").exists()
+
+
+def test_a_sweep_writes_a_line_for_each_file_and_a_picture(told: Told, folder: Path) -> None:
+    files = ("-o", "curve.csv", "--plot", "curve.svg")
+    found = told("sweep", "ckpt.pt", "--budgets", "30K,40K", *files, "--tokens", "calib.bin", *FAST)
+    with (folder / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["recipe"] for row in rows[:2]] == ["frontier", "frontier"]
+    assert {"int8", "int6", "quinary"} <= {row["recipe"] for row in rows}
+    assert float(rows[0]["kl_nats"]) > float(rows[1]["kl_nats"]) > 0
+    assert all(int(row["bytes"]) <= int(row["budget"]) for row in rows[:2])
+    assert len(found["files"]) == len(rows)
+    assert "<svg" in (folder / "curve.svg").read_text()
+
+
+def test_a_sweep_needs_something_to_measure_on(invoke: Invoke, folder: Path) -> None:
+    done = invoke("sweep", "ckpt.pt", "--budgets", "30K", "-o", "curve.csv", *FAST)
+    assert done.code == 2
+    assert "nothing to measure a loss on" in done.err
