@@ -31,6 +31,7 @@ from artpack.grouping import role
 from artpack.quantize.lattice import to_codes
 from artpack.quantize.trellis_search import search_columns
 from artpack.selection import select
+from artpack.stages import Codec
 from benchmarks.coding_results import Result, totals
 from benchmarks.measure import encode_as, measure
 from benchmarks.report import print_table, write_csv
@@ -119,7 +120,8 @@ def pipelines(states: int) -> Iterator[Pipeline]:
     yield Pipeline(Rows(), Rans(), Stored())
     yield Pipeline(Columns(), ClassedRans(), Stored())
     yield Pipeline(Rows(), Adaptive(states), Stored())
-    for codec in (Brotli(), *([Lrzip()] if shutil.which("lrzip") else [])):
+    codecs: list[Codec] = [Brotli(), Lrzip()] if shutil.which("lrzip") else [Brotli()]
+    for codec in codecs:
         yield Pipeline(Rows(), Bytes(), codec)
         yield Pipeline(Columns(), Bytes(), codec)
     yield Pipeline(Columns(), Bytes(), Zpaq())
