@@ -113,7 +113,7 @@ def write_levels(tensor: StoredTensor, grid: GroupLevels, payloads: NewPayloads)
     symbols = np.pad(codes, ((0, 0), (0, padding)), constant_values=ZERO)
     return {
         "type": "quinary",
-        "packed": _write_codes(tensor.name, symbols, payloads),
+        "packed": _write_codes(tensor.name, symbols, cols, payloads),
         "shape": [rows, cols],
         "padded_cols": cols + padding,
         "group_size": grid.group,
@@ -123,11 +123,10 @@ def write_levels(tensor: StoredTensor, grid: GroupLevels, payloads: NewPayloads)
     }
 
 
-def _write_codes(name: str, symbols: Symbols, payloads: NewPayloads) -> Any:
-    rows, cols = symbols.shape
-    half = (rows - cols) // 2
-    if name.endswith(SPLIT_NAME) and half > 0 and rows == cols + 2 * half:
-        pieces = np.split(symbols, [cols, cols + half])
+def _write_codes(name: str, symbols: Symbols, queries: int, payloads: NewPayloads) -> Any:
+    half = (len(symbols) - queries) // 2
+    if name.endswith(SPLIT_NAME) and half > 0 and len(symbols) == queries + 2 * half:
+        pieces = np.split(symbols, [queries, queries + half])
         return (SPLIT, [_write_piece(piece, payloads) for piece in pieces])
     return _write_piece(symbols, payloads)
 
