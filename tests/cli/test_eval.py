@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,16 @@ def test_a_missing_gpu_is_named(invoke: Invoke, folder: Path) -> None:
     assert "no CUDA device" in invoke("eval", folder / "a.bin", *paths, "--device", "cuda").err
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, as each process of torchrun does: sums have an order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_torchrun_scores_what_one_process_does(told: Any, folder: Path) -> None:
     args = ("a.bin", "--baseline", "ckpt.pt", "--batch-tokens", "64")
     one = told(*args)
