@@ -13,7 +13,9 @@ from artpack.artifact.reader import open_artifact
 from artpack.atomic import write_atomically
 from artpack.coding.profiles import PROFILES, profile_named
 from artpack.errors import UsageError
+from artpack.evaluate.adapt.load import recipe_data, stored_recipe
 from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE, load_recipe
+from artpack.stages import Config
 
 from . import render
 from .budgeting import Goal, budget_options
@@ -60,6 +62,11 @@ from .packing import Done, Packer, make_judge
     help="Stop looking after this long; the bytes then depend on the machine.",
 )
 @click.option(
+    "--ttt",
+    metavar="NAME|FILE.toml",
+    help="Let the artifact carry a recipe of test-time training, for 'artpack eval --ttt'.",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Do everything but write: print the bytes of each tensor."
 )
 @json_option
@@ -72,6 +79,7 @@ def compress(
     goal: Goal,
     profile: str,
     deadline_seconds: float | None,
+    ttt: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -82,7 +90,9 @@ def compress(
     default = FRONTIER_RECIPE if asked.has_data or goal.given else DEFAULT_RECIPE
     spec = load_recipe(recipe or default, overrides)
     target = _target(asked, output)
+    carried = {} if ttt is None else {"ttt": _checked(recipe_data(ttt))}
     with open_material(asked) as material:
+        material.origin.update(carried)
         packer = Packer(material, spec, profile_named(profile), deadline_seconds)
         done = packer.make(goal, make_judge(material, goal.judging))
     pieces = done.packed.pieces()
@@ -103,6 +113,11 @@ def compress(
         return
     with open_artifact(b"".join(pieces), max_decoded_bytes=symbols(done.packed)) as artifact:
         render.dry_run(summary, describe(artifact), as_json=as_json)
+
+
+def _checked(ttt: Config) -> Config:
+    stored_recipe(ttt)  # raises where it could not be run
+    return ttt
 
 
 def _target(asked: Asked, output: Path | None) -> Path:

@@ -92,6 +92,16 @@ def test_alone_the_flag_takes_the_recipe_that_the_artifact_carries(told: Any) ->
     assert json.loads(done.out)["ttt"]["recipe"]["name"] == "scalars"
 
 
+def test_compress_gives_an_artifact_its_recipe(told: Any, invoke: Invoke) -> None:
+    done = invoke("compress", "ckpt.pt", "-o", "b.bin", "--profile", "fast", "--ttt", "lora")
+    assert done.code == 0, done.err
+    done = told("b.bin", "--json", "--ttt-set", "chunk_tokens=16", "--ttt")
+    assert json.loads(done.out)["ttt"]["recipe"]["name"] == "lora"
+    done = invoke("compress", "ckpt.pt", "-o", "b.bin", "--ttt", "lorra")
+    assert done.code == 2
+    assert "did you mean 'lora'?" in done.err
+
+
 def test_people_are_told_how_it_was_scored(told: Any) -> None:
     blocks = ("--ttt-set", "chunk_tokens=64", "--ttt-set", "rule.lr=0.01")
     done = told("ckpt.pt", "--ttt", "blocks", *blocks, "--two-pass")
