@@ -13,7 +13,9 @@ from artpack.compress import compress
 from artpack.errors import UsageError
 from artpack.models import GPT, preset
 from artpack.plan import PlanSpec
+from artpack.prepare import prepare
 from artpack.quantize import QUANTIZERS
+from artpack.quantize.rounding import Nearest
 from artpack.recipes import load_recipe
 from artpack.selection import select
 from artpack.train.initialise import initialise
@@ -55,6 +57,21 @@ def test_weights_in_training_are_the_unpacked_ones_bit_for_bit(
     assert seen.keys() == back.keys()
     for key, weight in seen.items():
         assert weight.detach().equal(back[key].float()), key
+
+
+def test_steps_and_pruning_of_a_recipe_are_those_of_the_packer(tmp_path: Path) -> None:
+    """Recipes that round with data do all but that in the loop."""
+    model = random_model("lm6m")
+    asked = load_recipe("pr576", ["blocks.min_weights=1", "tables.min_weights=1"])
+    rules = [replace(rule, rounding=Nearest()) for rule in asked.rules]
+    spec = replace(asked, rules=tuple(rules))
+    torch.save(model.state_dict(), tmp_path / "ckpt.pt")
+    with open_checkpoint(tmp_path / "ckpt.pt") as checkpoint:
+        prepared = prepare(checkpoint, select(checkpoint), spec, None)
+    stored = store(model.config, dict(model.named_parameters()), asked)
+    assert {"tok_emb.weight", "blocks.0.mlp.fc.weight"} <= prepared.keys()
+    for key, one in prepared.items():
+        assert stored[key].value.equal(one.quantizer.dequantize(one.quantized)), key
 
 
 @pytest.mark.parametrize("quantizer", [q for q in QUANTIZERS if q in ("row-pentanary", "fp8")])

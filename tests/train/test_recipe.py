@@ -141,3 +141,13 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
     file.write_text("about = 'x'\nmodel = 'lm6m'\n")
     with pytest.raises(RecipeError, match="mine: field 'batches' is missing"):
         load_training(str(file))
+
+
+def test_the_recipe_in_the_docs_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "TRAINING.md").read_text()
+    file = tmp_path / "documented.toml"
+    file.write_text(text.split("```toml\n")[1].split("```")[0])
+    training = load_training(str(file))
+    assert training.groups[0].muon is not None
+    assert training.qat is not None
+    assert training.schedule.seconds == 600
