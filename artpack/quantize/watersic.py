@@ -126,7 +126,7 @@ class WaterSic(ConfiguredStage):
             rows=shaping,
             row_octaves=_centred(row_octaves),
             col_octaves=_centred(col_octaves),
-            octaves=float(row_octaves.mean() + col_octaves.mean()),
+            octaves=float(row_octaves.mean() + col_octaves.mean()) if rows and cols else 0.0,
         )
 
     def _row_factors(self, information: Tensor) -> Doubles:

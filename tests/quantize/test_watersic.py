@@ -1,0 +1,149 @@
+"""WaterSIC: steps from the metric, and feedback that a slow reference repeats."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from artpack.errors import UsageError
+from artpack.quantize.lattice import Lattice, to_codes
+from artpack.quantize.shaped_search import MEMORY, search_shaped
+from artpack.quantize.trellis_search import search
+from artpack.quantize.watersic import WaterSic, solve
+
+PLAIN = Lattice(1, 127, 16)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def moments(size: int, seed: int) -> Tensor:
+    """Return a second moment whose factors have something to feed back."""
+    mixing = torch.eye(size) + 0.5 * normal(size, size, seed=seed + 1) / size**0.5
+    mixed = normal(4 * size, size, seed=seed) @ mixing
+    return mixed.T @ mixed / (4 * size)
+
+
+def cost(error: Tensor, hessian: Tensor, gradients: Tensor) -> float:
+    return float(((gradients @ error @ hessian) * error).sum() / 2)
+
+
+def test_every_weight_costs_a_twenty_fourth_at_the_metrics_own_steps() -> None:
+    hessian, gradients = moments(40, 1).double(), moments(60, 3).double()
+    weight = normal(60, 40) * 30
+    metric = WaterSic(1e-9, 1e-9).metric((60, 40), hessian, gradients)
+
+    quantized = solve(weight, metric, metric.octaves, PLAIN)
+
+    error = PLAIN.dequantize(quantized).double() - weight.double()
+    share = cost(error, hessian, gradients) / weight.numel()
+    assert share == pytest.approx(1 / 24, rel=0.05)
+
+
+def test_points_are_those_of_babais_algorithm() -> None:
+    hessian, gradients = moments(5, 1).double(), moments(4, 3).double()
+    weight = normal(4, 5).double() * 3
+    metric = WaterSic(1e-9, 1e-9).metric((4, 5), hessian, gradients)
+    quantized = solve(weight, metric, metric.octaves, PLAIN)
+
+    lower = torch.linalg.cholesky(hessian)
+    upper = torch.linalg.cholesky(gradients.flip(0, 1)).flip(0, 1)
+    anchor = int(quantized.parts["anchor.0"][0, 0]) + 256 * int(quantized.parts["anchor.1"][0, 0])
+    exponents = anchor - (anchor >> 15 << 16) + quantized.parts["row_scales"].astype(np.int32)
+    exponents = exponents + quantized.parts["col_scales"].ravel().astype(np.int32)
+    scales = torch.from_numpy(np.exp2(exponents / PLAIN.resolution))
+    error = torch.zeros(4, 5, dtype=torch.float64)
+    for col in reversed(range(5)):
+        for row in range(4):
+            residual = (upper.T @ error @ lower)[row, col] / (upper[row, row] * lower[col, col])
+            aim = weight[row, col] - residual
+            error[row, col] = (aim / scales[row, col]).round() * scales[row, col]
+            error[row, col] -= weight[row, col]
+    found = PLAIN.dequantize(quantized).double() - weight
+    torch.testing.assert_close(found, error, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("states", [1, 8])
+def test_each_kind_of_knowledge_lowers_the_cost_at_the_same_mean_step(states: int) -> None:
+    hessian, gradients = moments(48, 5), moments(80, 7)
+    weight, lattice = normal(80, 48) * 20, Lattice(states, 127)
+    method = WaterSic(1e-6, 1e-6, row_exponent=1.0)
+    costs = []
+    for known in (
+        (None, None),
+        (hessian, None),
+        (hessian, gradients.diagonal()),
+        (hessian, gradients),
+    ):
+        quantized = solve(weight, method.metric((80, 48), *known), -2.0, lattice)
+        costs.append(cost(lattice.dequantize(quantized) - weight, hessian, gradients))
+    assert costs == sorted(costs, reverse=True)
+
+
+@pytest.mark.parametrize("states", [4, 64])
+def test_shaped_search_without_shaping_is_the_plain_one(states: int) -> None:
+    targets = np.random.default_rng(0).normal(0, 5, 200).astype(np.float32)
+    spread = np.zeros((200, 200), np.float32)
+
+    shaped = search_shaped(targets, spread, states, 31)
+
+    plain = search(targets, states, 31)
+    errors = [np.square(points - targets).sum() for points in (shaped, plain)]
+    # Survivors are dropped where the plain search would still keep them.
+    assert errors[1] <= errors[0] < 1.05 * errors[1]
+
+
+@pytest.mark.parametrize("states", [1, 8])
+def test_shaping_lowers_the_shaped_error_and_stays_on_the_trellis(states: int) -> None:
+    random = np.random.default_rng(0)
+    targets = random.normal(0, 9, 3 * MEMORY).astype(np.float32)
+    spread = np.triu(random.normal(0, 0.2, (3 * MEMORY, 3 * MEMORY)), 1).astype(np.float32)
+
+    found = search_shaped(targets, spread, states, 127)
+
+    to_codes(found[:, None], states)  # refuses points off the trellis
+    costs = [
+        np.square((points - targets) @ (np.eye(len(targets)) + spread)).sum()
+        for points in (found, search(targets, states, 127))
+    ]
+    assert costs[0] < costs[1] / 2
+
+
+def test_rows_that_the_radius_would_not_reach_get_larger_steps() -> None:
+    weight = normal(6, 8)
+    weight[2] *= 1000
+    lattice = Lattice(4, 127)
+
+    quantized = solve(weight, WaterSic().metric((6, 8), None, None), -4.0, lattice)
+
+    error = (lattice.dequantize(quantized) - weight).abs().amax(1)
+    assert error[2] < 1000 * 4 / 127
+    assert error[[0, 1, 3, 4, 5]].max() < 2 * 2**-4
+    assert quantized.parts["row_scales"][2] > quantized.parts["row_scales"][0]
+
+
+def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, metric = normal(30, 90), WaterSic().metric((30, 90), moments(90, 2), moments(30, 4))
+    whole = solve(weight, metric, -3.0, PLAIN)
+
+    monkeypatch.setattr("artpack.quantize.watersic.BLOCK", 7)
+
+    blocks = solve(weight, metric, -3.0, PLAIN)
+    assert np.array_equal(whole.parts["codes"], blocks.parts["codes"])
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (1, 1), (1, 7), (5, 1)])
+def test_odd_shapes_and_moments_of_nothing(shape: tuple[int, int]) -> None:
+    rows, cols = shape
+    metric = WaterSic().metric(shape, torch.zeros(cols, cols), torch.zeros(rows, rows))
+    back = PLAIN.dequantize(solve(normal(*shape), metric, -3.0, PLAIN))
+    assert (back - normal(*shape)).abs().amax().item() < 2**-3 if rows else back.numel() == 0
+
+
+@pytest.mark.parametrize(
+    "fields", [{"damping": 0.0}, {"output_damping": -1.0}, {"row_exponent": 1.5}]
+)
+def test_impossible_options_are_refused(fields: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=f"watersic: {next(iter(fields))}"):
+        WaterSic(**fields)
