@@ -16,7 +16,7 @@ from . import render_demo
 from .main import artpack
 from .options import json_option
 
-RECIPES = ("int8", "int4")
+RECIPES = ("int5", "int4")
 FRONTIER = "frontier"
 CALIBRATED = "calibration.safetensors"
 SCORED_TOKENS = 16384
