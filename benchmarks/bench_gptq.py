@@ -3,7 +3,7 @@ How long GPTQ takes on a 36-million-parameter model, and whether CUDA gives the 
 
 The shape is that of PR 1934: 67 matrices of random weights, each with the Hessian of
 random inputs of its own, rounded as the recipe ``pr1934`` does and in fp64. On a
-busy machine, ``cpu_seconds``, the time of all threads together, says more than ``seconds``::
+busy machine, ``cpu_seconds`` says more than ``seconds``; there is one thread::
 
     python -m benchmarks.bench_gptq --csv benchmarks/results
     python -m benchmarks.bench_gptq --device cuda --csv benchmarks/results
@@ -76,7 +76,6 @@ def measure(precision: str, device: str, layers: int) -> Row:
         matrices, weights = matrices + 1, weights + weight.numel()
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
         "precision": precision,
         "matrices": matrices,
         "weights": weights,

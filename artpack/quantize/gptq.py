@@ -9,6 +9,7 @@ Nothing of it is stored but the codes.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -37,7 +38,8 @@ class Gptq(ConfiguredStage):
 
     In fp64 no two machines are known to give different codes. The published systems
     compute in fp32, where a sum that adds up in another order moves a code from
-    one side of a tie to the other now and then.
+    one side of a tie to the other now and then. On a CPU it all runs on one thread, so
+    there only the processor and the build of torch have a say.
 
     Attributes:
         order: Columns are rounded from the largest diagonal element of the Hessian
@@ -107,12 +109,29 @@ def gptq(grid: RowGrid, hessian: Tensor, options: Gptq) -> tuple[Tensor, float]:
         dead = curvature.diagonal() == 0
         curvature.diagonal()[dead] = 1
         weight = weight.masked_fill(dead, 0)
-    inverse = invert(curvature, order=options.order, damping=options.damping, form=options.form)
+    steps = grid.steps.to(curvature).flatten()
     codes = torch.empty_like(weight)
-    codes[:, inverse.order] = _rounded(
-        weight[:, inverse.order], grid.steps.to(curvature).flatten(), grid.radius, inverse, options
-    )
+    with _one_thread():
+        inverse = invert(curvature, order=options.order, damping=options.damping, form=options.form)
+        ordered = weight[:, inverse.order]
+        codes[:, inverse.order] = _rounded(ordered, steps, grid.radius, inverse, options)
     return codes.float(), inverse.damping
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """
+    Keep torch from sharing work out among threads.
+
+    Columns are so little work that threads mostly wait for each other: ten times as
+    long where another process has one of the cores. And sums keep their order.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _rounded(weight: Tensor, steps: Tensor, radius: int, inverse: Inverse, options: Gptq) -> Tensor:

@@ -172,13 +172,15 @@ def test_neither_weight_nor_hessian_is_written_to() -> None:
     assert torch.equal(hessian, before[1])
 
 
-def test_the_number_of_threads_does_not_matter() -> None:
-    grid, hessian = problem(300, 200)
+@pytest.mark.parametrize("precision", ["fp64", "fp32"])
+def test_the_number_of_threads_does_not_matter(precision: str) -> None:
+    grid, hessian = problem(512, 1024, tokens=2048)
     threads, found = torch.get_num_threads(), []
     try:
         for number in (1, 2):
             torch.set_num_threads(number)
-            found.append(gptq(grid, hessian, Gptq())[0])
+            found.append(gptq(grid, hessian, Gptq(precision=precision))[0])
+            assert torch.get_num_threads() == number
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(*found)
