@@ -82,7 +82,7 @@ class WaterSic(ConfiguredStage):
     """
 
     stage_id: ClassVar[str] = "watersic"
-    damping: float = 1e-3
+    damping: float = 1e-2
     output_damping: float = 0.3
     row_exponent: float = 0.5
 
