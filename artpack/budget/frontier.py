@@ -13,6 +13,7 @@ much the same everywhere; where costs were measured, those are used instead.
 import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,12 +134,10 @@ class Frontier:
 
         """
         job, metric = self.jobs[name], self.metric(name)
-        # Points of a trellis lie twice as far apart as the steps are wide.
-        octaves += self.offset(name) - math.log2(spacing(job.lattice.states))
-        try:
+        with _naming(name):
+            # Points of a trellis lie twice as far apart as the steps are wide.
+            octaves += self.offset(name) - math.log2(spacing(job.lattice.states))
             quantized = solve(self._checkpoint.read(name), metric, octaves, job.lattice)
-        except UsageError as error:
-            raise CheckpointError(f"tensor {name!r}: {error}") from error
         return Prepared(job.lattice, quantized)
 
     def offset(self, name: str) -> float:
@@ -214,7 +213,8 @@ class Frontier:
     def _profile(self, name: str) -> _Profile:
         if name not in self._profiles:
             metric = self.metric(name)
-            squares = finite_matrix(self._checkpoint.read(name)).double().square()
+            with _naming(name):
+                squares = finite_matrix(self._checkpoint.read(name)).double().square()
             tiny = torch.finfo(torch.float32).tiny
             sizes = [squares.mean(dim).add(tiny).log2().numpy() / 2 for dim in (1, 0)]
             overall = math.log2(squares.mean().item() + tiny) / 2
@@ -235,6 +235,15 @@ class Frontier:
 
     def _hessian(self, name: str) -> Tensor | None:
         return None if self._calibration is None else self._calibration.hessians.get(name)
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Say in errors which tensor is at fault."""
+    try:
+        yield
+    except UsageError as error:
+        raise CheckpointError(f"tensor {name!r}: {error}") from error
 
 
 def _jobs(selection: Selection, spec: PlanSpec) -> Iterator[Job]:

@@ -104,11 +104,12 @@ def read_costs(path: Path, fingerprint: Config) -> dict[str, float] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: no JSON; delete it to measure again") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    costs = content.get("costs") if isinstance(content, dict) else None
+    if not isinstance(costs, dict) or content.get("format") != FORMAT:
         raise UsageError(f"{path}: not a file of measured costs")
     if content.get("fingerprint") != fingerprint:
         return None
-    return {name: _cost(path, name, cost) for name, cost in content.get("costs", {}).items()}
+    return {name: _cost(path, name, cost) for name, cost in costs.items()}
 
 
 def _cost(path: Path, name: str, cost: JsonValue) -> float:
