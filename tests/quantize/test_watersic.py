@@ -22,7 +22,8 @@ def moments(size: int, seed: int) -> Tensor:
     """Return a second moment whose factors have something to feed back."""
     mixing = torch.eye(size) + 0.5 * normal(size, size, seed=seed + 1) / size**0.5
     mixed = normal(4 * size, size, seed=seed) @ mixing
-    return mixed.T @ mixed / (4 * size)
+    second: Tensor = mixed.T @ mixed / (4 * size)
+    return second
 
 
 def cost(error: Tensor, hessian: Tensor, gradients: Tensor) -> float:
