@@ -30,7 +30,8 @@ def test_the_coding_benchmark_runs_on_a_few_symbols_and_its_claims_hold(tmp_path
     assert all(claim["holds"] for claim in report["claims"])
     rows = {(row["source"], row["pipeline"]): row for row in report["rows"]}
     gaussian = rows["gaussian", "rows|rans|stored"]
-    assert gaussian["bytes"] == rows["gaussian", "auction"]["bytes"]
+    # The adaptive coder begins with a Gaussian, so here it needs no table at all.
+    assert 0.995 < rows["gaussian", "auction"]["bytes"] / gaussian["bytes"] <= 1
     assert 0 < gaussian["gap_percent"] < 0.5
     (written,) = tmp_path.iterdir()
     assert len(written.read_text().splitlines()) == 1 + len(report["rows"])

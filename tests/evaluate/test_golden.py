@@ -28,14 +28,14 @@ def case(tmp_path: Path) -> Path:
 def test_our_own_case_passes() -> None:
     code, output = run(TINY)
     assert (code, "FAIL" in output) == (0, False), output
-    assert output.endswith(" passed, 0 failed, 0 not yet checked\n")
+    assert output.endswith(" passed, 0 failed\n")
 
 
 def test_published_systems_pass_and_nothing_of_theirs_is_unknown(shared: Path) -> None:
     code, output = run(shared / "golden")
     assert (code, "FAIL" in output) == (0, False), output
     assert "pr826/A quant: codes of 8 tensors: 0 of 525,376 differ" in output
-    assert "pr576/A ttt_params_after.npz: not yet checked: issue 5" in output
+    assert output.endswith(" passed, 0 failed\n")
 
 
 def test_another_logit_fails(case: Path) -> None:
