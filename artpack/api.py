@@ -9,6 +9,7 @@ from torch import Tensor
 
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.atomic import write_atomically
+from artpack.budget.frontier import Frontier
 from artpack.checkpoint import from_state_dict
 from artpack.coding.profiles import profile_named
 from artpack.compress import compress
@@ -68,11 +69,15 @@ def save(
     spec = load_recipe(recipe)
     with from_state_dict(state_dict) as checkpoint:
         selection = select(checkpoint)
+        prepared = prepare(checkpoint, selection, spec, calibration)
+        frontier = Frontier(checkpoint, selection, spec, calibration, jobs=jobs)
+        if frontier.jobs:
+            prepared |= frontier.prepare(frontier.default_octaves())
         packed = compress(
             checkpoint,
             selection,
             spec,
-            prepared=prepare(checkpoint, selection, spec, calibration),
+            prepared=prepared,
             model=None if model is None else model.to_json(),
             profile=profile_named(profile),
             jobs=jobs,

@@ -175,7 +175,7 @@ def _rule(spec: PlanSpec, info: TensorInfo, prepared: Mapping[str, Prepared]) ->
             f"recipe {spec.name!r} has no rule for {info.name!r} {list(info.shape)}:"
             " end it with a rule that takes every tensor"
         )
-    if rule.needs_preparing:
+    if rule.needs_preparing or rule.on_frontier:
         raise UsageError(
             f"rule {rule.name!r} of {spec.name!r} quantizes with more than weights:"
             f" {info.name!r} must be prepared first"

@@ -67,6 +67,8 @@ def prepare(
     """
     Quantize those tensors that their quantizer alone cannot, and all that data is there for.
 
+    Tensors on the frontier are left to :class:`~artpack.budget.frontier.Frontier`.
+
     Args:
         checkpoint: Where the weights come from.
         selection: Which of them.
@@ -90,7 +92,7 @@ def prepare(
         (info, rule)
         for info in selection.tensors
         if (rule := _quantizing_rule(spec, info))
-        if rule.needs_preparing or info.name in hessians
+        if not rule.on_frontier and (rule.needs_preparing or info.name in hessians)
         if not isinstance(rule.rounding, WaterSic)  # which is for artpack.budget
     ]
     with_data = [info.name for info, rule in jobs if rule.needs_data]

@@ -75,6 +75,11 @@ class Rule:
         return isinstance(self.rounding, Gptq)
 
     @property
+    def on_frontier(self) -> bool:
+        """Whether :class:`~artpack.budget.frontier.Frontier` prepares the tensors."""
+        return isinstance(self.rounding, WaterSic)
+
+    @property
     def needs_preparing(self) -> bool:
         """Whether the quantizer alone does not make what is stored."""
         return self.needs_data or self.steps is not None or self.prune > 0

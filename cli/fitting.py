@@ -1,6 +1,5 @@
 """Packs a checkpoint on the frontier: to a budget, to a loss, or where nothing is asked."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,12 +22,6 @@ from .material import Material
 
 MEASURED_TOKENS = 8192
 """Calibration tokens that the cost of a tensor is measured on; a forward pass for each."""
-
-DEFAULT_LOSS_NATS = 0.005
-"""What a file may cost where neither bytes nor a loss are asked for: about that of int6."""
-
-DEFAULT_BITS = 4.0
-"""Bits per weight in the same case, where nothing is known of losses."""
 
 Pack = Callable[[dict[str, Prepared]], Packed]
 
@@ -78,35 +71,34 @@ class Fitter:
     @property
     def weights(self) -> int:
         """How many weights they have."""
-        return sum(job.info.weights for job in self._frontier.jobs.values())
+        return self._frontier.weights
 
     def fit(self, pack: Pack, goal: Goal, judge: Judge | None) -> Fitted:
         """Make the file that was asked for."""
+        last: dict[float, dict[str, Prepared]] = {}
 
         def at(octaves: float) -> Packed:
-            return pack(self._frontier.prepare(octaves))
+            last.clear()
+            last[octaves] = self._frontier.prepare(octaves)
+            return pack(last[octaves])
 
         if goal.file_limit is not None:
             first = self._frontier.octaves_for(8 * goal.file_limit / self.weights)
             fit = fit_bytes(at, limit_bytes=goal.file_limit, weights=self.weights, first=first)
         elif goal.max_increase is not None:
             assert judge is not None
-            first = self._default_octaves()
+            first = self._frontier.default_octaves()
             fit = fit_loss(at, judge.increase, limit=goal.max_increase, first=first)
         else:
-            packed = at(self._default_octaves())
-            trial = Trial(self._default_octaves(), file_bytes(packed), None)
+            octaves = self._frontier.default_octaves()
+            packed = at(octaves)
+            trial = Trial(octaves, file_bytes(packed), None)
             fit = Fit(packed, trial, (trial,))
-        prepared = self._frontier.prepare(fit.chosen.octaves)
+        chosen = fit.chosen.octaves
+        prepared = last.get(chosen) or self._frontier.prepare(chosen)
         loss = None if self._loss is None else self._loss(_weights(prepared))
         comparison = None if judge is None else judge.compare(fit.packed)
         return Fitted(fit, prepared, loss, comparison)
-
-    def _default_octaves(self) -> float:
-        """Return where nothing is asked for."""
-        if self._material.calibration is None:
-            return self._frontier.octaves_for(DEFAULT_BITS)
-        return math.log2(24 * DEFAULT_LOSS_NATS / self.weights) / 2
 
 
 def _weights(prepared: dict[str, Prepared]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Packs what was opened by a recipe: on the frontier, or tensor by tensor."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from artpack.budget.fit import file_bytes
@@ -78,13 +78,11 @@ class Packer:
 
     @cached_property
     def _others(self) -> dict[str, Prepared]:
-        """Quantize what the recipe does not want on the frontier, but with data."""
-        selection, left_out = self.material.selection, frozenset(self._fitter.names)
-        tensors = tuple(info for info in selection.tensors if info.name not in left_out)
+        """What else is quantized before it is packed."""
         with render.progress("quantizing") as progress:
             return prepare(
                 self.material.source,
-                replace(selection, tensors=tensors),
+                self.material.selection,
                 self.spec,
                 self.material.calibration,
                 device=self.material.device,

@@ -215,3 +215,12 @@ def test_pruning_comes_first_and_steps_may_come_from_a_rule_of_their_own() -> No
 def test_every_wrong_override_is_named(override: str, words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         load_recipe("int6", [override])
+
+
+def test_tensors_of_the_frontier_are_left_to_it_and_never_packed_without_it() -> None:
+    spec = load_recipe("frontier")
+    with from_state_dict(WEIGHTS) as checkpoint:
+        selection = select(checkpoint)
+        assert prepare(checkpoint, selection, spec, None) == {}
+        with pytest.raises(UsageError, match=r"'fc.weight' must be prepared first"):
+            compress(checkpoint, selection, spec)

@@ -27,12 +27,19 @@ from artpack.plan import PlanSpec
 from artpack.prepare import Prepared
 from artpack.quantize.calibration import Calibration
 from artpack.quantize.lattice import Lattice
+from artpack.quantize.report import measure
 from artpack.quantize.watersic import Metric, WaterSic, solve
 from artpack.quantize.weights import finite_matrix, matrix_shape
 from artpack.selection import Selection
 from artpack.trellis import spacing
 
 Doubles = NDArray[np.float64]
+
+DEFAULT_LOSS_NATS = 0.005
+"""What a file may cost where neither bytes nor a loss are asked for: less than int6 by GPTQ."""
+
+DEFAULT_BITS = 4.0
+"""Bits per weight in the same case, where nothing is known of losses."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,24 @@ class Frontier:
         self._profiles: dict[str, _Profile] = {}
         self.jobs = {job.info.name: job for job in _jobs(selection, spec)}
 
+    @property
+    def weights(self) -> int:
+        """How many weights its tensors have."""
+        return sum(job.info.weights for job in self.jobs.values())
+
+    def default_octaves(self) -> float:
+        """
+        Return where a file is good enough for most, if nothing is asked of it.
+
+        Returns:
+            Logarithm of c to base 2: for ``DEFAULT_LOSS_NATS`` a token, or without data
+            for ``DEFAULT_BITS`` a weight.
+
+        """
+        if self._calibration is None:
+            return self.octaves_for(DEFAULT_BITS)
+        return math.log2(24 * DEFAULT_LOSS_NATS / self.weights) / 2
+
     def prepare(self, octaves: float) -> dict[str, Prepared]:
         """
         Quantize all tensors.
@@ -127,18 +152,21 @@ class Frontier:
             octaves: Logarithm of c to base 2.
 
         Returns:
-            Its symbols.
+            Its symbols, with a report where the calibration knows the tensor.
 
         Raises:
             CheckpointError: A weight is not finite.
 
         """
-        job, metric = self.jobs[name], self.metric(name)
+        job, metric, hessian = self.jobs[name], self.metric(name), self._hessian(name)
         with _naming(name):
+            weight = self._checkpoint.read(name)
             # Points of a trellis lie twice as far apart as the steps are wide.
             octaves += self.offset(name) - math.log2(spacing(job.lattice.states))
-            quantized = solve(self._checkpoint.read(name), metric, octaves, job.lattice)
-        return Prepared(job.lattice, quantized)
+            quantized = solve(weight, metric, octaves, job.lattice)
+            known = hessian is not None
+            report = measure(weight, job.lattice, quantized, hessian) if known else None
+        return Prepared(job.lattice, quantized, report)
 
     def offset(self, name: str) -> float:
         """
@@ -180,7 +208,7 @@ class Frontier:
             Logarithm of c to base 2, to a hundredth.
 
         """
-        wanted = bits_per_weight * sum(job.info.weights for job in self.jobs.values())
+        wanted = bits_per_weight * self.weights
         low, high = -64.0, 64.0
         while high - low > 0.01:
             middle = (low + high) / 2

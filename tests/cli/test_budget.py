@@ -71,6 +71,8 @@ def test_a_budget_is_hit_and_never_exceeded(told: Told, folder: Path) -> None:
     assert 39_800 <= size == found["bytes_out"] <= 40_000
     assert found["fit"]["calibration_kl_nats"] > 0
     assert set(artpack.load(folder / "a.bin")) == set(torch.load(folder / "ckpt.pt"))
+    assert all(report["weighted_error"] > 0 for report in found["reports"].values())
+    assert len(found["reports"]) == 13
     kept = costs_file(folder / "c.calibration")
     before = kept.stat().st_mtime_ns
     again = told("compress", "ckpt.pt", "-o", "b.bin", "--budget", "40K", *known, *FAST)
