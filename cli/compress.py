@@ -11,7 +11,7 @@ import click
 from artpack.artifact.describe import describe
 from artpack.artifact.reader import open_artifact
 from artpack.atomic import write_atomically
-from artpack.coding.profiles import PROFILES, profile_named
+from artpack.coding.profiles import profile_named
 from artpack.errors import UsageError
 from artpack.evaluate.adapt.load import recipe_data, stored_recipe
 from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE, load_recipe
@@ -22,7 +22,7 @@ from .budgeting import Goal, budget_options
 from .findings import numbers
 from .material import Asked, Material, material_options, open_material
 from .notes import limit_note, packing_notes, report_notes, symbols
-from .options import json_option
+from .options import json_option, profile_option
 from .packing import Done, Packer, make_judge
 
 
@@ -49,13 +49,7 @@ from .packing import Done, Packer, make_judge
     help="Change the recipe: matrices.quantizer.bits=5.",
 )
 @budget_options
-@click.option(
-    "--profile",
-    type=click.Choice(list(PROFILES)),
-    default="default",
-    show_default=True,
-    help="How hard to look for the smallest coding.",
-)
+@profile_option
 @click.option(
     "--deadline-seconds",
     type=click.FloatRange(min=0),

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from artpack.atomic import write_atomically
-from artpack.coding.profiles import PROFILES, profile_named
+from artpack.coding.profiles import profile_named
 from artpack.errors import ArtifactError, UsageError
 from artpack.interop import FORMATS, Container, read_container, repack
 from artpack.models.find import Found, find_model, read_model
 
 from . import render, render_interop
-from .options import json_option, model_option
+from .options import json_option, model_option, profile_option
 
 
 @click.command("import")
@@ -25,13 +25,7 @@ from .options import json_option, model_option
     help="The artifact; by default FILE with the ending .artpack.",
 )
 @model_option
-@click.option(
-    "--profile",
-    type=click.Choice(list(PROFILES)),
-    default="default",
-    show_default=True,
-    help="How hard to look for the smallest coding.",
-)
+@profile_option
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import torch
 
+from artpack.coding.profiles import PROFILES
 from artpack.errors import UsageError
 
 EXISTING = click.Path(exists=True, path_type=Path)
@@ -35,6 +36,13 @@ precision_option = click.option(
     default="fp32",
     show_default=True,
     help="fp32 is the reference, bf16 autocasts.",
+)
+profile_option = click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    default="default",
+    show_default=True,
+    help="How hard to look for the smallest coding.",
 )
 limit_option = click.option(
     "--max-decoded-bytes",

@@ -12,7 +12,7 @@ import click
 from artpack.artifact.reader import open_artifact
 from artpack.atomic import write_atomically
 from artpack.budget.fit import file_bytes
-from artpack.coding.profiles import PROFILES, Profile, profile_named
+from artpack.coding.profiles import Profile, profile_named
 from artpack.compress import Packed
 from artpack.errors import ArtpackError, UsageError
 from artpack.evaluate.divergence import Divergence
@@ -24,7 +24,7 @@ from .fitting import divergence_of
 from .judge import Judge
 from .material import Asked, Material, material_options, open_material
 from .notes import symbols
-from .options import json_option
+from .options import json_option, profile_option
 from .packing import Packer, make_judge
 from .plot import check_ending, draw_curves
 from .sizes import Sizes
@@ -91,13 +91,7 @@ class Losses:
     metavar="FILE.svg",
     help="The same as a picture: .svg, .png or .pdf.",
 )
-@click.option(
-    "--profile",
-    type=click.Choice(list(PROFILES)),
-    default="default",
-    show_default=True,
-    help="How hard to look for the smallest coding.",
-)
+@profile_option
 @judging_options
 @json_option
 def sweep(
