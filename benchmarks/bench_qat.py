@@ -1,51 +1,76 @@
 """
-Training on the export grid against quantizing afterwards.
+What packing costs small models of the five published systems.
 
-For each recipe two models are trained on the same batches from the same initial weights,
-one with the packing recipe in the loop and one without. Both are scored on held-out text
-as trained and as their packed files give them back::
+Each is trained by its own recipe at a small width and packed by its own recipe, and scored
+on held-out text as trained and as its packed file gives it back. Systems that were trained
+on their grid get a twin that was not: same batches, same initial weights. From the
+repository's root::
 
     artpack tokenize TEXT... -o DATA
     python -m benchmarks.bench_qat --data DATA --csv benchmarks/results
 
-Text of 10 MB or more; docs/TRAINING.md says where ours came from.
+Text of 10 MB or more; benchmarks/corpus.py makes ours.
 """
 
 import argparse
+import math
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from artpack.artifact.reader import open_artifact
-from artpack.checkpoint import open_checkpoint
+from artpack.calibrate import calibrate, cut_windows
+from artpack.checkpoint import Checkpoint, open_checkpoint
 from artpack.compress import compress
 from artpack.evaluate.placements import place
 from artpack.evaluate.score import score
 from artpack.models import ModelConfig, build, expected_shapes, preset
+from artpack.plan import PlanSpec
+from artpack.prepare import prepare
+from artpack.quantize.calibration import Calibration
 from artpack.recipes import load_recipe
 from artpack.selection import select
 from artpack.train.data import Data, read_data
 from artpack.train.recipe import load_training
 from artpack.train.scale import scale_model
-from artpack.train.settings import Qat, Training
+from artpack.train.settings import Training
 from artpack.train.train import Result, train
 from benchmarks.report import Row, print_table, write_csv
 
+RECIPES = ("pr2086", "pr1934", "pr1123", "pr826", "pr576")
 HELD_OUT_TOKENS = 32768
-LEARNED = {
-    "pr2086": Qat("pr2086", ("matrices.min_weights=0", "matrices.min_rows=32")),
-    "pr1123": Qat("pr1123"),
-    "pr576": Qat("int5", ("matrices.quantizer.clip={id='percentile',percentile=99.95}",), 0.5),
-}
-"""
-What is packed, by training recipe. At these widths the published rules would leave most
-matrices out as too small. PR 576's own steps have a floor that fits only larger weights.
-"""
+CALIBRATION_TOKENS = 16384
+NO_FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class Subject:
+    """
+    A small model of a published system.
+
+    Attributes:
+        name: Of its recipes, for training and for packing.
+        config: The model.
+        training: How it is trained, on the grid if the system was.
+        overrides: What its size changes in the packing recipe.
+    """
+
+    name: str
+    config: ModelConfig
+    training: Training
+    overrides: tuple[str, ...]
+
+    @property
+    def twin(self) -> "Subject":
+        """The same, trained without regard to the grid."""
+        config = replace(self.config, simulated=())
+        return replace(self, config=config, training=replace(self.training, qat=None))
 
 
 def main() -> int:
@@ -54,19 +79,20 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--recipes", default=",".join(LEARNED), help="comma between them")
+    parser.add_argument("--recipes", default=",".join(RECIPES), help="comma between them")
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--window-tokens", type=int, default=256)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a file, or a folder for one")
     asked = parser.parse_args()
     data = read_data(asked.data, held_out_tokens=HELD_OUT_TOKENS)
     rows = []
     for name in asked.recipes.split(","):
-        for quantized in (False, True):
-            rows.append(measure(name, data, asked, quantized=quantized))
+        subject = make_subject(name, data, asked)
+        for one in [subject.twin, subject] if subject.training.qat else [subject]:
+            rows.append(measure(one, data))
             print_table(rows[-1:])
     print_table(rows)
     if asked.csv is not None:
@@ -74,39 +100,8 @@ def main() -> int:
     return 0
 
 
-def measure(name: str, data: Data, asked: argparse.Namespace, *, quantized: bool) -> Row:
-    """Train one model, pack it, and score it before and after."""
-    whole = preset(load_training(name).model)
-    config = scale_model(whole, vocab_size=data.vocab_size, layers=asked.layers, width=asked.width)
-    training = replace(settings(name, asked), qat=LEARNED[name] if quantized else None)
-    trained_as = config if quantized else replace(config, simulated=())
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        result = train(training, trained_as, data, Path(folder))
-        seconds = time.perf_counter() - started
-        content = pack(Path(folder) / "ckpt.pt", LEARNED[name])
-    with open_artifact(content) as artifact:
-        weights = artifact.load()
-    # A twin that knew no grid may be run either way; it gets the better one.
-    packed = min(
-        bits_per_byte(model, weights, data, asked.window_tokens) for model in {config, trained_as}
-    )
-    return {
-        "recipe": name,
-        "packed_as": LEARNED[name].recipe,
-        "trained": "on the grid" if quantized else "without",
-        "steps": len(result.log),
-        "loss_first": round(result.log[0]["loss"], 3),
-        "loss_last": round(last_loss(result), 3),
-        "bpb_trained": round(result.kept.score.bits_per_byte.value, 4),
-        "bpb_packed": round(packed, 4),
-        "bytes": len(content),
-        "train_seconds": round(seconds),
-    }
-
-
-def settings(name: str, asked: argparse.Namespace) -> Training:
-    """Return a seed's settings at the size that was asked for."""
+def make_subject(name: str, data: Data, asked: argparse.Namespace) -> Subject:
+    """Scale a published system to the size that was asked for."""
     batches = {
         "tokens": asked.batch_tokens,
         "window_tokens": asked.window_tokens,
@@ -114,27 +109,83 @@ def settings(name: str, asked: argparse.Namespace) -> Training:
         "order": "shuffled",
         "ranked_shards": "false",
     }
-    overrides = [f"batches.{key}={value}" for key, value in batches.items()]
-    return load_training(name, [*overrides, "validate_steps=0"], steps=asked.steps)
+    changes = [f"batches.{key}={value}" for key, value in batches.items()]
+    training = load_training(name, [*changes, "validate_steps=0"], steps=asked.steps)
+    whole = preset(training.model)
+    config = scale_model(whole, vocab_size=data.vocab_size, layers=asked.layers, width=asked.width)
+    overrides = tuple(fitted(load_recipe(name), asked.width / whole.model_dim))
+    if training.qat is not None:
+        training = replace(training, qat=replace(training.qat, overrides=overrides))
+    return Subject(name, config, training, overrides)
 
 
-def pack(path: Path, learned: Qat) -> bytes:
+def fitted(spec: PlanSpec, narrower: float) -> Iterator[str]:
+    """
+    Yield what has to change in a recipe for a model that is narrower.
+
+    What is too small to be quantized is measured by the square of the width. Floors under
+    steps only fit weights as large as long training makes them.
+    """
+    for rule in spec.rules:
+        if rule.min_weights:
+            yield f"{rule.name}.min_weights={math.ceil(rule.min_weights * narrower**2)}"
+        if rule.steps is not None:
+            yield f"{rule.name}.steps.floor={NO_FLOOR}"
+
+
+def measure(subject: Subject, data: Data) -> Row:
+    """Train one model, pack it, and score it before and after."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        result = train(subject.training, subject.config, data, Path(folder))
+        seconds = time.perf_counter() - started
+        with open_checkpoint(Path(folder) / "ckpt.pt") as checkpoint:
+            content = pack(checkpoint, subject, result.kept.weights, data)
+    with open_artifact(content) as artifact:
+        packed = bits_per_byte(subject, artifact.load(), data)
+    trained = result.kept.score.bits_per_byte.value
+    return {
+        "recipe": subject.name,
+        "trained": "on the grid" if subject.training.qat else "without",
+        "steps": len(result.log),
+        "loss_first": round(result.log[0]["loss"], 3),
+        "loss_last": round(last_loss(result), 3),
+        "bpb_trained": round(trained, 4),
+        "bpb_packed": round(packed, 4),
+        "bpb_cost": round(packed - trained, 4),
+        "bytes": len(content),
+        "train_seconds": round(seconds),
+    }
+
+
+def pack(checkpoint: Checkpoint, subject: Subject, weights: dict[str, Tensor], data: Data) -> bytes:
     """Return the packed file of a checkpoint."""
-    spec = load_recipe(learned.recipe, learned.overrides)
-    with open_checkpoint(path) as checkpoint:
-        return b"".join(compress(checkpoint, select(checkpoint), spec).pieces())
+    spec, selection = load_recipe(subject.name, subject.overrides), select(checkpoint)
+    calibration = None
+    if any(rule.needs_data for rule in spec.rules):
+        calibration = collect(checkpoint, subject, weights, data)
+    prepared = prepare(checkpoint, selection, spec, calibration)
+    return b"".join(compress(checkpoint, selection, spec, prepared=prepared).pieces())
 
 
-def bits_per_byte(
-    config: ModelConfig, weights: dict[str, Tensor], data: Data, window_tokens: int
-) -> float:
+def collect(
+    checkpoint: Checkpoint, subject: Subject, weights: dict[str, Tensor], data: Data
+) -> Calibration:
+    """Run the model over some of the text that it was trained on."""
+    window_tokens = subject.training.batches.window_tokens
+    windows = cut_windows(data.in_order(), window_tokens, limit_tokens=CALIBRATION_TOKENS)
+    model = build(subject.config, weights)
+    return calibrate(model, windows, weights_sha256=checkpoint.weights_sha256, fisher=False)
+
+
+def bits_per_byte(subject: Subject, weights: dict[str, Tensor], data: Data) -> float:
     """Score weights on the held-out text."""
-    held_out = data.held_out
+    held_out, window_tokens = data.held_out, subject.training.batches.window_tokens
     plan = place("sequential", held_out.ids, window_tokens, window_tokens, bos_id=held_out.bos_id)
     # Only models that know the grid have corrections of its scales, and they stay 1.
-    ones = {name: torch.ones(shape) for name, shape in expected_shapes(config).items()}
+    ones = {name: torch.ones(shape) for name, shape in expected_shapes(subject.config).items()}
     own = {name: weights.get(name, one) for name, one in ones.items()}
-    found = score(build(config, own), held_out.ids, plan, held_out.byte_counts)
+    found = score(build(subject.config, own), held_out.ids, plan, held_out.byte_counts)
     return found.bits_per_byte.value
 
 
