@@ -1,28 +1,61 @@
 """
 Viterbi's algorithm where errors of a column's rows add up: noise is shaped down the column.
 
-Each survivor carries its own last errors. What lies further back is settled: survivors
-that disagree with the best one there are dropped.
+Each survivor carries what its own last errors add to the rows ahead. What lies further back
+is settled: survivors that disagree with the best one there are dropped.
 
 Source: per-survivor processing, Raheli, Polydoros and Tzou (1995); the M-algorithm for
 quantizing with noise shaping, Janssen and Reefman (2003).
 """
 
+from functools import cache
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from artpack.quantize.trellis_search import FAR, nearest_point
+from artpack.quantize.trellis_search import FAR
 from artpack.trellis import trellis
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
+Shorts = NDArray[np.int16]
 
 MEMORY = 48
 """Rows after which an error is settled: about five times what a trellis of 64 states remembers.
 
 With 16, 64 states lost 0.08 of the 0.21 bits that they save; with 48 they lose 0.02.
 """
+
+
+class Survivors(NamedTuple):
+    """
+    The cheapest path into each state.
+
+    Attributes:
+        costs: float32 ``(states,)``: its squared shaped errors, less those of the best.
+        ahead: float32 ``(states, MEMORY + 1)``: what its last errors add to this row and
+            to those that follow.
+        taken: uint64 ``(states,)``: the branches it took, a bit each, the last one lowest.
+    """
+
+    costs: Floats
+    ahead: Floats
+    taken: NDArray[np.uint64]
+
+
+class Branches(NamedTuple):
+    """
+    Where survivors can go: the even branch of each state, then the odd ones.
+
+    Attributes:
+        points: float32 ``(2 * states,)``: the point, less the parity of the state.
+        costs: float32 ``(2 * states,)``: of the survivor that goes there.
+    """
+
+    points: Floats
+    costs: Floats
 
 
 def search_shaped(targets: Floats, spread: Floats, states: int, radius: int) -> Integers:
@@ -43,7 +76,7 @@ def search_shaped(targets: Floats, spread: Floats, states: int, radius: int) -> 
     """
     if states == 1:
         return _babai(targets, spread, radius)
-    return _survivors(targets, spread, trellis(states), radius)
+    return _survivors(targets, spread, trellis(states), _arrivals(states), radius)
 
 
 @njit(cache=True, nogil=True)
@@ -58,67 +91,125 @@ def _babai(targets: Floats, spread: Floats, radius: int) -> Integers:
 
 
 @njit(cache=True, nogil=True)
-def _survivors(targets: Floats, spread: Floats, table: Integers, radius: int) -> Integers:
+def _survivors(
+    targets: Floats, spread: Floats, table: Integers, arrivals: Integers, radius: int
+) -> Integers:
     rows, states = len(targets), len(table)
-    costs = np.full(states, FAR)
-    costs[0] = 0
-    errors = np.zeros((states, MEMORY), np.float32)
-    shift, weights = np.zeros(rows, np.float32), np.zeros(MEMORY, np.float32)
-    branches = np.empty((rows, 2, states), np.int32)
+    parities, shift = table[:, 0].astype(np.float32), np.zeros(rows, np.float32)
+    survivors, followers = _nobody(states), _nobody(states)
+    branches = Branches(np.empty(2 * states, np.float32), np.empty(2 * states, np.float32))
+    points, origins = np.empty((rows, states), np.int16), np.empty((rows, states), np.int16)
+    survivors.costs[0] = 0
+    root = np.int64(0)
     for row in range(rows):
-        slot = row % MEMORY
-        if row >= MEMORY:
-            settled = errors[np.argmin(costs), slot]
-            costs[errors[:, slot] != settled] = FAR
-            shift[row:] += spread[row - MEMORY, row:] * settled
-        weights[slot] = 0
-        for back in range(1, min(row, MEMORY - 1) + 1):
-            weights[(row - back) % MEMORY] = spread[row - back, row]
-        shaped = targets[row] - shift[row] - _products(errors, weights)
-        costs = _advance(costs, shaped, table, radius, branches[row])
-        errors = errors[branches[row, 1] >> 1]
-        errors[:, slot] = branches[row, 0] - targets[row]
-    state = int(np.argmin(costs))
-    points = np.empty(rows, np.int32)
+        old, target = row - MEMORY - 1, targets[row]
+        if old >= 0:
+            root = table[root, 1 + _settle(survivors)]
+            _add(shift[row:], spread[old, row:], np.float32(points[old, root]) - targets[old])
+        _extend(target - shift[row], parities, radius, survivors, branches)
+        _select(arrivals, parities, survivors, branches, followers, points[row], origins[row])
+        _carry(target, spread[row, row + 1 :], points[row], origins[row], survivors, followers)
+        survivors, followers = followers, survivors
+    found, state = np.empty(rows, np.int32), np.int64(np.argmin(survivors.costs))
     for row in range(rows - 1, -1, -1):
-        points[row], state = branches[row, 0, state], branches[row, 1, state] >> 1
-    return points
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _products(errors: Floats, weights: Floats) -> Floats:
-    products = np.empty(len(errors), np.float32)
-    for state in range(len(errors)):
-        total = np.float32(0)
-        for i in range(MEMORY):
-            total += errors[state, i] * weights[i]
-        products[state] = total
-    return products
+        found[row], state = points[row, state], origins[row, state]
+    return found
 
 
 @njit(cache=True, nogil=True)
-def _advance(
-    costs: Floats, shaped: Floats, table: Integers, radius: int, branches: Integers
-) -> Floats:
-    """
-    Let every survivor take both of its branches, and return the costs of those that win.
+def _nobody(states: int) -> Survivors:
+    return Survivors(
+        np.full(states, FAR),
+        np.zeros((states, MEMORY + 1), np.float32),
+        np.zeros(states, np.uint64),
+    )
 
-    Into ``branches``, (2, states), go their points, and the states they came from times 2
-    plus which of the two branches it was.
-    """
-    after_costs = np.full(len(costs), FAR)
-    branches[:] = 0
-    for state in range(len(costs)):
-        if costs[state] >= FAR:
-            continue
-        for odd in range(2):
-            point = nearest_point(shaped[state], table[state, 0] + 2 * odd, radius)
-            cost, after = costs[state] + (shaped[state] - point) ** 2, table[state, 1 + odd]
-            if cost < after_costs[after]:
-                after_costs[after] = cost
-                branches[0, after], branches[1, after] = point, 2 * state + odd
-    least = after_costs.min()
-    for state in range(len(costs)):
-        if after_costs[state] < FAR:
-            after_costs[state] -= least
-    return after_costs
+
+@njit(cache=True, nogil=True)
+def _settle(survivors: Survivors) -> int:
+    """Return the oldest branch that the best survivor took; drop those that took the other."""
+    oldest = np.uint64(1 << MEMORY)
+    taken = survivors.taken[np.argmin(survivors.costs)] & oldest
+    for state in range(len(survivors.costs)):
+        if survivors.taken[state] & oldest != taken:
+            survivors.costs[state] = FAR
+    return int(taken != 0)
+
+
+@njit(cache=True, nogil=True)
+def _add(totals: Floats, weights: Floats, factor: float) -> None:
+    for i in range(len(totals)):
+        totals[i] += weights[i] * factor
+
+
+@njit(cache=True, nogil=True)
+def _extend(
+    aim: float, parities: Floats, radius: int, survivors: Survivors, branches: Branches
+) -> None:
+    """Let every survivor take both of its branches, each to the nearest point."""
+    states, two = len(parities), np.float32(2)
+    shaped = np.empty(states, np.float32)
+    for state in range(states):
+        shaped[state] = aim - survivors.ahead[state, 0] - parities[state]
+    for odd in range(2):
+        first, most = np.float32(odd), np.float32(radius - ((radius - odd) & 1))
+        points, costs = branches.points[odd * states :], branches.costs[odd * states :]
+        for state in range(states):
+            code = two * np.rint((shaped[state] - two * first) / np.float32(4)) + first
+            points[state] = two * min(max(code, -most), most)
+            error = shaped[state] - points[state]
+            costs[state] = survivors.costs[state] + error * error
+
+
+@njit(cache=True, nogil=True)
+def _select(  # noqa: PLR0917 - numba knows no keywords
+    arrivals: Integers,
+    parities: Floats,
+    survivors: Survivors,
+    branches: Branches,
+    followers: Survivors,
+    points: Shorts,
+    origins: Shorts,
+) -> None:
+    """Keep the cheaper of the two branches into each state."""
+    states, least = len(arrivals), FAR
+    for after in range(states):
+        branch, other = arrivals[after, 0], arrivals[after, 1]
+        if branches.costs[other] < branches.costs[branch]:
+            branch = other
+        odd = branch >= states
+        state = branch - states if odd else branch
+        points[after] = branches.points[branch] + parities[state]
+        origins[after] = state
+        followers.taken[after] = survivors.taken[state] << np.uint64(1) | np.uint64(odd)
+        followers.costs[after] = branches.costs[branch]
+        least = min(least, branches.costs[branch])
+    # Only differences matter: costs near zero keep their digits.
+    for state in range(states):
+        followers.costs[state] -= least
+
+
+@njit(cache=True, nogil=True)
+def _carry(  # noqa: PLR0917 - numba knows no keywords
+    target: float,
+    weights: Floats,
+    points: Shorts,
+    origins: Shorts,
+    survivors: Survivors,
+    followers: Survivors,
+) -> None:
+    """Hand what errors add to the rows ahead on to those that follow, with the new error."""
+    known = min(MEMORY, len(weights))
+    for state in range(len(points)):
+        origin, error = origins[state], np.float32(points[state]) - target
+        for i in range(known):
+            followers.ahead[state, i] = survivors.ahead[origin, i + 1] + weights[i] * error
+
+
+@cache
+def _arrivals(states: int) -> Integers:
+    """Return the two branches into each state, as the state they come from, odd ones after all."""
+    after = trellis(states)[:, 1:].T.ravel()
+    pairs: Integers = np.argsort(after, kind="stable").reshape(states, 2).astype(np.int32)
+    pairs.flags.writeable = False
+    return pairs

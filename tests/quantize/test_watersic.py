@@ -3,15 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.quantize.lattice import Lattice, to_codes
 from artpack.quantize.shaped_search import MEMORY, search_shaped
-from artpack.quantize.trellis_search import search
+from artpack.quantize.trellis_search import nearest_point, search
 from artpack.quantize.watersic import WaterSic, solve
+from artpack.trellis import trellis
 
 PLAIN = Lattice(1, 127, 16)
+Doubles = NDArray[np.float64]
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -109,6 +112,39 @@ def test_shaping_lowers_the_shaped_error_and_stays_on_the_trellis(states: int) -
         for points in (found, search(targets, states, 127))
     ]
     assert costs[0] < costs[1] / 2
+
+
+def survivors_one_by_one(targets: Doubles, spread: Doubles, states: int, radius: int) -> list[int]:
+    """Search with a list of points for each state, its shaped errors summed anew at each row."""
+    table = trellis(states)
+    paths: dict[int, tuple[float, list[int]]] = {0: (0.0, [])}
+    for row, target in enumerate(targets):
+        old = row - MEMORY - 1
+        best = min(paths.values())[1]
+        followers: dict[int, tuple[float, list[int]]] = {}
+        for state, (cost, path) in paths.items():
+            if old >= 0 and path[old] != best[old]:
+                continue
+            aim = target - (np.array(path, np.float64) - targets[:row]) @ spread[:row, row]
+            for odd in range(2):
+                point = nearest_point(aim, int(table[state, 0]) + 2 * odd, radius)
+                reached = cost + (aim - point) ** 2, [*path, point]
+                after = int(table[state, 1 + odd])
+                followers[after] = min(followers.get(after, reached), reached)
+        paths = followers
+    return min(paths.values())[1]
+
+
+@pytest.mark.parametrize("radius", [127, 3])
+def test_shaped_search_is_that_of_survivors_one_by_one(radius: int) -> None:
+    random = np.random.default_rng(0)
+    targets = random.normal(0, 9, MEMORY + 40)
+    spread = np.triu(random.normal(0, 0.05, (len(targets), len(targets))), 1)
+    slow = survivors_one_by_one(targets, spread, 8, radius)
+
+    found = search_shaped(targets.astype(np.float32), spread.astype(np.float32), 8, radius)
+
+    assert found.tolist() == slow
 
 
 def test_rows_that_the_radius_would_not_reach_get_larger_steps() -> None:
