@@ -43,10 +43,9 @@ from artpack.train.settings import Training
 from artpack.train.train import Result, train
 from benchmarks.report import Row, print_table, write_csv
 
-RECIPES = ("pr2086", "pr1934", "pr1123", "pr826", "pr576")
+RECIPES = ("pr576", "pr826", "pr1123", "pr1934", "pr2086")
 HELD_OUT_TOKENS = 32768
 CALIBRATION_TOKENS = 16384
-NO_FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -120,17 +119,10 @@ def make_subject(name: str, data: Data, asked: argparse.Namespace) -> Subject:
 
 
 def fitted(spec: PlanSpec, narrower: float) -> Iterator[str]:
-    """
-    Yield what has to change in a recipe for a model that is narrower.
-
-    What is too small to be quantized is measured by the square of the width. Floors under
-    steps only fit weights as large as long training makes them.
-    """
+    """Yield what a recipe calls too small to be quantized, for a model that is narrower."""
     for rule in spec.rules:
         if rule.min_weights:
             yield f"{rule.name}.min_weights={math.ceil(rule.min_weights * narrower**2)}"
-        if rule.steps is not None:
-            yield f"{rule.name}.steps.floor={NO_FLOOR}"
 
 
 def measure(subject: Subject, data: Data) -> Row:

@@ -1,8 +1,8 @@
 """The benchmarks run; what they measure is for people to read."""
 
 import csv
+import gzip
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from artpack.evaluate.windows import WindowPlan
 from artpack.models import GPT, PRESETS, ModelConfig
+from artpack.train.tokenize import split_documents, train_tokenizer, write_dataset
 from benchmarks.flops import plan_flops
 
 ROOT = Path(__file__).parents[1]
@@ -21,12 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured through /proc")
 def test_the_coding_benchmark_runs_on_a_few_symbols_and_its_claims_hold(tmp_path: Path) -> None:
-    command = ["-m", "benchmarks.bench_coding", "--quick", "--json", "--csv", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    report = json.loads(done.stdout)
+    report = json.loads(run("bench_coding", "--quick", "--json", "--csv", tmp_path))
     assert all(claim["holds"] for claim in report["claims"])
     rows = {(row["source"], row["pipeline"]): row for row in report["rows"]}
     gaussian = rows["gaussian", "rows|rans|stored"]
@@ -37,19 +33,15 @@ def test_the_coding_benchmark_runs_on_a_few_symbols_and_its_claims_hold(tmp_path
     assert len(written.read_text().splitlines()) == 1 + len(report["rows"])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured through /proc")
+def test_the_adaptive_benchmark_runs_on_a_few_symbols(tmp_path: Path) -> None:
+    rows = {row["pipeline"]: row for row in measured("bench_adaptive", tmp_path, "--quick")}
+    adaptive, static = (rows[f"rows|{coder}|stored"] for coder in ("adaptive", "rans"))
+    assert 0.99 < int(adaptive["bytes"]) / int(static["bytes"]) < 1.01
+
+
 def test_the_evaluation_benchmark_runs_on_a_few_tokens(tmp_path: Path) -> None:
-    path = tmp_path / "eval.csv"
-    command = ["-m", "benchmarks.bench_eval", "--quick", "--threads", "1"]
-    done = subprocess.run(
-        [sys.executable, *command, "--csv", str(path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = measured("bench_eval", tmp_path, "--quick", "--threads", "1")
     kinds = {(row["model"], row["precision"], row["placement"]) for row in rows}
     assert len(kinds) == len(rows) == 2 * 2 * 2
     counts = {(row["placement"], row["forward_tokens"], row["scored_tokens"]) for row in rows}
@@ -57,20 +49,71 @@ def test_the_evaluation_benchmark_runs_on_a_few_tokens(tmp_path: Path) -> None:
     assert all(float(row["peak_percent"]) > 0 for row in rows)
 
 
-def test_the_ngram_benchmark_counts_as_dictionaries_do(shared: Path, tmp_path: Path) -> None:
-    path = tmp_path / "ngram.csv"
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bench_ngram", "--quick", "--csv", str(path)],
-        cwd=ROOT,
-        env={**os.environ, "ARTPACK_SHARED": str(shared)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (row,) = csv.DictReader(path.read_text().splitlines())
+@pytest.mark.usefixtures("shared")
+def test_the_ngram_benchmark_counts_as_dictionaries_do(tmp_path: Path) -> None:
+    (row,) = measured("bench_ngram", tmp_path, "--quick")
     assert row["tokens"] == "10000"
     assert float(row["memory_mb_per_mtoken"]) > 0
+
+
+@pytest.mark.usefixtures("shared")
+def test_learning_while_scoring_helps_on_a_few_tokens(tmp_path: Path) -> None:
+    few = ("--tokens", "8192", "--recipes", "scalars", "--device", "cpu")
+    (row,) = measured("bench_ttt", tmp_path, *few)
+    assert row["scored_tokens"] == "8192"
+    assert float(row["ttt_bits"]) < float(row["still_bits"])
+
+
+@pytest.mark.usefixtures("shared")
+def test_the_import_benchmark_repacks_a_container(tmp_path: Path) -> None:
+    (row,) = measured("bench_import", tmp_path, "--quick")
+    assert row["same_bytes_again"] == "yes"
+    assert 0 < int(row["artifact_bytes"]) < int(row["container_bytes"])
+
+
+def test_the_training_benchmark_trains_and_packs_every_system(tmp_path: Path) -> None:
+    sections = (ROOT / "docs" / "TRAINING.md").read_text().replace("\n## ", "\0")
+    split = split_documents([sections], held_out_share=0.2)
+    write_dataset(tmp_path / "data", split, train_tokenizer(split.train, 400))
+    tiny = {"data": tmp_path / "data", "layers": 3, "width": 96, "steps": 2}
+    few = {"batch-tokens": 64, "window-tokens": 32}
+    options = [f"--{name}={value}" for name, value in (tiny | few).items()]
+    rows = measured("bench_qat", tmp_path, *options)
+    twins = {(row["recipe"], row["trained"]) for row in rows}
+    assert len(twins) == len(rows) == 5 + 3
+    assert all(float(row["bpb_cost"]) < 0.1 for row in rows)
+
+
+def test_a_corpus_has_a_document_a_file_and_an_entry_of_a_dictionary(tmp_path: Path) -> None:
+    long = "word " * 50
+    (tmp_path / "b.rst.gz").write_bytes(gzip.compress(f"{long}one".encode()))
+    (tmp_path / "a.txt").write_text(f"{long}two\0short\0{long}three")
+    (tmp_path / "c.dict.dz").write_bytes(
+        gzip.compress(f"head\n\n  {long}four\nsee\n\n  head\nnext\n\n  {long}five\n".encode())
+    )
+    (tmp_path / "d.html").write_text(long)
+    documents = run("corpus", tmp_path).decode().split("\0")
+    assert [text.split()[-1] for text in documents] == ["two", "three", "one", "four", "five"]
+
+
+def run(name: str, *arguments: object) -> bytes:
+    """Run a benchmark in a process of its own; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+    return done.stdout
+
+
+def measured(name: str, folder: Path, *arguments: object) -> list[dict[str, str]]:
+    """Run a benchmark; return the rows that it writes."""
+    path = folder / "rows.csv"
+    run(name, *arguments, "--csv", path)
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("name", PRESETS)
