@@ -2,13 +2,15 @@ r"""
 Bytes of the frontier and of peers at an equal loss, on one checkpoint.
 
 Every file is read back before it is scored, on the same tokens in the same run. Only the
-frontier sees calibration data; a second curve of it does without, as the peers do. The
-peers, besides rows in integers with zstd: the files of ``nncodec`` (ISO/IEC 15938-17,
-dependent quantization) and of ``gguf`` (its Python can write the types below, but no
-k-quants), each only if ``--peers-python`` has it::
+frontier and k-quants with an imatrix see calibration data; a second curve of the frontier
+does without. The peers, besides rows in integers with zstd: ``nncodec`` (ISO/IEC 15938-17,
+dependent quantization), ``gguf``, and llama.cpp's k-quants in files of ``gguf``. Its Python
+only reads these; ggml's own C library, which ``pywhispercpp`` brings along, makes them.
+A peer that ``--peers-python`` does not have is left out::
 
     python -m venv peers
-    peers/bin/pip install gguf==0.19.0 nncodec==2.1.3 flwr wandb sentencepiece
+    peers/bin/pip install gguf==0.19.0 pywhispercpp==1.5.1 \
+        nncodec==2.1.3 flwr wandb sentencepiece
     python -m benchmarks.bench_peers --peers-python peers/bin/python \
         --calibration lm6m.calib --costs lm6m.costs --csv benchmarks/results
 
@@ -37,13 +39,20 @@ from artpack.selection import select
 from artpack.stages import Config
 from benchmarks.judge import Judge, stream_beside
 from benchmarks.machine import results_path
-from benchmarks.peers import File, gguf_files, has_peer, nncodec_files, plain_integers
+from benchmarks.peers import (
+    File,
+    gguf_files,
+    has_peer,
+    k_quant_files,
+    nncodec_files,
+    plain_integers,
+)
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import lm6m_path
 
 MEASURED_TOKENS = 8192
-BITS = (5.4, 4.4, 3.6, 3.0, 2.4, 1.9, 1.5, 1.1)
-BITS_WITHOUT_DATA = (6.3, 5.2, 4.3, 3.5, 2.8, 2.1)
+BITS = (5.2, 4.2, 3.4, 2.8, 2.2, 1.7, 1.2)
+BITS_WITHOUT_DATA = (6.2, 5.0, 4.0, 3.2, 2.4)
 FRONTIER = "frontier"
 WITHOUT_DATA = "frontier, no data"
 LOSSES = {"kl": ("kl_nats", "kl_stderr"), "bpb": ("delta_bpb", "delta_bpb_stderr")}
@@ -108,15 +117,15 @@ def files(
     arguments: argparse.Namespace,
 ) -> Iterator[File]:
     """Pack by every method."""
-    python = arguments.peers_python
-    for peer, pack in (("nncodec.nn", nncodec_files), ("gguf", gguf_files)):
-        if has_peer(peer, python):
-            yield from pack(weights, python)
-        else:
-            print(f"{peer} is left out: {python} does not have it")
+    known, python = read_calibration(arguments.calibration), arguments.peers_python
+    if has_peer("nncodec.nn", python):
+        yield from nncodec_files(weights, python)
+    if has_peer("gguf", python):
+        yield from gguf_files(weights, python)
+        if has_peer("_pywhispercpp", python):
+            yield from k_quant_files(weights, python, known)
     yield from plain_integers(weights)
     spec, selection, jobs = load_recipe("frontier"), select(checkpoint), arguments.threads
-    known = read_calibration(arguments.calibration)
     costs = obtain_costs(checkpoint, known, judge, arguments)
     informed = Frontier(checkpoint, selection, spec, known, costs=costs, jobs=jobs)
     yield from frontier_files(FRONTIER, checkpoint, informed, BITS)

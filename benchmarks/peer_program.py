@@ -4,10 +4,14 @@ Packs weights with a peer and reads its file again: run by another Python, which
 Needs nothing of artpack, since peers want other versions of numpy and torch::
 
     python peer_program.py nncodec=-26 weights.npz packed.nnc unpacked.npz
-    python peer_program.py gguf=Q4_0 weights.npz packed.gguf unpacked.npz
+    python peer_program.py gguf=Q4_K weights.npz packed.gguf unpacked.npz importance.npz
+
+The last file, for k-quants, has the mean square of each input of a matrix.
 """
 
+import ctypes
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +25,16 @@ MIN_ROWS = 32
 
 def main() -> int:
     """Pack, unpack, and leave both."""
-    wanted, weights, packed, unpacked = sys.argv[1:]
+    wanted, weights, packed, unpacked, *known = sys.argv[1:]
     peer, _, setting = wanted.partition("=")
     write, read = PEERS[peer]
-    with np.load(weights) as arrays:
-        write(dict(arrays), setting, Path(packed))
+    importance = _load(known[0]) if known else {}
+    write(_load(weights), setting, Path(packed), importance)
     np.savez(unpacked, **read(Path(packed)))
     return 0
 
 
-def write_nncodec(weights: Weights, setting: str, path: Path) -> None:
+def write_nncodec(weights: Weights, setting: str, path: Path, _importance: Weights) -> None:
     """Write a bit stream: dependent quantization, all else by default."""
     from nncodec.nn import encode  # noqa: PLC0415
 
@@ -46,7 +50,7 @@ def read_nncodec(path: Path) -> Weights:
     return decoded
 
 
-def write_gguf(weights: Weights, setting: str, path: Path) -> None:
+def write_gguf(weights: Weights, setting: str, path: Path, importance: Weights) -> None:
     """Write matrices of whole blocks in a type, everything else in fp16."""
     import gguf  # noqa: PLC0415
 
@@ -56,7 +60,11 @@ def write_gguf(weights: Weights, setting: str, path: Path) -> None:
     for name, weight in weights.items():
         fits = weight.ndim > 1 and len(weight) >= MIN_ROWS and weight.shape[-1] % block == 0
         kind = wanted if fits else gguf.GGMLQuantizationType.F16
-        writer.add_tensor(name, gguf.quants.quantize(weight, kind), raw_dtype=kind)
+        if kind.name.endswith("_K"):
+            content = _k_quants(weight, kind, importance.get(name))
+        else:
+            content = gguf.quants.quantize(weight, kind)
+        writer.add_tensor(name, content, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -71,6 +79,32 @@ def read_gguf(path: Path) -> Weights:
         tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type)
         for tensor in gguf.GGUFReader(path).tensors
     }
+
+
+def _k_quants(weight: Any, kind: Any, importance: Any) -> Any:
+    """Quantize by ggml's C library, as llama.cpp does: Python's gguf can only read these types."""
+    import gguf  # noqa: PLC0415
+
+    spec = find_spec("_pywhispercpp")
+    assert spec is not None
+    assert spec.origin is not None
+    library = next(Path(spec.origin).parent.glob("pywhispercpp.libs/libggml-base*"))
+    quantize = ctypes.CDLL(str(library)).ggml_quantize_chunk
+    size, pointer = ctypes.c_int64, ctypes.c_void_p
+    quantize.argtypes = [ctypes.c_int, pointer, pointer, size, size, size, pointer]
+    rows, cols = weight.shape
+    block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    content = np.empty((rows, cols // block * block_bytes), np.uint8)
+    weight = np.ascontiguousarray(weight, np.float32)
+    inputs = None if importance is None else np.ascontiguousarray(importance, np.float32)
+    at = None if inputs is None else inputs.ctypes.data
+    quantize(int(kind), weight.ctypes.data, content.ctypes.data, 0, rows, cols, at)
+    return content
+
+
+def _load(path: str) -> Weights:
+    with np.load(path) as arrays:
+        return dict(arrays)
 
 
 PEERS = {"nncodec": (write_nncodec, read_nncodec), "gguf": (write_gguf, read_gguf)}

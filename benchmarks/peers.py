@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from artpack.coding.codecs import Zstd
+from artpack.quantize.calibration import Calibration
 from benchmarks import peer_program
 
 NNCODEC_QPS = (-18, -22, -26, -30, -34)
 GGUF_TYPES = ("Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0")
-INTEGER_BITS = (8, 7, 6, 5, 4)
+K_QUANTS = ("Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K")
+INTEGER_BITS = (8, 6, 5, 4)
 
 ZSTD = Zstd(level=22)
 
@@ -58,14 +60,6 @@ def plain_integers(weights: Mapping[str, Tensor]) -> Iterator[File]:
         yield File("rows in integers, zstd", f"int{bits}", len(packed), unpacked)
 
 
-def gguf_files(weights: Mapping[str, Tensor], python: Path) -> Iterator[File]:
-    """Round blocks of 32 as llama.cpp does, in the types that Python's gguf can write."""
-    for setting in GGUF_TYPES:
-        packed, unpacked = _by_program("gguf", setting, weights, python)
-        yield File("gguf", setting, len(packed), unpacked)
-        yield File("gguf, zstd", setting, len(ZSTD.encode(packed)), unpacked)
-
-
 def nncodec_files(weights: Mapping[str, Tensor], python: Path) -> Iterator[File]:
     """Code by the standard ISO/IEC 15938-17 with dependent quantization."""
     for qp in NNCODEC_QPS:
@@ -73,9 +67,39 @@ def nncodec_files(weights: Mapping[str, Tensor], python: Path) -> Iterator[File]
         yield File("nncodec", f"qp {qp}", len(packed), unpacked)
 
 
+def gguf_files(weights: Mapping[str, Tensor], python: Path) -> Iterator[File]:
+    """Round blocks of 32 as llama.cpp does, in the types that Python's gguf can write."""
+    yield from _gguf("gguf", GGUF_TYPES, weights, python, None)
+
+
+def k_quant_files(
+    weights: Mapping[str, Tensor], python: Path, calibration: Calibration
+) -> Iterator[File]:
+    """Round blocks of 256 as llama.cpp does, all matrices alike, without and with its imatrix."""
+    importance = {name: hessian.diagonal() for name, hessian in calibration.hessians.items()}
+    yield from _gguf("k-quants", K_QUANTS, weights, python, None)
+    yield from _gguf("k-quants, imatrix", K_QUANTS, weights, python, importance)
+
+
+def _gguf(
+    method: str,
+    settings: Sequence[str],
+    weights: Mapping[str, Tensor],
+    python: Path,
+    importance: Mapping[str, Tensor] | None,
+) -> Iterator[File]:
+    for setting in settings:
+        packed, unpacked = _by_program("gguf", setting, weights, python, importance)
+        yield File(method, setting, len(packed), unpacked)
+        yield File(f"{method}, zstd", setting, len(ZSTD.encode(packed)), unpacked)
+
+
 def has_peer(peer: str, python: Path) -> bool:
-    """Return whether another Python can import a peer."""
-    done = subprocess.run([python, "-c", f"import {peer}"], capture_output=True, check=False)
+    """Return whether another Python can import a peer; say so if not."""
+    program = [str(python), "-W", "ignore", "-c", f"import {peer}"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"left out: {python} cannot import {peer}: {done.stderr.splitlines()[-1]}")
     return done.returncode == 0
 
 
@@ -93,19 +117,30 @@ def _rounded(weights: Mapping[str, Tensor], radius: int) -> dict[str, Tensor]:
 
 
 def _by_program(
-    peer: str, setting: str, weights: Mapping[str, Tensor], python: Path
+    peer: str,
+    setting: str,
+    weights: Mapping[str, Tensor],
+    python: Path,
+    importance: Mapping[str, Tensor] | None = None,
 ) -> tuple[bytes, dict[str, Tensor]]:
     """Return the file that a peer writes, and what it reads from it."""
-    with TemporaryDirectory() as folder:
-        given, packed, unpacked = (Path(folder) / name for name in ("w.npz", "packed", "u.npz"))
-        arrays: dict[str, Any] = {name: weight.numpy() for name, weight in weights.items()}
-        np.savez(given, **arrays)
-        program = [str(python), "-W", "ignore", peer_program.__file__]
-        paths = [str(path) for path in (given, packed, unpacked)]
-        subprocess.run([*program, f"{peer}={setting}", *paths], check=True, stdout=sys.stderr)
-        with np.load(unpacked) as read:
-            found = {
-                name: torch.from_numpy(read[name]).reshape(weight.shape)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = [folder / "weights.npz", folder / "packed", folder / "unpacked.npz"]
+        _save(paths[0], weights)
+        if importance is not None:
+            paths.append(folder / "importance.npz")
+            _save(paths[-1], importance)
+        program = [str(python), "-W", "ignore", peer_program.__file__, f"{peer}={setting}"]
+        subprocess.run([*program, *paths], check=True, stdout=sys.stderr)
+        with np.load(paths[2]) as arrays:
+            unpacked = {
+                name: torch.from_numpy(arrays[name]).reshape(weight.shape)
                 for name, weight in weights.items()
             }
-        return packed.read_bytes(), found
+        return paths[1].read_bytes(), unpacked
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
+    np.savez(path, **arrays)
