@@ -27,6 +27,7 @@ from torch import Tensor
 from artpack.artifact.reader import open_artifact
 from artpack.calibrate import calibrate, cut_windows
 from artpack.checkpoint import Checkpoint, open_checkpoint
+from artpack.coding.profiles import PROFILES, Profile
 from artpack.compress import compress
 from artpack.evaluate.placements import place
 from artpack.evaluate.score import score
@@ -57,13 +58,13 @@ class Subject:
         name: Of its recipes, for training and for packing.
         config: The model.
         training: How it is trained, on the grid if the system was.
-        overrides: What its size changes in the packing recipe.
+        packing: How it is packed.
     """
 
     name: str
     config: ModelConfig
     training: Training
-    overrides: tuple[str, ...]
+    packing: PlanSpec
 
     @property
     def twin(self) -> "Subject":
@@ -84,6 +85,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--window-tokens", type=int, default=256)
+    parser.add_argument("--profile", choices=[*PROFILES], default="default")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a file, or a folder for one")
     asked = parser.parse_args()
     data = read_data(asked.data, held_out_tokens=HELD_OUT_TOKENS)
@@ -91,7 +93,7 @@ def main() -> int:
     for name in asked.recipes.split(","):
         subject = make_subject(name, data, asked)
         for one in [subject.twin, subject] if subject.training.qat else [subject]:
-            rows.append(measure(one, data))
+            rows.append(measure(one, data, PROFILES[asked.profile]))
             print_table(rows[-1:])
     print_table(rows)
     if asked.csv is not None:
@@ -115,7 +117,7 @@ def make_subject(name: str, data: Data, asked: argparse.Namespace) -> Subject:
     overrides = tuple(fitted(load_recipe(name), asked.width / whole.model_dim))
     if training.qat is not None:
         training = replace(training, qat=replace(training.qat, overrides=overrides))
-    return Subject(name, config, training, overrides)
+    return Subject(name, config, training, load_recipe(name, overrides))
 
 
 def fitted(spec: PlanSpec, narrower: float) -> Iterator[str]:
@@ -125,14 +127,15 @@ def fitted(spec: PlanSpec, narrower: float) -> Iterator[str]:
             yield f"{rule.name}.min_weights={math.ceil(rule.min_weights * narrower**2)}"
 
 
-def measure(subject: Subject, data: Data) -> Row:
+def measure(subject: Subject, data: Data, profile: Profile) -> Row:
     """Train one model, pack it, and score it before and after."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         result = train(subject.training, subject.config, data, Path(folder))
         seconds = time.perf_counter() - started
         with open_checkpoint(Path(folder) / "ckpt.pt") as checkpoint:
-            content = pack(checkpoint, subject, result.kept.weights, data)
+            calibration = calibrated(checkpoint, subject, result.kept.weights, data)
+            content = pack(checkpoint, subject, calibration, profile)
     with open_artifact(content) as artifact:
         packed = bits_per_byte(subject, artifact.load(), data)
     trained = result.kept.score.bits_per_byte.value
@@ -150,24 +153,26 @@ def measure(subject: Subject, data: Data) -> Row:
     }
 
 
-def pack(checkpoint: Checkpoint, subject: Subject, weights: dict[str, Tensor], data: Data) -> bytes:
-    """Return the packed file of a checkpoint."""
-    spec, selection = load_recipe(subject.name, subject.overrides), select(checkpoint)
-    calibration = None
-    if any(rule.needs_data for rule in spec.rules):
-        calibration = collect(checkpoint, subject, weights, data)
-    prepared = prepare(checkpoint, selection, spec, calibration)
-    return b"".join(compress(checkpoint, selection, spec, prepared=prepared).pieces())
-
-
-def collect(
+def calibrated(
     checkpoint: Checkpoint, subject: Subject, weights: dict[str, Tensor], data: Data
-) -> Calibration:
-    """Run the model over some of the text that it was trained on."""
+) -> Calibration | None:
+    """Run the model over some of what it was trained on, if its recipe rounds with data."""
+    if not any(rule.needs_data for rule in subject.packing.rules):
+        return None
     window_tokens = subject.training.batches.window_tokens
     windows = cut_windows(data.in_order(), window_tokens, limit_tokens=CALIBRATION_TOKENS)
     model = build(subject.config, weights)
     return calibrate(model, windows, weights_sha256=checkpoint.weights_sha256, fisher=False)
+
+
+def pack(
+    checkpoint: Checkpoint, subject: Subject, calibration: Calibration | None, profile: Profile
+) -> bytes:
+    """Return the packed file of a checkpoint."""
+    selection, spec = select(checkpoint), subject.packing
+    prepared = prepare(checkpoint, selection, spec, calibration)
+    packed = compress(checkpoint, selection, spec, prepared=prepared, profile=profile)
+    return b"".join(packed.pieces())
 
 
 def bits_per_byte(subject: Subject, weights: dict[str, Tensor], data: Data) -> float:

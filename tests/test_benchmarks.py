@@ -76,7 +76,7 @@ def test_the_training_benchmark_trains_and_packs_every_system(tmp_path: Path) ->
     split = split_documents([sections], held_out_share=0.2)
     write_dataset(tmp_path / "data", split, train_tokenizer(split.train, 400))
     tiny = {"data": tmp_path / "data", "layers": 3, "width": 96, "steps": 2}
-    few = {"batch-tokens": 64, "window-tokens": 32}
+    few = {"batch-tokens": 64, "window-tokens": 32, "profile": "fast"}
     options = [f"--{name}={value}" for name, value in (tiny | few).items()]
     rows = measured("bench_qat", tmp_path, *options)
     twins = {(row["recipe"], row["trained"]) for row in rows}
