@@ -42,7 +42,7 @@ def save(
         calibration: What is known of the data, collected with these very weights; some
             recipes cannot do without.
         profile: How hard to look for the smallest coding: ``fast``, ``default``, ``max``.
-        jobs: Number of worker processes; the bytes do not depend on it.
+        jobs: Number of threads; the bytes do not depend on it.
 
     Returns:
         The size of the file in bytes.

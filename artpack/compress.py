@@ -82,7 +82,7 @@ def compress(
         model: Config of the model that the weights belong to, stored as it is.
         provenance: What else to store about where all this comes from.
         profile: Who bids in the auctions.
-        jobs: Number of worker processes; the result does not depend on it.
+        jobs: Number of threads; the result does not depend on it.
         deadline_s: Stop hearing bids after this many seconds. The result then
             depends on the speed of the machine.
         progress: Told after each group.

@@ -31,7 +31,7 @@ from .options import json_option, model_option, profile_option
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Worker processes; the bytes do not depend on it.",
+    help="Threads; the bytes do not depend on it.",
 )
 @click.option(
     "--max-decoded-bytes",

@@ -40,7 +40,7 @@ class Asked:
         calibration_file: What ``artpack calibrate`` wrote, or where to keep such a file.
         tokens: What to calibrate with.
         device: Where the model runs.
-        jobs: Threads and worker processes.
+        jobs: Threads.
     """
 
     checkpoints: tuple[Path, ...]
@@ -76,7 +76,7 @@ class Material:
         windows: The tokens it was collected on, if they are at hand.
         run: The model, if there are tokens for it to run over.
         device: Where models run and quantizers compute.
-        jobs: Threads and worker processes.
+        jobs: Threads.
         origin: What the artifact says about where it comes from.
         notes: What was decided on the way, one line each.
     """
@@ -180,7 +180,7 @@ def material_options(command: Callable[..., R]) -> Callable[..., R]:
         type=click.IntRange(min=1),
         default=1,
         show_default=True,
-        help="Threads and worker processes; the bytes do not depend on it.",
+        help="Threads; the bytes do not depend on it.",
     )
     @functools.wraps(command)
     def gathered(
