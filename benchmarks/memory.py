@@ -43,3 +43,14 @@ def status_mib(field: str, process: int | str = "self") -> float:
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
     return next((int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), 0) / 1024
+
+
+def family_mib(process: int) -> float:
+    """Return the memory of a process and all that it has started, what they share counted once."""
+    try:
+        rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+        children = Path(f"/proc/{process}/task/{process}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    own_kib = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return own_kib / 1024 + sum(family_mib(int(child)) for child in children.split())
