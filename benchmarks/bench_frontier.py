@@ -1,26 +1,27 @@
 """
 Bytes and loss of the frontier against row-scaled GPTQ, whole files, on one checkpoint.
 
-Both methods see the same calibration. Row-scaled: GPTQ in steps of ``k`` standard deviations
+All methods see the same calibration. Row-scaled: GPTQ in steps of ``k`` standard deviations
 over 31 for every matrix, the embedding either as well or in int7 with ``k`` of 14 for each
-12.85 of the others, as in the contest; streams by lrzip or a better codec. The loss is
-the mean KL divergence from the checkpoint on validation tokens::
+12.85 of the others, as in the contest; and the recipes of published systems, with GPTQ but
+without the training that theirs had. Their streams go to lrzip or a better codec. Every
+file is read back and scored beside the checkpoint on the same tokens::
 
     artpack calibrate ckpt.pt -o lm6m.calib --tokens calib.bin
     python -m benchmarks.bench_frontier --calibration lm6m.calib --csv benchmarks/results
-    python -m benchmarks.bench_frontier --calibration lm6m.calib --ablation
+
+``frontier_*`` is what the frontier has as a share of what the row has: bytes at its KL or
+at its bits per byte, KL at its bytes; by lines through logarithms, empty off the curve.
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from sentencepiece import SentencePieceProcessor
+from artpack_cli.plot import draw_curves
 
 from artpack.artifact.reader import open_artifact
 from artpack.budget.frontier import Frontier
@@ -32,31 +33,28 @@ from artpack.coding.profiles import FAST, Profile
 from artpack.coding.symbol_coders import Bytes, Rans
 from artpack.compress import compress
 from artpack.evaluate.divergence import Divergence
-from artpack.evaluate.stream import read_stream
-from artpack.models import build
-from artpack.models.find import find_model
 from artpack.plan import PlanSpec
 from artpack.prepare import Prepared, prepare
-from artpack.quantize import Fp16, Lattice, RowInt
+from artpack.quantize import Fp16, RowInt
 from artpack.quantize.calibration import Calibration, read_calibration
 from artpack.quantize.clips import StdClip
 from artpack.quantize.gptq import Gptq
-from artpack.quantize.watersic import WaterSic
 from artpack.recipes import load_recipe
 from artpack.rules import Rule
 from artpack.selection import Selection, select
 from artpack.stages import Config
+from benchmarks.curves import share_at
+from benchmarks.judge import Judge, stream_beside
+from benchmarks.machine import results_path
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import lm6m_path
 
-WINDOW_TOKENS = 512
-MEASURED_WINDOWS = 16
+MEASURED_TOKENS = 8192
 FIELD_K = 12.85
 FIELD_EMBEDDING_K = 14.0
 ROW_SCALED_K = (8.0, FIELD_K, 20.0, 30.0)
-FRONTIER_BITS = (3.3, 2.7, 2.2, 1.8)
-ABLATION_BITS = 1.8
-"""About where the loss is that of the field."""
+PUBLISHED = ("pr826", "pr576", "pr1123", "pr2086")
+FRONTIER_BITS = (3.3, 2.7, 2.2, 1.8, 1.4, 1.1)
 
 FIELD = Profile(
     "field", (Rows(), Columns(), SimilarRows()), (Rans(),), (Bytes(),), (Lrzip(), Zpaq()), 3
@@ -71,7 +69,7 @@ class Bench:
     checkpoint: Checkpoint
     selection: Selection
     calibration: Calibration
-    loss: Divergence
+    judge: Judge
     threads: int
 
     def measure(
@@ -81,7 +79,11 @@ class Bench:
         packed = compress(self.checkpoint, self.selection, spec, prepared=given, profile=by)
         content = b"".join(packed.pieces())
         with open_artifact(content) as artifact:
-            weights = artifact.load()
+            weights = {
+                info.name: artifact.stored_tensor(info.name) for info in self.selection.tensors
+            }
+        found = self.judge.compare(weights)
+        increase, kl = found.bits_per_byte_increase, found.kl_nats
         row: Row = {
             "method": method,
             "setting": setting,
@@ -89,7 +91,11 @@ class Bench:
             "bits_per_weight": round(
                 8 * len(content) / sum(w.numel() for w in weights.values()), 3
             ),
-            "kl_nats": round(self.loss(weights), 6),
+            "bpb_increase": round(increase.value, 5),
+            "bpb_stderr": round(increase.stderr or 0.0, 5),
+            "kl_nats": round(kl.value, 6),
+            "kl_stderr": round(kl.stderr or 0.0, 6),
+            "tokens": found.packed.coverage.scored,
         }
         print(*row.values(), flush=True)
         return row
@@ -106,9 +112,12 @@ class Bench:
                 _matrices("matrices", RowInt(6, StdClip(k)), ""),
                 Rule("rest", Fp16()),
             )
-            spec = PlanSpec("row-scaled", "", rules)
-            given = prepare(self.checkpoint, self.selection, spec, self.calibration)
-            yield self.measure(method, f"k={k:g}", spec, given, by)
+            yield self._by_rule(method, f"k={k:g}", PlanSpec("row-scaled", "", rules), by)
+
+    def published(self, by: Profile) -> Iterator[Row]:
+        """Measure the recipes of published systems."""
+        for name in PUBLISHED:
+            yield self._by_rule(f"published, {by.name}", name, load_recipe(name), by)
 
     def frontier(
         self,
@@ -127,148 +136,102 @@ class Bench:
             given = frontier.prepare(frontier.octaves_for(rate))
             yield self.measure(method, f"{rate:g} bits", spec, given, FAST)
 
-    def ablation(self, costs: Mapping[str, float]) -> Iterator[Row]:
-        """Measure what each part brings, one on top of the other."""
-        yield from self.row_scaled(FIELD, [FIELD_K])
-        yield from self.row_scaled(FAST, [FIELD_K])
-        inputs = replace(self.calibration, gradients={}, row_information={}, lookup_information={})
-        rows = replace(self.calibration, gradients={})
-        for method, states, known, measured in (
-            ("steps by inputs", 1, inputs, False),
-            ("+ rows by information", 1, rows, False),
-            ("+ feedback among rows", 1, self.calibration, False),
-            ("+ measured costs", 1, self.calibration, True),
-            ("+ trellis of 8 states", 8, self.calibration, True),
-            ("+ trellis of 64 states", 64, self.calibration, True),
-        ):
-            yield from self.frontier(
-                method,
-                with_states(states),
-                [ABLATION_BITS],
-                calibration=known,
-                costs=costs if measured else None,
-            )
+    def costs(self, kept: Path | None) -> Mapping[str, float]:
+        """Read what tensors cost, or measure it on the first calibration tokens and keep it."""
+        recipe = load_recipe("frontier")
+        fingerprint: Config = {
+            "weights": self.checkpoint.weights_sha256,
+            "recipe": recipe.to_json(),
+        }
+        costs = read_costs(kept, fingerprint) if kept else None
+        if costs is None:
+            ids = stream_beside(self.judge.path, "calib.bin").ids[:MEASURED_TOKENS]
+            windows = ids.reshape(-1, self.judge.window_tokens).astype(np.int64)
+            loss = Divergence(self.judge.model, windows, banks=self.checkpoint.banks)
+            whole = Frontier(self.checkpoint, self.selection, recipe, self.calibration)
+            costs = measure_costs(whole, loss)
+            if kept:
+                write_costs(kept, costs, fingerprint)
+        return costs
+
+    def _by_rule(self, method: str, setting: str, spec: PlanSpec, by: Profile) -> Row:
+        given = prepare(self.checkpoint, self.selection, spec, self.calibration)
+        return self.measure(method, setting, spec, given, by)
 
 
 def _matrices(name: str, quantizer: RowInt, match: str) -> Rule:
     return Rule(name, quantizer, match=match, min_dims=2, min_rows=32, rounding=Gptq())
 
 
-def with_states(states: int) -> PlanSpec:
-    """Return the recipe on another trellis."""
-    spec = load_recipe("frontier")
-    rules = tuple(
-        replace(rule, quantizer=replace(rule.quantizer, states=states))
-        if isinstance(rule.quantizer, Lattice) and isinstance(rule.rounding, WaterSic)
-        else rule
-        for rule in spec.rules
-    )
-    return replace(spec, rules=rules)
-
-
 def main() -> int:
     """Run the benchmark."""
+    arguments = options(__doc__).parse_args()
+    if arguments.checkpoint is None:
+        print("the checkpoint lm6m is not there: set ARTPACK_SHARED to the folder of shared data")
+        return 1
+    with open_checkpoint(arguments.checkpoint) as checkpoint:
+        rows = curves(make_bench(checkpoint, arguments), arguments.costs)
+    print_table(rows)
+    if arguments.csv is not None:
+        write_csv(arguments.csv, "frontier", rows)
+        draw(results_path(arguments.csv, "frontier").with_suffix(".svg"), rows)
+    return 0
+
+
+def options(about: str | None) -> argparse.ArgumentParser:
+    """Return the options of a benchmark that packs and scores one checkpoint."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=about, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--checkpoint", type=Path, default=lm6m_path())
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--costs", type=Path, help="where measured costs are kept")
-    parser.add_argument("--tokens", type=int, default=262_144, help="validation tokens to score")
+    parser.add_argument("--tokens", type=int, help="score only the first so many")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--ablation", action="store_true", help="the parts, instead of the curve")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a file, or a folder for one")
-    arguments = parser.parse_args()
-    path = arguments.checkpoint
-    if path is None:
-        print("the checkpoint lm6m is not there: set ARTPACK_SHARED to the folder of shared data")
-        return 1
-    with open_checkpoint(path) as checkpoint:
-        rows = run(checkpoint, path, arguments)
-    print_table(rows)
-    if arguments.csv is not None:
-        write_csv(arguments.csv, "frontier-ablation" if arguments.ablation else "frontier", rows)
-    return 0
+    return parser
 
 
-def run(checkpoint: Checkpoint, path: Path, arguments: argparse.Namespace) -> list[Row]:
-    """Measure all points, and compare the curves."""
-    config = find_model({info.name: info.shape for info in checkpoint.tensors}, path).config
-    assert config is not None
-    model = build(config, {info.name: checkpoint.read(info.name) for info in checkpoint.tensors})
-    bench = Bench(
+def make_bench(checkpoint: Checkpoint, arguments: argparse.Namespace) -> Bench:
+    """Read what the options name."""
+    return Bench(
         checkpoint,
         select(checkpoint),
         read_calibration(arguments.calibration),
-        Divergence(model, windows(path.parent / "val.bin", arguments.tokens)),
+        Judge(checkpoint, arguments.checkpoint, arguments.tokens),
         arguments.threads,
     )
-    whole = Frontier(checkpoint, bench.selection, load_recipe("frontier"), bench.calibration)
-    few = Divergence(model, windows(path.parent / "calib.bin", MEASURED_WINDOWS * WINDOW_TOKENS))
-    recipe = load_recipe("frontier")
-    fingerprint: Config = {"weights": checkpoint.weights_sha256, "recipe": recipe.to_json()}
-    costs = read_costs(arguments.costs, fingerprint) if arguments.costs else None
-    if costs is None:
-        costs = measure_costs(whole, few)
-    if arguments.costs:
-        write_costs(arguments.costs, costs, fingerprint)
-    if arguments.ablation:
-        rows = list(bench.ablation(costs))
-        return [{**row, "bytes_at_field_kl": at_loss(row, rows[0]["kl_nats"])} for row in rows]
+
+
+def curves(bench: Bench, costs: Path | None) -> list[Row]:
+    """Measure all points, and compare them with the curve of the frontier."""
+    spec = load_recipe("frontier")
+    known = bench.costs(costs)
+    ours = list(
+        bench.frontier("frontier", spec, FRONTIER_BITS, calibration=bench.calibration, costs=known)
+    )
     field = list(bench.row_scaled(FIELD, ROW_SCALED_K))
     field += bench.row_scaled(FIELD, ROW_SCALED_K, embedding_bits=7)
-    ours = list(
-        bench.frontier(
-            "frontier",
-            load_recipe("frontier"),
-            FRONTIER_BITS,
-            calibration=bench.calibration,
-            costs=costs,
-        )
-    )
-    return compared(field, ours) + compared(ours, ours)
-
-
-def compared(rows: list[Row], curve: list[Row]) -> list[Row]:
-    """Add to rows what a curve has at their loss and at their bytes, as shares of theirs."""
-    sizes = np.log([float(row["bytes"]) for row in curve])
-    losses = np.log([float(row["kl_nats"]) for row in curve])
-    found: list[Row] = []
-    for row in rows:
-        size, loss = math.log(float(row["bytes"])), math.log(float(row["kl_nats"]))
-        found.append(
-            {
-                **row,
-                "frontier_bytes": round(math.exp(_line(loss, losses, sizes) - size), 3),
-                "frontier_kl": round(math.exp(_line(size, sizes, losses) - loss), 3),
-            }
-        )
-    return found
-
-
-def _line(at: float, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> float:
-    """Interpolate; beyond the ends, go on along the outermost pair."""
-    order = np.argsort(xs)
-    xs, ys = xs[order], ys[order]
-    i = int(np.clip(np.searchsorted(xs, at), 1, len(xs) - 1))
-    return float(ys[i - 1] + (ys[i] - ys[i - 1]) * (at - xs[i - 1]) / (xs[i] - xs[i - 1]))
-
-
-def at_loss(row: Row, kl_nats: str | float) -> int:
-    """Return the bytes a method needs for a loss, as a bit a weight divides the loss by four."""
-    weights = 8 * float(row["bytes"]) / float(row["bits_per_weight"])
-    return round(
-        float(row["bytes"]) + weights / 16 * math.log2(float(row["kl_nats"]) / float(kl_nats))
-    )
-
-
-def windows(path: Path, tokens: int) -> NDArray[np.int64]:
-    """Read the first tokens of a shard, window by window."""
-    tokenizer = SentencePieceProcessor(model_file=str(path.with_name("sp1024.model")))
-    ids = np.asarray(read_stream(str(path), tokenizer).ids)[
-        : tokens // WINDOW_TOKENS * WINDOW_TOKENS
+    field += bench.published(FIELD)
+    return [
+        {
+            **row,
+            "frontier_bytes": share_at(row, ours, "kl_nats", "bytes"),
+            "frontier_kl": share_at(row, ours, "bytes", "kl_nats"),
+            "frontier_bytes_by_bpb": share_at(row, ours, "bpb_increase", "bytes"),
+        }
+        for row in (*field, *ours)
     ]
-    return ids.reshape(-1, WINDOW_TOKENS).astype(np.int64)
+
+
+def draw(path: Path, rows: Sequence[Row]) -> None:
+    """Draw the curves."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        points.setdefault(str(row["method"]), []).append(
+            (float(row["bytes"]), float(row["kl_nats"]))
+        )
+    draw_curves(path, points, x_label="bytes", y_label="KL, nats a token", logarithmic=True)
 
 
 if __name__ == "__main__":

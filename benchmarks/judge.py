@@ -24,11 +24,11 @@ class Judge:
     Args:
         checkpoint: What they are compared with.
         path: Its file; a shard of validation tokens and the tokenizer lie beside it.
-        tokens: How many of them are scored.
+        tokens: How many of them are scored; None for all.
     """
 
-    def __init__(self, checkpoint: Checkpoint, path: Path, tokens: int) -> None:
-        self._checkpoint = checkpoint
+    def __init__(self, checkpoint: Checkpoint, path: Path, tokens: int | None) -> None:
+        self._checkpoint, self.path = checkpoint, path
         config = find_model({info.name: info.shape for info in checkpoint.tensors}, path).config
         assert config is not None
         self._config = config

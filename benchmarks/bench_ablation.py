@@ -1,0 +1,83 @@
+"""
+What each part of the frontier brings, one on top of the other, whole files of one rate.
+
+The first rows are row-scaled GPTQ int6, coded by the field and by artpack. ``equal_bytes``
+is what a method needs for the loss of the first, a bit a weight dividing the loss by four::
+
+    python -m benchmarks.bench_ablation --calibration lm6m.calib --csv benchmarks/results
+"""
+
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from artpack.checkpoint import open_checkpoint
+from artpack.coding.profiles import FAST
+from artpack.plan import PlanSpec
+from artpack.quantize import Lattice
+from artpack.quantize.watersic import WaterSic
+from artpack.recipes import load_recipe
+from benchmarks.bench_frontier import FIELD, FIELD_K, Bench, make_bench, options
+from benchmarks.report import Row, print_table, write_csv
+
+BITS = 1.8
+"""About where the loss is that of the field."""
+
+
+def main() -> int:
+    """Run the benchmark."""
+    arguments = options(__doc__).parse_args()
+    if arguments.checkpoint is None:
+        print("the checkpoint lm6m is not there: set ARTPACK_SHARED to the folder of shared data")
+        return 1
+    with open_checkpoint(arguments.checkpoint) as checkpoint:
+        bench = make_bench(checkpoint, arguments)
+        rows = list(ablation(bench, bench.costs(arguments.costs)))
+    rows = [{**row, "equal_bytes": equal_bytes(row, float(rows[0]["kl_nats"]))} for row in rows]
+    print_table(rows)
+    if arguments.csv is not None:
+        write_csv(arguments.csv, "ablation", rows)
+    return 0
+
+
+def ablation(bench: Bench, costs: Mapping[str, float]) -> Iterator[Row]:
+    """Measure one file after each part."""
+    for profile in (FIELD, FAST):
+        yield from bench.row_scaled(profile, [FIELD_K])
+    whole = bench.calibration
+    inputs = replace(whole, gradients={}, row_information={}, lookup_information={})
+    rows = replace(whole, gradients={})
+    for method, states, known, measured in (
+        ("steps by inputs", 1, inputs, False),
+        ("+ rows by information", 1, rows, False),
+        ("+ feedback among rows", 1, whole, False),
+        ("+ measured costs", 1, whole, True),
+        ("+ trellis of 8 states", 8, whole, True),
+        ("+ trellis of 64 states", 64, whole, True),
+    ):
+        spec = with_states(states)
+        known_costs = costs if measured else None
+        yield from bench.frontier(method, spec, [BITS], calibration=known, costs=known_costs)
+
+
+def with_states(states: int) -> PlanSpec:
+    """Return the recipe on another trellis."""
+    spec = load_recipe("frontier")
+    rules = tuple(
+        replace(rule, quantizer=replace(rule.quantizer, states=states))
+        if isinstance(rule.quantizer, Lattice) and isinstance(rule.rounding, WaterSic)
+        else rule
+        for rule in spec.rules
+    )
+    return replace(spec, rules=rules)
+
+
+def equal_bytes(row: Row, kl_nats: float) -> int:
+    """Return about how many bytes a method needs for a loss."""
+    weights = 8 * float(row["bytes"]) / float(row["bits_per_weight"])
+    return round(float(row["bytes"]) + weights / 16 * math.log2(float(row["kl_nats"]) / kl_nats))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
