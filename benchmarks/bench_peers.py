@@ -37,6 +37,7 @@ from artpack.quantize.calibration import Calibration, read_calibration
 from artpack.recipes import load_recipe
 from artpack.selection import select
 from artpack.stages import Config
+from benchmarks.curves import share_at
 from benchmarks.judge import Judge, stream_beside
 from benchmarks.machine import results_path
 from benchmarks.peers import (
@@ -165,26 +166,16 @@ def obtain_costs(
 
 
 def with_equals(rows: Sequence[Row]) -> Sequence[Row]:
-    """Add how many bytes the frontier, with and without data, has at each row's losses."""
+    """Add what the frontier, with and without data, needs for each loss as a share of the bytes."""
     found = [dict(row) for row in rows]
     for name, method in (("frontier", FRONTIER), ("no_data", WITHOUT_DATA)):
-        curve = [row for row in rows if row["method"] == method]
-        for kind, (loss, stderr) in LOSSES.items():
+        for kind, columns in LOSSES.items():
+            curve = [row for row in rows if row["method"] == method and _is_sure(row, *columns)]
             for row in found:
-                row[f"{name}_at_{kind}"] = bytes_at(row, curve, loss, stderr)
+                sure = _is_sure(row, *columns)
+                share = share_at(row, curve, columns[0], "bytes") if sure else ""
+                row[f"{name}_share_at_{kind}"] = share
     return found
-
-
-def bytes_at(row: Row, curve: Sequence[Row], loss: str, stderr: str) -> int | str:
-    """Interpolate a curve at a row's loss; empty where that is not known well or off the curve."""
-    known = [point for point in curve if _is_sure(point, loss, stderr)]
-    if not known or not _is_sure(row, loss, stderr):
-        return ""
-    losses, sizes = (np.log([float(point[name]) for point in known]) for name in (loss, "bytes"))
-    at, order = np.log(float(row[loss])), np.argsort(losses)
-    if not losses.min() <= at <= losses.max():
-        return ""
-    return round(float(np.exp(np.interp(at, losses[order], sizes[order]))))
 
 
 def _is_sure(row: Row, loss: str, stderr: str) -> bool:

@@ -16,6 +16,7 @@ from artpack.evaluate.windows import WindowPlan
 from artpack.models import GPT, PRESETS, ModelConfig
 from artpack.train.tokenize import split_documents, train_tokenizer, write_dataset
 from benchmarks.flops import plan_flops
+from benchmarks.peers import has_peer, plain_integers
 
 ROOT = Path(__file__).parents[1]
 
@@ -94,6 +95,25 @@ def test_a_corpus_has_a_document_a_file_and_an_entry_of_a_dictionary(tmp_path: P
     (tmp_path / "d.html").write_text(long)
     documents = run("corpus", tmp_path).decode().split("\0")
     assert [text.split()[-1] for text in documents] == ["two", "three", "one", "four", "five"]
+
+
+def test_rows_in_integers_are_read_back_within_half_a_step() -> None:
+    weight = torch.randn(64, 48, generator=torch.Generator().manual_seed(0))
+    sizes = []
+    for file in plain_integers({"matrix": weight, "vector": weight[0]}):
+        radius = 2 ** (int(file.setting.removeprefix("int")) - 1) - 1
+        step = weight.abs().amax(1, keepdim=True) / radius
+        # A scale in fp16 is off by up to 2^-11 of itself, for every step away from 0.
+        assert ((file.weights["matrix"] - weight).abs() <= (0.501 + radius / 2**11) * step).all()
+        assert torch.equal(file.weights["vector"], weight[0].half().float())
+        sizes.append(file.size)
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] < weight.numel() + 1024
+
+
+def test_a_peer_that_is_not_there_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not has_peer("no_such_peer", Path(sys.executable))
+    assert "cannot import no_such_peer" in capsys.readouterr().out
 
 
 def run(name: str, *arguments: object) -> bytes:
