@@ -73,18 +73,24 @@ class Fitter:
         """How many weights they have."""
         return self._frontier.weights
 
-    def fit(self, pack: Pack, goal: Goal, judge: Judge | None) -> Fitted:
-        """Make the file that was asked for."""
+    def fit(self, pack: Pack, draft: Pack, goal: Goal, judge: Judge | None) -> Fitted:
+        """Make the file that was asked for; drafts of it are nearly as small, and sooner there."""
         last: dict[float, dict[str, Prepared]] = {}
 
-        def at(octaves: float) -> Packed:
-            last.clear()
-            last[octaves] = self._frontier.prepare(octaves)
-            return pack(last[octaves])
+        def at(octaves: float, make: Pack = pack) -> Packed:
+            if octaves not in last:
+                last.clear()
+                last[octaves] = self._frontier.prepare(octaves)
+            return make(last[octaves])
 
         if goal.file_limit is not None:
-            first = self._frontier.octaves_for(8 * goal.file_limit / self.weights)
-            fit = fit_bytes(at, limit_bytes=goal.file_limit, weights=self.weights, first=first)
+            fit = fit_bytes(
+                at,
+                limit_bytes=goal.file_limit,
+                weights=self.weights,
+                first=self._frontier.octaves_for(8 * goal.file_limit / self.weights),
+                draft=lambda octaves: at(octaves, draft),
+            )
         elif goal.max_increase is not None:
             assert judge is not None
             first = self._frontier.default_octaves()

@@ -63,11 +63,16 @@ class Packer:
         """Make the file that was asked for."""
         fitter, others = self._fitter, self._others
         if fitter.names:
-            fitted = fitter.fit(lambda tensors: self._pack(others | tensors), goal, judge)
+            fitted = fitter.fit(
+                lambda tensors: self._pack(others | tensors, self._profile),
+                lambda tensors: self._pack(others | tensors, self._profile.draft()),
+                goal,
+                judge,
+            )
             prepared = others | fitted.prepared
             packed, comparison, notes = fitted.fit.packed, fitted.comparison, fitter.notes
             return Done(packed, prepared, fitter.weights, fitted, comparison, notes)
-        packed = self._pack(others)
+        packed = self._pack(others, self._profile)
         _check_limits(packed, goal, self.spec.name)
         comparison = None if judge is None else judge.compare(packed)
         return Done(packed, others, 0, None, comparison, ())
@@ -89,7 +94,7 @@ class Packer:
                 progress=progress,
             )
 
-    def _pack(self, prepared: dict[str, Prepared]) -> Packed:
+    def _pack(self, prepared: dict[str, Prepared], profile: Profile) -> Packed:
         config = self.material.config
         with render.progress("packing") as progress:
             return compress_checkpoint(
@@ -99,7 +104,7 @@ class Packer:
                 prepared=prepared,
                 model=None if config is None else config.to_json(),
                 provenance=self.material.origin,
-                profile=self._profile,
+                profile=profile,
                 jobs=self.material.jobs,
                 deadline_s=self._deadline_s,
                 progress=progress,

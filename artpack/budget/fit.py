@@ -61,7 +61,9 @@ Pack = Callable[[float], Packed]
 """Makes the file at a number of octaves."""
 
 
-def fit_bytes(pack: Pack, *, limit_bytes: int, weights: int, first: float) -> Fit:
+def fit_bytes(
+    pack: Pack, *, limit_bytes: int, weights: int, first: float, draft: Pack | None = None
+) -> Fit:
     """
     Make the file that comes closest to a size without exceeding it.
 
@@ -70,6 +72,8 @@ def fit_bytes(pack: Pack, *, limit_bytes: int, weights: int, first: float) -> Fi
         limit_bytes: No file may be larger.
         weights: How many weights its steps are for.
         first: Octaves to begin with.
+        draft: Makes a file of nearly the same size, but sooner: where it fits is where
+            ``pack`` begins.
 
     Returns:
         A file of at most ``limit_bytes``.
@@ -80,19 +84,23 @@ def fit_bytes(pack: Pack, *, limit_bytes: int, weights: int, first: float) -> Fi
     """
     trials: list[Trial] = []
 
-    def measure(octaves: float) -> tuple[float, Packed]:
-        packed = pack(octaves)
-        trials.append(Trial(octaves, file_bytes(packed), None))
-        return trials[-1].file_bytes, packed
+    def look(make: Pack, near: float) -> Found[Packed]:
+        def measure(octaves: float) -> tuple[float, Packed]:
+            packed = make(octaves)
+            trials.append(Trial(octaves, file_bytes(packed), None))
+            return trials[-1].file_bytes, packed
 
-    found = search(
-        measure,
-        limit=limit_bytes,
-        tolerance=BYTES_TOLERANCE * limit_bytes,
-        first=first,
-        slope=-weights / 8,
-        bounds=(first - OCTAVES, first + OCTAVES),
-    )
+        return search(
+            measure,
+            limit=limit_bytes,
+            tolerance=BYTES_TOLERANCE * limit_bytes,
+            first=near,
+            slope=-weights / 8,
+            bounds=(first - OCTAVES, first + OCTAVES),
+        )
+
+    drafts = None if draft is None else look(draft, first)
+    found = look(pack, drafts.best.at if drafts is not None and drafts.best is not None else first)
     if found.result is None:
         least = min(trial.file_bytes for trial in trials)
         raise BudgetError(
@@ -142,7 +150,7 @@ def fit_loss(pack: Pack, judge: Callable[[Packed], float], *, limit: float, firs
 def _fit(found: Found[Packed], trials: list[Trial]) -> Fit:
     assert found.best is not None
     assert found.result is not None
-    chosen = next(trial for trial in trials if trial.octaves == found.best.at)
+    chosen = next(trial for trial in reversed(trials) if trial.octaves == found.best.at)
     return Fit(found.result, chosen, tuple(trials))
 
 

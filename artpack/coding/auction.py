@@ -199,7 +199,12 @@ def _heats(
     lots: Sequence[Lot], profile: Profile, run: Runner, deadline: float | None
 ) -> list[_Heat]:
     certain = [list(profile.certain(lot.states, flat=lot.flat)) for lot in lots]
-    screened = [list(profile.screened(lot.alphabet, flat=lot.flat)) for lot in lots]
+    screened = [
+        list(profile.screened(lot.alphabet, flat=lot.flat))
+        if profile.finalists or not lot.large
+        else []
+        for lot in lots
+    ]
     tasks = [
         (lot.sample(), pipeline, deadline)
         for lot, pipelines in zip(lots, screened, strict=True)

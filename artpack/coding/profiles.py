@@ -40,6 +40,7 @@ class Profile:
         packings: Other symbol coders, where they accept the alphabet.
         codecs: What is tried on the bytes of the packings.
         finalists: How many of the packed bids, after a screening, code all of the data.
+            With 0 there is no screening: only small lots hear them.
     """
 
     name: str
@@ -48,6 +49,17 @@ class Profile:
     packings: tuple[SymbolCoder, ...]
     codecs: tuple[Codec, ...]
     finalists: int
+
+    def draft(self) -> "Profile":
+        """
+        Return a profile for sizes that are soon to be known, and may be a little too large.
+
+        Returns:
+            One where large lots hear only rANS and the adaptive coder.
+
+        """
+        quick = tuple(coder for coder in self.entropy_coders if isinstance(coder, (Rans, Adaptive)))
+        return replace(self, name=f"{self.name}, draft", entropy_coders=quick, finalists=0)
 
     def certain(self, states: int = 1, *, flat: bool) -> Iterator[Pipeline]:
         """

@@ -41,6 +41,21 @@ def test_a_file_is_never_above_its_limit_and_close_to_it(limit: int) -> None:
     assert all(trial.loss is None for trial in fit.trials)
 
 
+def test_drafts_find_where_a_single_file_will_do() -> None:
+    made = []
+
+    def count(octaves: float) -> Packed:
+        made.append(octaves)
+        return pack(octaves)
+
+    fit = fit_bytes(count, limit_bytes=11_111, weights=WEIGHTS, first=-1.0, draft=pack)
+
+    without = fit_bytes(pack, limit_bytes=11_111, weights=WEIGHTS, first=-1.0)
+    assert fit.chosen == without.chosen
+    assert fit.trials == (*without.trials, fit.chosen)
+    assert made == [fit.chosen.octaves]
+
+
 def test_a_hopeless_limit_says_the_smallest_size_that_would_do() -> None:
     with pytest.raises(BudgetError, match=r"nothing fits into 100 bytes: the smallest file has"):
         fit_bytes(pack, limit_bytes=100, weights=WEIGHTS, first=-1.0)

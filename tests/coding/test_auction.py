@@ -140,3 +140,17 @@ def test_profiles_are_found_by_name() -> None:
     assert [profile_named(name) for name in PROFILES] == [FAST, DEFAULT, MAX]
     with pytest.raises(UsageError, match="did you mean 'default'"):
         profile_named("defualt")
+
+
+def test_a_draft_hears_of_large_lots_rans_and_the_adaptive_coder_alone() -> None:
+    heard: list[int] = []
+
+    def run(function: Callable[..., Any], tasks: Sequence[tuple[object, ...]]) -> list[Any]:
+        heard.append(len(tasks))
+        return Workers().run(function, tasks)
+
+    sell(Lot((gaussian(400, 200),), 63), DEFAULT.draft(), run)
+    sell(Lot((gaussian(40, 20),), 63), DEFAULT.draft(), run)
+
+    screened = len(list(DEFAULT.screened(63, flat=False)))
+    assert heard == [0, 2, 0, 2 + screened]
