@@ -27,6 +27,7 @@ from artpack.plan import PlanSpec
 from artpack.prepare import Prepared
 from artpack.quantize.calibration import Calibration
 from artpack.quantize.lattice import Lattice
+from artpack.quantize.one_thread import one_thread
 from artpack.quantize.report import measure
 from artpack.quantize.watersic import Metric, WaterSic, solve
 from artpack.quantize.weights import finite_matrix, matrix_shape
@@ -139,7 +140,7 @@ class Frontier:
             CheckpointError: A weight is not finite.
 
         """
-        with ThreadPoolExecutor(self._threads) as pool:
+        with one_thread(), ThreadPoolExecutor(self._threads) as pool:
             done = pool.map(lambda name: self.quantize(name, octaves), self.jobs)
             return dict(zip(self.jobs, done, strict=True))
 
@@ -158,8 +159,9 @@ class Frontier:
             CheckpointError: A weight is not finite.
 
         """
-        job, metric, hessian = self.jobs[name], self.metric(name), self._hessian(name)
-        with _naming(name):
+        job, hessian = self.jobs[name], self._hessian(name)
+        with one_thread(), _naming(name):
+            metric = self.metric(name)
             weight = self._checkpoint.read(name)
             # Points of a trellis lie twice as far apart as the steps are wide.
             octaves += self.offset(name) - math.log2(spacing(job.lattice.states))

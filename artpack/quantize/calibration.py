@@ -8,7 +8,7 @@ which these are, so that a stale one is refused instead of quietly spoiling a fi
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -165,13 +165,17 @@ def _serialize(calibration: Calibration) -> Iterator[bytes]:
 
 def read_calibration(path: Path) -> Calibration:
     """
-    Read a calibration; its tensors are read from the file when they are used.
+    Read a calibration.
+
+    Its tensors are checked, and from then on mapped whenever they are asked for: what
+    nobody holds any more takes no memory.
 
     Args:
         path: What :func:`write_calibration` wrote.
 
     Returns:
         The calibration. Whether it fits some weights is for :meth:`Calibration.check_fit`.
+        The file must stay as it is while tensors are read: a change is a ``UsageError``.
 
     Raises:
         UsageError: It is missing, damaged, or something else.
@@ -184,7 +188,7 @@ def read_calibration(path: Path) -> Calibration:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise UsageError(f"{path}: not a calibration file of artpack calibrate")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
         tokens, fingerprint = int(metadata["tokens"]), json.loads(metadata["fingerprint"])
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         if isinstance(error, UsageError):
@@ -192,16 +196,44 @@ def read_calibration(path: Path) -> Calibration:
         raise UsageError(f"{path}: a damaged calibration file; collect it again") from error
     if tokens < 1 or not isinstance(fingerprint, dict):
         raise UsageError(f"{path}: a damaged calibration file; collect it again")
-    return Calibration(**_sort(path, tensors), tokens=tokens, fingerprint=fingerprint)
+    stored = {kind: _Stored(path, kind, names) for kind in KINDS}
+    for full in names:
+        _check_tensor(path, full, stored)
+    return Calibration(**stored, tokens=tokens, fingerprint=fingerprint)
 
 
-def _sort(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    sorted_: dict[str, dict[str, Tensor]] = {kind: {} for kind in KINDS}
-    for full, tensor in tensors.items():
-        kind, _, name = full.partition("/")
-        if kind not in KINDS or tensor.dtype is not torch.float32:
-            raise UsageError(f"{path}: {full!r} has no place in a calibration file")
-        if not bool(tensor.isfinite().all()):
-            raise UsageError(f"{path}: {full!r} is not finite; collect it again")
-        sorted_[kind][name] = tensor
-    return sorted_
+def _check_tensor(path: Path, full: str, stored: Mapping[str, "_Stored"]) -> None:
+    kind, _, name = full.partition("/")
+    if kind not in KINDS or stored[kind][name].dtype is not torch.float32:
+        raise UsageError(f"{path}: {full!r} has no place in a calibration file")
+    if not bool(stored[kind][name].isfinite().all()):
+        raise UsageError(f"{path}: {full!r} is not finite; collect it again")
+
+
+class _Stored(Mapping[str, Tensor]):
+    """Tensors of one kind in a file."""
+
+    def __init__(self, path: Path, kind: str, names: Sequence[str]) -> None:
+        self._path, self._kind = path, kind
+        self._stamp = _stamp(path)
+        self._names = [name[len(kind) + 1 :] for name in names if name.startswith(f"{kind}/")]
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        with safe_open(self._path, framework="pt") as file:
+            tensor: Tensor = file.get_tensor(f"{self._kind}/{name}")
+        if _stamp(self._path) != self._stamp:
+            raise UsageError(f"{self._path}: changed while it was being used; start again")
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -9,7 +9,6 @@ Nothing of it is stored but the codes.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.quantize.inverse import Inverse, invert
+from artpack.quantize.one_thread import one_thread
 from artpack.quantize.steps import RowGrid
 from artpack.stages import ConfiguredStage, nearest
 
@@ -111,27 +111,11 @@ def gptq(grid: RowGrid, hessian: Tensor, options: Gptq) -> tuple[Tensor, float]:
         weight = weight.masked_fill(dead, 0)
     steps = grid.steps.to(curvature).flatten()
     codes = torch.empty_like(weight)
-    with _one_thread():
+    with one_thread():
         inverse = invert(curvature, order=options.order, damping=options.damping, form=options.form)
         ordered = weight[:, inverse.order]
         codes[:, inverse.order] = _rounded(ordered, steps, grid.radius, inverse, options)
     return codes.float(), inverse.damping
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """
-    Keep torch from sharing work out among threads.
-
-    Columns are so little work that threads mostly wait for each other: ten times as
-    long where another process has one of the cores. And sums keep their order.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _rounded(weight: Tensor, steps: Tensor, radius: int, inverse: Inverse, options: Gptq) -> Tensor:

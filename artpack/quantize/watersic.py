@@ -111,19 +111,17 @@ class WaterSic(ConfiguredStage):
         """
         rows, cols = shape
         lower = _cholesky(torch.eye(cols) if hessian is None else hessian, self.damping)
+        col_diagonal = _divide_by_diagonal(lower)
+        upper = None
         if gradients is not None and gradients.ndim == 2:
-            flipped = _cholesky(gradients.flip(0, 1), self.output_damping)
-            upper = flipped[::-1, ::-1]
-            shaping, row_diagonal = upper / upper.diagonal(), upper.diagonal()
+            upper = _cholesky(gradients.flip(0, 1), self.output_damping)[::-1, ::-1]
+            row_diagonal = _divide_by_diagonal(upper)
         else:
-            shaping, row_diagonal = (
-                None,
-                self._row_factors(torch.ones(rows) if gradients is None else gradients),
-            )
-        row_octaves, col_octaves = -np.log2(row_diagonal), -np.log2(lower.diagonal())
+            row_diagonal = self._row_factors(torch.ones(rows) if gradients is None else gradients)
+        row_octaves, col_octaves = -np.log2(row_diagonal), -np.log2(col_diagonal)
         return Metric(
-            cols=lower / lower.diagonal(),
-            rows=shaping,
+            cols=lower,
+            rows=upper,
             row_octaves=_centred(row_octaves),
             col_octaves=_centred(col_octaves),
             octaves=float(row_octaves.mean() + col_octaves.mean()) if rows and cols else 0.0,
@@ -160,23 +158,29 @@ def solve(weight: Tensor, metric: Metric, octaves: float, lattice: Lattice) -> Q
     rows = apportion(np.maximum(metric.row_octaves + octaves, finest) * lattice.resolution)
     rows = np.maximum(rows, np.rint(finest * lattice.resolution).astype(np.int32))
     row_steps = np.exp2(rows / lattice.resolution)
-    points = np.empty(matrix.shape, np.int32)
-    spread = None
-    if metric.rows is not None:
-        spread = (metric.rows * (row_steps[:, None] / row_steps)).astype(np.float32)
-        spread = np.ascontiguousarray(np.triu(spread, 1))
-    targets, weights = matrix.T.copy(), matrix.T
+    points = np.empty(matrix.shape[::-1], np.int32)
+    spread = None if metric.rows is None else _spread(metric.rows, row_steps)
+    weights = matrix.T.copy()
+    targets = weights.copy()
     for high in range(len(targets), 0, -BLOCK):
         low = max(0, high - BLOCK)
-        errors = np.empty((high - low, len(rows)))
+        errors = np.zeros((high - low, len(rows)))
         for col in range(high - 1, low - 1, -1):
             steps = row_steps * col_steps[col]
-            aims = (targets[col] / steps).astype(np.float32)
-            points[:, col] = _search(aims, spread, lattice)
-            errors[col - low] = weights[col] - points[:, col] * steps
-            targets[low:col] += np.outer(metric.cols[col, low:col], errors[col - low])
+            fed_back = metric.cols[col + 1 : high, col] @ errors[col + 1 - low :]
+            aims = ((targets[col] + fed_back) / steps).astype(np.float32)
+            points[col] = _search(aims, spread, lattice)
+            errors[col - low] = weights[col] - points[col] * steps
         targets[:low] += metric.cols[low:high, :low].T @ errors
-    return lattice.pack(tuple(weight.shape), points, rows, cols)
+    return lattice.pack(tuple(weight.shape), np.ascontiguousarray(points.T), rows, cols)
+
+
+def _spread(shaping: Doubles, steps: Doubles) -> NDArray[np.float32]:
+    """Return what an error adds to the rows below it, both in steps of their own."""
+    spread = np.zeros(shaping.shape, np.float32)
+    for row, into in enumerate(spread):
+        into[row + 1 :] = shaping[row, row + 1 :] * (steps[row] / steps[row + 1 :])
+    return spread
 
 
 def apportion(exact: Doubles) -> NDArray[np.int32]:
@@ -211,10 +215,17 @@ def _search(
 
 
 def _cholesky(moments: Tensor, damping: float) -> Doubles:
-    doubles = moments.double()
-    damped = doubles + torch.eye(len(doubles)) * (damping * doubles.diagonal().mean() + TINY)
+    damped = moments.to(torch.float64, copy=True)
+    damped.diagonal().add_(damping * damped.diagonal().mean() + TINY)
     factor: Doubles = torch.linalg.cholesky(damped).numpy()
     return factor
+
+
+def _divide_by_diagonal(factor: Doubles) -> Doubles:
+    """Divide each column by its element of the diagonal, in place; return the diagonal."""
+    diagonal = factor.diagonal().copy()
+    factor /= diagonal
+    return diagonal
 
 
 def _centred(octaves: Doubles) -> Doubles:

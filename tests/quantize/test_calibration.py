@@ -54,6 +54,17 @@ def test_what_is_written_is_read(tmp_path: Path, calibration: Calibration) -> No
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_a_file_that_changes_while_it_is_used_is_refused(
+    tmp_path: Path, calibration: Calibration
+) -> None:
+    path = tmp_path / "a.calibration"
+    write_calibration(path, calibration)
+    read = read_calibration(path)
+    write_calibration(path, calibration)
+    with pytest.raises(UsageError, match=r"a\.calibration: changed while it was being used"):
+        read.hessians["fc.weight"]
+
+
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path, calibration: Calibration) -> None:
     paths = [tmp_path / name for name in "ab"]
     for path in paths:
