@@ -7,14 +7,11 @@ import numpy as np
 from artpack.coding.adaptive.kernels import (
     CONTEXTS,
     FIRST_PRIOR,
-    HIGH,
-    LOW,
-    POSITION,
     Coder,
     Model,
     code_matrix,
 )
-from artpack.coding.adaptive.tables import Integers, first_slots, shifts
+from artpack.coding.adaptive.tables import first_slots, shifts
 from artpack.errors import CorruptError, TruncatedError
 from artpack.symbols import Symbols
 from artpack.trellis import spacing, trellis
@@ -41,13 +38,11 @@ def encode_matrices(matrices: Sequence[Symbols], *, alphabet: int, states: int) 
     if alphabet == 1 or not any(matrix.size for matrix in matrices):
         return b""
     room = ROOM_BYTES + sum(matrix.size for matrix in matrices)
-    coder = _coder(np.empty(room, np.uint8), 0, decoding=False)
-    _code(matrices, alphabet, states, coder)
-    while coder.state[POSITION] > len(coder.data):
+    _, coder = _code(matrices, alphabet, states, _encoder(room))
+    if coder.position > room:
         # A byte a symbol was not enough, but now it is known what is.
-        coder = _coder(np.empty(coder.state[POSITION], np.uint8), 0, decoding=False)
-        _code(matrices, alphabet, states, coder)
-    return coder.data[: coder.state[POSITION]].tobytes() + _last_bytes(coder.state)
+        _, coder = _code(matrices, alphabet, states, _encoder(coder.position))
+    return coder.data[: coder.position].tobytes() + _last_bytes(coder)
 
 
 def decode_matrices(
@@ -76,19 +71,23 @@ def decode_matrices(
             raise CorruptError(f"adaptive: {len(data)} bytes for no symbols")
         return matrices
     first = int.from_bytes(_window(data, 0, 0), "big")
-    coder = _coder(np.frombuffer(bytearray(data), np.uint8), first, decoding=True)
-    sound = _code(matrices, alphabet, states, coder)
-    _check_end(data, coder.state)
+    whole = np.frombuffer(bytearray(data), np.uint8)
+    sound, coder = _code(
+        matrices, alphabet, states, Coder(0, LARGEST, first, 0, whole, decoding=True)
+    )
+    _check_end(data, coder)
     if not sound:
         raise CorruptError(f"adaptive: a symbol is not below the alphabet {alphabet}")
     return matrices
 
 
-def _coder(data: Symbols, value: int, *, decoding: bool) -> Coder:
-    return Coder(np.array([0, LARGEST, value, 0]), data, decoding)
+def _encoder(room: int) -> Coder:
+    return Coder(0, LARGEST, 0, 0, np.empty(room, np.uint8), decoding=False)
 
 
-def _code(matrices: Sequence[Symbols], alphabet: int, states: int, coder: Coder) -> bool:
+def _code(
+    matrices: Sequence[Symbols], alphabet: int, states: int, coder: Coder
+) -> tuple[bool, Coder]:
     step = spacing(states)
     level = np.array([1 << 16, 1, 0, 0, 0, FIRST_PRIOR])
     first = first_slots(step)
@@ -97,13 +96,14 @@ def _code(matrices: Sequence[Symbols], alphabet: int, states: int, coder: Coder)
     sound = True
     for matrix in matrices:
         if matrix.size:
-            sound &= code_matrix(matrix, alphabet, model, coder)
-    return sound
+            below, coder = code_matrix(matrix, alphabet, model, coder)
+            sound &= below
+    return sound, coder
 
 
-def _last_bytes(state: Integers) -> bytes:
+def _last_bytes(coder: Coder) -> bytes:
     """Return the fewest bytes that leave the interval whatever follows them, the least of these."""
-    low, high = int(state[LOW]), int(state[HIGH])
+    low, high = coder.low, coder.high
     for size in range(STATE_BYTES):
         unit = 1 << 8 * (STATE_BYTES - size)
         value = -(-low // unit)
@@ -117,16 +117,16 @@ def _window(data: bytes, position: int, filling: int) -> bytes:
     return data[position : position + STATE_BYTES].ljust(STATE_BYTES, bytes([filling]))
 
 
-def _check_end(data: bytes, state: Integers) -> None:
+def _check_end(data: bytes, coder: Coder) -> None:
     """
     Check that the bytes end where and how an encoder ends them.
 
     Bytes that end early leave the interval open: with some bytes behind them they
     would decode to other symbols.
     """
-    position = int(state[POSITION])
+    position = coder.position
     least, most = (int.from_bytes(_window(data, position, filling), "big") for filling in (0, 0xFF))
-    if position > len(data) or least < state[LOW] or most > state[HIGH]:
+    if position > len(data) or least < coder.low or most > coder.high:
         raise TruncatedError("adaptive: the bytes end early")
-    if data[position:] != _last_bytes(state):
+    if data[position:] != _last_bytes(coder):
         raise CorruptError("adaptive: bytes are left over")
