@@ -161,11 +161,10 @@ class Frontier:
         """
         job, hessian = self.jobs[name], self._hessian(name)
         with one_thread(), _naming(name):
-            metric = self.metric(name)
             weight = self._checkpoint.read(name)
             # Points of a trellis lie twice as far apart as the steps are wide.
             octaves += self.offset(name) - math.log2(spacing(job.lattice.states))
-            quantized = solve(weight, metric, octaves, job.lattice)
+            quantized = solve(weight, self.metric(name), octaves, job.lattice)
             known = hessian is not None
             report = measure(weight, job.lattice, quantized, hessian) if known else None
         return Prepared(job.lattice, quantized, report)

@@ -150,29 +150,41 @@ def solve(weight: Tensor, metric: Metric, octaves: float, lattice: Lattice) -> Q
         The parts.
 
     """
-    matrix = finite_matrix(weight).double().numpy()
+    columns = np.ascontiguousarray(finite_matrix(weight).T.numpy())
     cols = np.rint(metric.col_octaves * lattice.resolution).astype(np.int32)
     col_steps = np.exp2(cols / lattice.resolution)
-    widest = np.abs(matrix / col_steps).max(1, initial=TINY)
+    widest = np.full(columns.shape[1], TINY)
+    for column, step in zip(columns, col_steps, strict=True):
+        np.maximum(widest, np.abs(column) / step, out=widest)
     finest = np.log2(widest / (spacing(lattice.states) * lattice.radius * HEADROOM))
     rows = apportion(np.maximum(metric.row_octaves + octaves, finest) * lattice.resolution)
     rows = np.maximum(rows, np.rint(finest * lattice.resolution).astype(np.int32))
     row_steps = np.exp2(rows / lattice.resolution)
-    points = np.empty(matrix.shape[::-1], np.int32)
+    points = _feed_back(columns, metric, row_steps, col_steps, lattice)
+    return lattice.pack(tuple(weight.shape), np.ascontiguousarray(points.T), rows, cols)
+
+
+def _feed_back(
+    columns: NDArray[np.float32],
+    metric: Metric,
+    row_steps: Doubles,
+    col_steps: Doubles,
+    lattice: Lattice,
+) -> NDArray[np.int32]:
+    """Return the points of each column, the last one chosen first."""
     spread = None if metric.rows is None else _spread(metric.rows, row_steps)
-    weights = matrix.T.copy()
-    targets = weights.copy()
-    for high in range(len(targets), 0, -BLOCK):
+    targets, points = columns.astype(np.float64), np.empty(columns.shape, np.int32)
+    for high in range(len(columns), 0, -BLOCK):
         low = max(0, high - BLOCK)
-        errors = np.zeros((high - low, len(rows)))
+        errors = np.zeros((high - low, len(row_steps)))
         for col in range(high - 1, low - 1, -1):
             steps = row_steps * col_steps[col]
             fed_back = metric.cols[col + 1 : high, col] @ errors[col + 1 - low :]
             aims = ((targets[col] + fed_back) / steps).astype(np.float32)
             points[col] = _search(aims, spread, lattice)
-            errors[col - low] = weights[col] - points[col] * steps
+            errors[col - low] = columns[col] - points[col] * steps
         targets[:low] += metric.cols[low:high, :low].T @ errors
-    return lattice.pack(tuple(weight.shape), np.ascontiguousarray(points.T), rows, cols)
+    return points
 
 
 def _spread(shaping: Doubles, steps: Doubles) -> NDArray[np.float32]:
