@@ -1,8 +1,8 @@
 """
 A 36-million-parameter model packed to a budget: time, memory, and time to decode.
 
-Random weights of PR 1934's shape, second moments of random correlated inputs and gradients,
-what tensors cost by formula; ``artpack compress`` runs in a process of its own, as
+Random weights of PR 1934's shape, second moments of random correlated inputs and gradients (the same for
+all matrices of a shape), what tensors cost by formula; ``artpack compress`` runs in a process of its own, as
 anybody would run it. ``peak_mib`` is what it and its workers had in memory at most, programs
 and libraries too, and ``peak_checkpoints`` that over the checkpoint's size. Decoding is on
 one thread; ``adaptive_ns`` a symbol is the adaptive coder alone. On a busy machine,
@@ -20,6 +20,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -85,26 +86,30 @@ def make_inputs(folder: Path, config: ModelConfig) -> int:
 
 
 def draw_calibration(checkpoint: Checkpoint, config: ModelConfig) -> Calibration:
-    """Make up a calibration."""
+    """Make up a calibration, with the same moments for all matrices of a shape."""
     chance = torch.Generator().manual_seed(1)
     shapes = {
         info.name: info.shape
         for info in checkpoint.tensors
         if len(info.shape) == 2 and info.shape[0] >= LEAST_ROWS
     }
+    moments = {
+        size: draw_moments(size, chance)
+        for size in sorted({*chain(*shapes.values())} - {config.vocab_size})
+    }
     gradients = {
-        name: draw_moments(rows, chance) * GRADIENTS**2
+        name: GRADIENTS**2 * moments[rows]
         for name, (rows, _) in shapes.items()
         if rows != config.vocab_size
     }
     head = {
-        n: torch.rand(rows, generator=chance) * GRADIENTS**2
-        for n, (rows, _) in shapes.items()
-        if n not in gradients
+        name: GRADIENTS**2 * torch.rand(rows, generator=chance)
+        for name, (rows, _) in shapes.items()
+        if rows == config.vocab_size
     }
     return Calibration(
-        hessians={name: draw_moments(cols, chance) for name, (_, cols) in shapes.items()},
-        row_information=head | {name: moments.diagonal() for name, moments in gradients.items()},
+        hessians={name: moments[cols] for name, (_, cols) in shapes.items()},
+        row_information=head | {name: second.diagonal() for name, second in gradients.items()},
         lookup_information=head,
         tokens=1,
         fingerprint={
