@@ -1,12 +1,12 @@
 """
 A 36-million-parameter model packed to a budget: time, memory, and time to decode.
 
-Random weights of PR 1934's shape, second moments of random correlated inputs and gradients (the same for
-all matrices of a shape), what tensors cost by formula; ``artpack compress`` runs in a process of its own, as
-anybody would run it. ``peak_mib`` is what it and its workers had in memory at most, programs
-and libraries too, and ``peak_checkpoints`` that over the checkpoint's size. Decoding is on
-one thread; ``adaptive_ns`` a symbol is the adaptive coder alone. On a busy machine,
-``cpu_seconds`` says more than ``seconds``. Linux only::
+Random weights of PR 1934's shape, second moments of random correlated inputs and gradients
+(the same for all matrices of a shape), and what tensors cost by formula. ``artpack compress``
+runs in a process of its own, as anybody would run it; ``peak_mib`` is what it had in memory
+at most, programs and libraries too, and ``peak_checkpoints`` that over the checkpoint's size.
+Decoding is on one thread; ``adaptive_ns`` a symbol is the adaptive coder alone. On a busy
+machine, ``cpu_seconds`` says more than ``seconds``. Linux only::
 
     python -m benchmarks.bench_budget --csv benchmarks/results
 """
@@ -20,7 +20,6 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -40,6 +39,9 @@ from benchmarks.report import Row, print_table, write_csv
 
 LEAST_ROWS = 32
 """Matrices of fewer rows are tables of vectors."""
+
+TABLE = "tok_emb"
+"""In the name of the token table, which has too many rows for all products of gradients."""
 
 GRADIENTS = 1e-4
 """Size of gradients at outputs, where inputs have the size 1."""
@@ -93,20 +95,15 @@ def draw_calibration(checkpoint: Checkpoint, config: ModelConfig) -> Calibration
         for info in checkpoint.tensors
         if len(info.shape) == 2 and info.shape[0] >= LEAST_ROWS
     }
-    moments = {
-        size: draw_moments(size, chance)
-        for size in sorted({*chain(*shapes.values())} - {config.vocab_size})
-    }
+    tables = [name for name in shapes if TABLE in name]
+    sizes = {size for name, shape in shapes.items() for size in shape[name in tables :]}
+    moments = {size: draw_moments(size, chance) for size in sorted(sizes)}
     gradients = {
-        name: GRADIENTS**2 * moments[rows]
-        for name, (rows, _) in shapes.items()
-        if rows != config.vocab_size
+        name: GRADIENTS**2 * moments[shape[0]]
+        for name, shape in shapes.items()
+        if name not in tables
     }
-    head = {
-        name: GRADIENTS**2 * torch.rand(rows, generator=chance)
-        for name, (rows, _) in shapes.items()
-        if rows == config.vocab_size
-    }
+    head = {name: GRADIENTS**2 * torch.rand(shapes[name][0], generator=chance) for name in tables}
     return Calibration(
         hessians={name: moments[cols] for name, (_, cols) in shapes.items()},
         row_information=head | {name: second.diagonal() for name, second in gradients.items()},
