@@ -46,7 +46,7 @@ TABLE = "tok_emb"
 GRADIENTS = 1e-4
 """Size of gradients at outputs, where inputs have the size 1."""
 
-SAMPLE_S = 0.05
+SAMPLE_S = 0.2
 
 
 def main() -> int:
@@ -61,7 +61,8 @@ def main() -> int:
     arguments = parser.parse_args()
     config, budget = preset("pr1934"), arguments.budget
     if arguments.quick:
-        config, budget = replace(preset("lm6m"), num_layers=1), 400_000
+        small = replace(preset("lm6m"), num_layers=1, vocab_size=512, mlp_hidden=256)
+        config, budget = small, 200_000
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         checkpoint_bytes = make_inputs(folder, config)

@@ -50,6 +50,13 @@ def test_the_evaluation_benchmark_runs_on_a_few_tokens(tmp_path: Path) -> None:
     assert all(float(row["peak_percent"]) > 0 for row in rows)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured through /proc")
+def test_the_budget_benchmark_packs_a_small_model_to_its_budget(tmp_path: Path) -> None:
+    (row,) = measured("bench_budget", tmp_path, "--quick", "--jobs", "1")
+    assert 0.999 < int(row["bytes"]) / int(row["budget"]) <= 1
+    assert float(row["peak_mib"]) > 100
+
+
 @pytest.mark.usefixtures("shared")
 def test_the_ngram_benchmark_counts_as_dictionaries_do(tmp_path: Path) -> None:
     (row,) = measured("bench_ngram", tmp_path, "--quick")
