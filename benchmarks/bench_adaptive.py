@@ -3,10 +3,10 @@ The adaptive coder beside what else codes weights, role by role.
 
 Symbols of the language model: row-scaled int6, and points of a 64-state trellis at one
 step a tensor times one drawn for each column, at two rates: WaterSIC gives columns steps
-of their own too. And one matrix as large as a layer of a
-36M-parameter model, for speed. Nothing is reported that was not decoded and compared.
-Times of the adaptive coder include loading its compiled kernel into a fresh process.
-Linux only, from the repository's root::
+of their own too. And one matrix as large as a layer of a 36M-parameter model, for speed.
+Nothing is reported that was not decoded and compared. Times are of the processor; where a
+pipeline is run only once, they include loading its kernel into a fresh process. Linux only,
+from the repository's root::
 
     python -m benchmarks.bench_adaptive --csv benchmarks/results
 """
