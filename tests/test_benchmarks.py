@@ -80,8 +80,8 @@ def test_the_import_benchmark_repacks_a_container(tmp_path: Path) -> None:
 
 
 def test_the_training_benchmark_trains_and_packs_every_system(tmp_path: Path) -> None:
-    sections = (ROOT / "docs" / "TRAINING.md").read_text().replace("\n## ", "\0")
-    split = split_documents([sections], held_out_share=0.2)
+    paragraphs = (ROOT / "docs" / "TRAINING.md").read_text().replace("\n\n", "\0")
+    split = split_documents([paragraphs], held_out_share=0.2)
     write_dataset(tmp_path / "data", split, train_tokenizer(split.train, 400))
     tiny = {"data": tmp_path / "data", "layers": 3, "width": 96, "steps": 2}
     few = {"batch-tokens": 64, "window-tokens": 32, "profile": "fast"}
