@@ -61,9 +61,11 @@ def find_classes(symbols: Symbols, alphabet: int) -> Classes | None:
         where one class for all promises no less.
 
     """
+    # Symbols beyond those that occur would change nothing, and take time and memory.
+    low, high = int(symbols.min(initial=alphabet - 1)), int(symbols.max(initial=0))
     # The products are many and small: BLAS threads would mostly wait for each other.
     with threadpool_limits(1, user_api="blas"):
-        return _search(symbols, alphabet)
+        return _search(symbols - np.uint8(low), max(high - low, 0) + 1)
 
 
 def _search(symbols: Symbols, alphabet: int) -> Classes | None:
