@@ -10,6 +10,9 @@ file is read back and scored beside the checkpoint on the same tokens::
     artpack calibrate ckpt.pt -o lm6m.calib --tokens calib.bin
     python -m benchmarks.bench_frontier --calibration lm6m.calib --csv benchmarks/results
 
+    python -m benchmarks.bench_frontier --calibration lm6m.calib --tune 100
+
+With ``--tune`` there is a second curve of the frontier, with scales learned for so many steps.
 ``frontier_*`` is what the frontier has as a share of what the row has: bytes at its KL or
 at its bits per byte, KL at its bytes; by lines through logarithms, empty off the curve.
 """
@@ -22,10 +25,12 @@ from pathlib import Path
 
 import numpy as np
 from artpack_cli.plot import draw_curves
+from numpy.typing import NDArray
 
 from artpack.artifact.reader import open_artifact
 from artpack.budget.frontier import Frontier
 from artpack.budget.sensitivity import measure_costs, read_costs, write_costs
+from artpack.budget.tuning import tune
 from artpack.checkpoint import Checkpoint, open_checkpoint
 from artpack.coding.codecs import Lrzip, Zpaq
 from artpack.coding.layouts import Columns, Rows, SimilarRows
@@ -33,6 +38,7 @@ from artpack.coding.profiles import FAST, Profile
 from artpack.coding.symbol_coders import Bytes, Rans
 from artpack.compress import compress
 from artpack.evaluate.divergence import Divergence
+from artpack.evaluate.forward import Settings
 from artpack.plan import PlanSpec
 from artpack.prepare import Prepared, prepare
 from artpack.quantize import Fp16, RowInt
@@ -50,6 +56,7 @@ from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import lm6m_path
 
 MEASURED_TOKENS = 8192
+TUNED_TOKENS = 131_072
 FIELD_K = 12.85
 FIELD_EMBEDDING_K = 14.0
 ROW_SCALED_K = (8.0, FIELD_K, 20.0, 30.0)
@@ -127,6 +134,7 @@ class Bench:
         *,
         calibration: Calibration,
         costs: Mapping[str, float] | None,
+        tune_steps: int = 0,
     ) -> Iterator[Row]:
         """Measure what artpack does."""
         frontier = Frontier(
@@ -134,7 +142,24 @@ class Bench:
         )
         for rate in bits:
             given = frontier.prepare(frontier.octaves_for(rate))
+            if tune_steps:
+                given = self._tuned(given, tune_steps)
             yield self.measure(method, f"{rate:g} bits", spec, given, FAST)
+
+    def _tuned(self, given: Mapping[str, Prepared], steps: int) -> dict[str, Prepared]:
+        return tune(
+            self.judge.model,
+            self._calibration_windows(TUNED_TOKENS),
+            given,
+            steps=steps,
+            banks=self.checkpoint.banks,
+            settings=Settings(precision="bf16"),
+        )
+
+    def _calibration_windows(self, tokens: int) -> NDArray[np.int64]:
+        window = self.judge.window_tokens
+        ids = stream_beside(self.judge.path, "calib.bin").ids[: tokens // window * window]
+        return ids.reshape(-1, window).astype(np.int64)
 
     def costs(self, kept: Path | None) -> Mapping[str, float]:
         """Read what tensors cost, or measure it on the first calibration tokens and keep it."""
@@ -145,8 +170,7 @@ class Bench:
         }
         costs = read_costs(kept, fingerprint) if kept else None
         if costs is None:
-            ids = stream_beside(self.judge.path, "calib.bin").ids[:MEASURED_TOKENS]
-            windows = ids.reshape(-1, self.judge.window_tokens).astype(np.int64)
+            windows = self._calibration_windows(MEASURED_TOKENS)
             loss = Divergence(self.judge.model, windows, banks=self.checkpoint.banks)
             whole = Frontier(self.checkpoint, self.selection, recipe, self.calibration)
             costs = measure_costs(whole, loss)
@@ -165,12 +189,14 @@ def _matrices(name: str, quantizer: RowInt, match: str) -> Rule:
 
 def main() -> int:
     """Run the benchmark."""
-    arguments = options(__doc__).parse_args()
+    parser = options(__doc__)
+    parser.add_argument("--tune", type=int, default=0, metavar="STEPS", help="learn scales, too")
+    arguments = parser.parse_args()
     if arguments.checkpoint is None:
         print("the checkpoint lm6m is not there: set ARTPACK_SHARED to the folder of shared data")
         return 1
     with open_checkpoint(arguments.checkpoint) as checkpoint:
-        rows = curves(make_bench(checkpoint, arguments), arguments.costs)
+        rows = curves(make_bench(checkpoint, arguments), arguments.costs, arguments.tune)
     print_table(rows)
     if arguments.csv is not None:
         write_csv(arguments.csv, "frontier", rows)
@@ -203,16 +229,22 @@ def make_bench(checkpoint: Checkpoint, arguments: argparse.Namespace) -> Bench:
     )
 
 
-def curves(bench: Bench, costs: Path | None) -> list[Row]:
+def curves(bench: Bench, kept: Path | None, tune_steps: int) -> list[Row]:
     """Measure all points, and compare them with the curve of the frontier."""
-    spec = load_recipe("frontier")
-    known = bench.costs(costs)
-    ours = list(
-        bench.frontier("frontier", spec, FRONTIER_BITS, calibration=bench.calibration, costs=known)
+    spec, known = load_recipe("frontier"), bench.calibration
+    costs = bench.costs(kept)
+    ours = list(bench.frontier("frontier", spec, FRONTIER_BITS, calibration=known, costs=costs))
+    tuned = bench.frontier(
+        f"frontier, tuned for {tune_steps} steps",
+        spec,
+        FRONTIER_BITS if tune_steps else (),
+        calibration=known,
+        costs=costs,
+        tune_steps=tune_steps,
     )
     field = list(bench.row_scaled(FIELD, ROW_SCALED_K))
     field += bench.row_scaled(FIELD, ROW_SCALED_K, embedding_bits=7)
-    field += bench.published(FIELD)
+    field += [*bench.published(FIELD), *tuned]
     return [
         {
             **row,

@@ -56,6 +56,15 @@ from .packing import Done, Packer, make_judge
     help="Stop looking after this long; the bytes then depend on the machine.",
 )
 @click.option(
+    "--tune",
+    "tune_steps",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="STEPS",
+    help="Learn the scales of each file on the frontier on the --tokens, for so many steps of"
+    " 4,096: fewer bytes at equal loss, for minutes. A hundred is a good beginning.",
+)
+@click.option(
     "--ttt",
     metavar="NAME|FILE.toml",
     help="Let the artifact carry a recipe of test-time training, for 'artpack eval --ttt'.",
@@ -73,6 +82,7 @@ def compress(
     goal: Goal,
     profile: str,
     deadline_seconds: float | None,
+    tune_steps: int,
     ttt: str | None,
     dry_run: bool,
     as_json: bool,
@@ -87,7 +97,13 @@ def compress(
     carried = {} if ttt is None else {"ttt": _checked(recipe_data(ttt))}
     with open_material(asked) as material:
         material.origin.update(carried)
-        packer = Packer(material, spec, profile_named(profile), deadline_seconds)
+        packer = Packer(
+            material,
+            spec,
+            profile_named(profile),
+            deadline_s=deadline_seconds,
+            tune_steps=tune_steps,
+        )
         done = packer.make(goal, make_judge(material, goal.judging))
     pieces = done.packed.pieces()
     if not dry_run:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from artpack.budget.fit import Fit, Trial, file_bytes, fit_bytes, fit_loss
 from artpack.budget.frontier import Frontier
 from artpack.budget.sensitivity import measure_costs, read_costs, write_costs
+from artpack.budget.tuning import tune
 from artpack.compress import Packed
+from artpack.errors import UsageError
 from artpack.evaluate.divergence import Divergence
 from artpack.evaluate.score import Comparison
 from artpack.plan import PlanSpec
@@ -51,10 +54,11 @@ class Fitter:
     Args:
         material: Checkpoint and what is known of the data.
         spec: The recipe.
+        tune_steps: How many steps scales are learned for, once points are chosen.
     """
 
-    def __init__(self, material: Material, spec: PlanSpec) -> None:
-        self._material = material
+    def __init__(self, material: Material, spec: PlanSpec, tune_steps: int = 0) -> None:
+        self._material, self._tune_steps = material, tune_steps
         self._frontier = _frontier(material, spec)
         self._loss: Divergence | None = None
         self.notes: tuple[str, ...] = ()
@@ -75,13 +79,11 @@ class Fitter:
 
     def fit(self, pack: Pack, draft: Pack, goal: Goal, judge: Judge | None) -> Fitted:
         """Make the file that was asked for; drafts of it are nearly as small, and sooner there."""
-        last: dict[float, dict[str, Prepared]] = {}
+        quantized = lru_cache(maxsize=1)(self._frontier.prepare)
+        tuned = lru_cache(maxsize=2)(lambda octaves: self._tuned(quantized(octaves)))
 
-        def at(octaves: float, make: Pack = pack) -> Packed:
-            if octaves not in last:
-                last.clear()
-                last[octaves] = self._frontier.prepare(octaves)
-            return make(last[octaves])
+        def at(octaves: float) -> Packed:
+            return pack(tuned(octaves))
 
         if goal.file_limit is not None:
             fit = fit_bytes(
@@ -89,7 +91,7 @@ class Fitter:
                 limit_bytes=goal.file_limit,
                 weights=self.weights,
                 first=self._frontier.octaves_for(8 * goal.file_limit / self.weights),
-                draft=lambda octaves: at(octaves, draft),
+                draft=lambda octaves: draft(quantized(octaves)),
             )
         elif goal.max_increase is not None:
             assert judge is not None
@@ -100,11 +102,28 @@ class Fitter:
             packed = at(octaves)
             trial = Trial(octaves, file_bytes(packed), None)
             fit = Fit(packed, trial, (trial,))
-        chosen = fit.chosen.octaves
-        prepared = last.get(chosen) or self._frontier.prepare(chosen)
+        prepared = tuned(fit.chosen.octaves)
         loss = None if self._loss is None else self._loss(_weights(prepared))
         comparison = None if judge is None else judge.compare(fit.packed)
         return Fitted(fit, prepared, loss, comparison)
+
+    def _tuned(self, quantized: dict[str, Prepared]) -> dict[str, Prepared]:
+        """Learn scales, if that was asked for."""
+        run, windows = self._material.run, self._material.windows
+        if not self._tune_steps:
+            return quantized
+        if run is None or windows is None:
+            raise UsageError("--tune learns on tokens: give --tokens")
+        with render.progress("learning scales") as progress:
+            return tune(
+                run.model,
+                windows,
+                quantized,
+                steps=self._tune_steps,
+                banks=self._material.selection.banks,
+                settings=replace(run.settings, precision="bf16"),
+                progress=progress,
+            )
 
 
 def _weights(prepared: dict[str, Prepared]) -> dict[str, Any]:

@@ -51,13 +51,20 @@ class Packer:
         spec: The recipe.
         profile: How hard to look for small codings.
         deadline_s: Stop looking after so many seconds a file.
+        tune_steps: How many steps scales of tensors on the frontier are learned for.
     """
 
     def __init__(
-        self, material: Material, spec: PlanSpec, profile: Profile, deadline_s: float | None = None
+        self,
+        material: Material,
+        spec: PlanSpec,
+        profile: Profile,
+        *,
+        deadline_s: float | None = None,
+        tune_steps: int = 0,
     ) -> None:
         self.material, self.spec = material, spec
-        self._profile, self._deadline_s = profile, deadline_s
+        self._profile, self._deadline_s, self._tune_steps = profile, deadline_s, tune_steps
 
     def make(self, goal: Goal, judge: Judge | None = None) -> Done:
         """Make the file that was asked for."""
@@ -79,7 +86,7 @@ class Packer:
 
     @cached_property
     def _fitter(self) -> Fitter:
-        return Fitter(self.material, self.spec)
+        return Fitter(self.material, self.spec, self._tune_steps)
 
     @cached_property
     def _others(self) -> dict[str, Prepared]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -41,6 +42,12 @@ DEFAULT_LOSS_NATS = 0.005
 
 DEFAULT_BITS = 4.0
 """Bits per weight in the same case, where nothing is known of losses."""
+
+SPREAD_OCTAVES = 2.0
+"""Without data, how much larger or smaller than most the weights of a tensor may be and have
+the same steps."""
+
+TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -244,9 +251,8 @@ class Frontier:
             metric = self.metric(name)
             with _naming(name):
                 squares = finite_matrix(self._checkpoint.read(name)).double().square()
-            tiny = torch.finfo(torch.float32).tiny
-            sizes = [squares.mean(dim).add(tiny).log2().numpy() / 2 for dim in (1, 0)]
-            overall = math.log2(squares.mean().item() + tiny) / 2
+            sizes = [squares.mean(dim).add(TINY).log2().numpy() / 2 for dim in (1, 0)]
+            overall = math.log2(squares.mean().item() + TINY) / 2
             self._profiles[name] = _Profile(
                 offset=self._offset(name, metric, overall),
                 row_steps=metric.row_octaves,
@@ -259,8 +265,21 @@ class Frontier:
     def _offset(self, name: str, metric: Metric, overall: float) -> float:
         if name in self._costs:
             return math.log2(self.jobs[name].info.weights / (24 * self._costs[name])) / 2
-        # Without data all that can be kept equal is the relative error.
-        return overall if self._hessian(name) is None else metric.octaves
+        if self._hessian(name) is not None:
+            return metric.octaves
+        # Without data one step for all is best, until small tensors would be lost in it.
+        return overall - min(max(overall - self._typical, -SPREAD_OCTAVES), SPREAD_OCTAVES)
+
+    @cached_property
+    def _typical(self) -> float:
+        """Logarithm of the size of weights, the mean over all of them."""
+        sizes = (job.info.weights * self._size(name) for name, job in self.jobs.items())
+        return sum(sizes) / self.weights
+
+    def _size(self, name: str) -> float:
+        with _naming(name):
+            square = finite_matrix(self._checkpoint.read(name)).double().square().mean().item()
+        return math.log2(square + TINY) / 2
 
     def _hessian(self, name: str) -> Tensor | None:
         return None if self._calibration is None else self._calibration.hessians.get(name)

@@ -25,6 +25,9 @@ from artpack.trellis import spacing, trellis
 Integers = NDArray[np.int32]
 
 MAX_RESOLUTION = 64
+MAX_SPAN = 255
+"""Steps that the scales of rows, or of columns, may lie apart: an offset is one byte."""
+
 MAX_OCTAVES = 100
 """Scales lie between ``2**-100`` and ``2**100``, so that every weight is a normal fp32."""
 
@@ -64,8 +67,8 @@ class Lattice(ConfiguredStage):
         rows, cols = matrix_shape(shape)
         return (
             PartSpec("codes", rows, cols, 2 * self.radius + 1, self.states),
-            PartSpec("row_scales", rows, 1, 256),
-            PartSpec("col_scales", cols, 1, 256),
+            PartSpec("row_scales", rows, 1, MAX_SPAN + 1),
+            PartSpec("col_scales", cols, 1, MAX_SPAN + 1),
             *byte_planes("anchor", 1, torch.int16),
         )
 
@@ -130,6 +133,29 @@ class Lattice(ConfiguredStage):
             },
         )
 
+    def unpack(self, quantized: Quantized) -> tuple[Integers, Integers, Integers]:
+        """
+        Undo :meth:`pack`.
+
+        Args:
+            quantized: What it returns.
+
+        Returns:
+            Points, exponents of the rows, and those of the columns, of which the least is
+            0 now.
+
+        >>> lattice = Lattice(1, 3)
+        >>> given = np.array([[1, -3]]), np.array([-8]), np.array([2, 1])
+        >>> packed = lattice.pack((1, 2), *(part.astype(np.int32) for part in given))
+        >>> [part.tolist() for part in lattice.unpack(packed)]
+        [[[1, -3]], [-7], [1, 0]]
+
+        """
+        parts = quantized.parts
+        points = to_points(parts["codes"].astype(np.int32) - self.radius, self.states)
+        rows, cols = (parts[name].ravel().astype(np.int32) for name in ("row_scales", "col_scales"))
+        return points, rows + int(join_bytes("anchor", parts, torch.int16)), cols
+
     def dequantize(self, quantized: Quantized) -> Tensor:
         """
         Return point times scale, rounded once to fp32.
@@ -183,8 +209,8 @@ def _offsets(exponents: Integers) -> tuple[int, Symbols]:
     """Return the least of some exponents, and how far each lies above it."""
     low = int(exponents.min()) if exponents.size else 0
     offsets = exponents - low
-    if offsets.max(initial=0) > 255:
-        raise UsageError(f"lattice: scales span {offsets.max()} steps, more than 255")
+    if offsets.max(initial=0) > MAX_SPAN:
+        raise UsageError(f"lattice: scales span {offsets.max()} steps, more than {MAX_SPAN}")
     return low, offsets.astype(np.uint8).reshape(-1, 1)
 
 

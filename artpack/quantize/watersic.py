@@ -39,6 +39,9 @@ BLOCK = 64
 HEADROOM = 0.9
 """Share of the radius that weights take: the rest is for what is fed back to them."""
 
+WITHIN = 0.99
+"""Share of a column that its steps must reach; for what is left, rows have larger ones."""
+
 TINY = 1e-30
 """Keeps the factors of tensors that nothing depends on positive."""
 
@@ -142,8 +145,8 @@ def solve(weight: Tensor, metric: Metric, octaves: float, lattice: Lattice) -> Q
     Args:
         weight: Floating point, finite, ``(rows, cols)`` as a matrix.
         metric: What its errors cost.
-        octaves: Logarithm to base 2 of the geometric mean of all steps. Rows whose weights
-            the radius would not reach have larger ones.
+        octaves: Logarithm to base 2 of the geometric mean of all steps. Columns and rows
+            whose weights the radius would not reach have larger ones.
         lattice: What it is stored as. Codes beyond its radius are clipped.
 
     Returns:
@@ -151,12 +154,16 @@ def solve(weight: Tensor, metric: Metric, octaves: float, lattice: Lattice) -> Q
 
     """
     columns = np.ascontiguousarray(finite_matrix(weight).T.numpy())
-    cols = np.rint(metric.col_octaves * lattice.resolution).astype(np.int32)
+    reach = spacing(lattice.states) * lattice.radius * HEADROOM
+    farthest = reach * np.exp2(metric.row_octaves + octaves)
+    coarse = [np.quantile(np.abs(column) / farthest, WITHIN) for column in columns]
+    col_octaves = np.maximum(metric.col_octaves, np.log2(np.add(coarse, TINY)))
+    cols = np.rint(col_octaves * lattice.resolution).astype(np.int32)
     col_steps = np.exp2(cols / lattice.resolution)
     widest = np.full(columns.shape[1], TINY)
     for column, step in zip(columns, col_steps, strict=True):
         np.maximum(widest, np.abs(column) / step, out=widest)
-    finest = np.log2(widest / (spacing(lattice.states) * lattice.radius * HEADROOM))
+    finest = np.log2(widest / reach)
     rows = apportion(np.maximum(metric.row_octaves + octaves, finest) * lattice.resolution)
     rows = np.maximum(rows, np.rint(finest * lattice.resolution).astype(np.int32))
     row_steps = np.exp2(rows / lattice.resolution)

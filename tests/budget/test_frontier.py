@@ -90,14 +90,22 @@ def test_the_rate_that_is_asked_for_is_estimated() -> None:
     assert measured.octaves_for(3.0) < measured.octaves_for(1.5)
 
 
-def test_without_data_relative_errors_are_equal_and_below_those_of_row_scaled_grids() -> None:
-    plain = frontier(calibration=None)
-    prepared = plain.prepare(plain.octaves_for(3.0))
-    relative = [
-        error(name, one) / float(WEIGHTS[name].square().mean()) for name, one in prepared.items()
-    ]
-    assert relative[0] == pytest.approx(relative[1], rel=0.1)
+@pytest.mark.parametrize(("factor", "ratio"), [(2.0, 1.0), (1 / 2, 1.0), (1 / 100, 100 / 4)])
+def test_without_data_steps_are_equal_but_for_tensors_too_small_for_them(
+    factor: float, ratio: float
+) -> None:
+    wide = torch.randn(64, 32, generator=torch.Generator().manual_seed(1))
+    given = {"most.weight": wide.repeat(64, 1), "few.weight": wide * factor}
+    prepared = frontier(given, None).prepare(-3.0)
+    steps = {
+        name: (one.quantizer.dequantize(one.quantized) - given[name]).square().mean().sqrt()
+        for name, one in prepared.items()
+    }
+    assert float(steps["most.weight"] / steps["few.weight"]) == pytest.approx(ratio, rel=0.1)
 
+
+def test_without_data_errors_are_below_those_of_row_scaled_grids() -> None:
+    plain = frontier({"emb.weight": WEIGHTS["emb.weight"]}, None)
     grid, name = RowInt(4, MseClip()), "emb.weight"
     row_scaled = Prepared(grid, grid.quantize(WEIGHTS[name]))
     rates = (plain.octaves_for(bits) for bits in np.arange(5.0, 2.0, -0.05))

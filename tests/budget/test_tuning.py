@@ -1,0 +1,86 @@
+"""Scales are learned and codes are not, and the model says more of what it said before."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from artpack.budget.frontier import Frontier
+from artpack.budget.tuning import tune
+from artpack.checkpoint import Checkpoint, from_state_dict
+from artpack.evaluate.divergence import Divergence
+from artpack.models import GPT, PRESETS, build
+from artpack.prepare import Prepared
+from artpack.quantize import Lattice, RowInt
+from artpack.quantize.clips import StdClip
+from artpack.recipes import load_recipe
+from artpack.selection import Selection, select
+from tests.models.conftest import random_weights, shrink
+
+DRAW = np.random.default_rng(0)
+LEARNED, OTHERS = DRAW.integers(0, 61, (32, 16)), DRAW.integers(0, 61, (32, 16))
+
+
+class Case:
+    """A small model, and its tensors on the frontier."""
+
+    def __init__(self, preset: str, *settings: str) -> None:
+        config = shrink(PRESETS[preset].config)
+        weights = random_weights(config)
+        self.model: GPT = build(config, weights)
+        self.checkpoint: Checkpoint = from_state_dict(weights)
+        self.selection: Selection = select(self.checkpoint)
+        spec = load_recipe(
+            "frontier", ["matrices.min_rows=8", "matrices.quantizer.states=4", *settings]
+        )
+        frontier = Frontier(self.checkpoint, self.selection, spec, None)
+        self.prepared = frontier.prepare(frontier.octaves_for(2.0))
+
+    def loss(self, prepared: dict[str, Prepared]) -> float:
+        measured = Divergence(self.model, OTHERS, banks=self.selection.banks)
+        return measured({name: weights(one) for name, one in prepared.items()})
+
+    def tuned(self, steps: int) -> dict[str, Prepared]:
+        banks = self.selection.banks
+        return tune(self.model, LEARNED, self.prepared, steps=steps, banks=banks)
+
+
+def weights(prepared: Prepared) -> Tensor:
+    return prepared.quantizer.dequantize(prepared.quantized)
+
+
+@pytest.mark.parametrize("preset", ["lm6m", "pr1934"])
+def test_the_model_is_nearer_to_what_it_was_on_other_tokens_too(preset: str) -> None:
+    case = Case(preset)
+    assert case.loss(case.tuned(40)) < 0.95 * case.loss(case.prepared)
+
+
+def test_codes_stay_and_so_does_the_model() -> None:
+    case = Case("lm6m")
+    before = {name: tensor.clone() for name, tensor in case.model.state_dict().items()}
+    for name, one in case.tuned(20).items():
+        given = case.prepared[name]
+        assert np.array_equal(one.quantized.parts["codes"], given.quantized.parts["codes"])
+        assert not torch.equal(weights(one), weights(given))
+    assert all(torch.equal(case.model.state_dict()[name], old) for name, old in before.items())
+
+
+def test_scales_are_only_written_finer_if_nothing_is_learned() -> None:
+    case = Case("lm6m", "matrices.quantizer.resolution=12")
+    for name, one in case.tuned(0).items():
+        assert isinstance(one.quantizer, Lattice)
+        assert one.quantizer.resolution == 36
+        assert torch.allclose(weights(one), weights(case.prepared[name]), rtol=1e-6)
+
+
+def test_other_quantizers_and_scales_too_far_apart_stay_as_they_are() -> None:
+    case = Case("lm6m")
+    (name, first), (other, second), *_ = case.prepared.items()
+    grid = RowInt(6, StdClip(12.85))
+    rows = Prepared(grid, grid.quantize(weights(first)))
+    shape = second.quantized.shape
+    exponents = np.linspace(0, 200, shape[0]).astype(np.int32), np.zeros(shape[1], np.int32)
+    lattice = Lattice(1, 3)
+    far = Prepared(lattice, lattice.pack(shape, np.ones(shape, np.int32), *exponents))
+    case.prepared = {name: rows, other: far}
+    assert case.tuned(1) == {name: rows, other: far}
