@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from artpack.budget.rate import Rate, Sizes, sizes_of
 from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.errors import CheckpointError, UsageError
 from artpack.plan import PlanSpec
@@ -35,8 +34,6 @@ from artpack.quantize.weights import finite_matrix, matrix_shape
 from artpack.selection import Selection
 from artpack.trellis import spacing
 
-Doubles = NDArray[np.float64]
-
 DEFAULT_LOSS_NATS = 0.005
 """What a file may cost where neither bytes nor a loss are asked for: less than int6 by GPTQ."""
 
@@ -46,8 +43,6 @@ DEFAULT_BITS = 4.0
 SPREAD_OCTAVES = 2.0
 """Without data, how much larger or smaller than most the weights of a tensor may be and have
 the same steps."""
-
-TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -64,23 +59,6 @@ class Job:
     info: TensorInfo
     lattice: Lattice
     method: WaterSic
-
-
-@dataclass(frozen=True, eq=False)
-class _Profile:
-    """Logarithms to base 2 of a tensor's steps at c = 1, and of its rows' and columns' sizes."""
-
-    offset: float
-    row_steps: Doubles
-    col_steps: Doubles
-    row_sizes: Doubles
-    col_sizes: Doubles
-
-    def bits(self, octaves: float) -> float:
-        """Return about how many bits all weights take; see :meth:`Frontier.bits`."""
-        rows = self.row_sizes - self.row_steps - self.offset - octaves
-        cols = self.col_sizes - self.col_steps
-        return float(np.log2(1 + 12 * np.exp2(2 * rows)[:, None] * np.exp2(2 * cols)).sum() / 2)
 
 
 class Frontier:
@@ -112,7 +90,7 @@ class Frontier:
         self._calibration = calibration
         self._costs = costs or {}
         self._threads = jobs
-        self._profiles: dict[str, _Profile] = {}
+        self._rates: dict[str, Rate] = {}
         self.jobs = {job.info.name: job for job in _jobs(selection, spec)}
 
     @property
@@ -187,14 +165,11 @@ class Frontier:
             Logarithm to base 2 of the geometric mean of its steps over c.
 
         """
-        return self._profile(name).offset
+        return self._rate(name).offset
 
     def bits(self, octaves: float) -> float:
         """
         Estimate how many bits the codes will take, to about a twentieth.
-
-        A Gaussian of standard deviation s and an ideal quantizer of step d take
-        ``½ log2(1 + 12 s² / d²)``; rows and columns are taken to have spreads of their own.
 
         Args:
             octaves: Logarithm of c to base 2.
@@ -203,7 +178,7 @@ class Frontier:
             Bits of all tensors together, scales not counted.
 
         """
-        return sum(self._profile(name).bits(octaves) for name in self.jobs)
+        return sum(self._rate(name).bits(octaves) for name in self.jobs)
 
     def octaves_for(self, bits_per_weight: float) -> float:
         """
@@ -246,21 +221,15 @@ class Frontier:
             return job.method.metric(shape, *_both_roles(hessian, rows, lookups))
         return job.method.metric(shape, hessian, rows if gradients is None else gradients)
 
-    def _profile(self, name: str) -> _Profile:
-        if name not in self._profiles:
-            metric = self.metric(name)
-            with _naming(name):
-                squares = finite_matrix(self._checkpoint.read(name)).double().square()
-            sizes = [squares.mean(dim).add(TINY).log2().numpy() / 2 for dim in (1, 0)]
-            overall = math.log2(squares.mean().item() + TINY) / 2
-            self._profiles[name] = _Profile(
-                offset=self._offset(name, metric, overall),
-                row_steps=metric.row_octaves,
-                col_steps=metric.col_octaves,
-                row_sizes=sizes[0],
-                col_sizes=sizes[1] - overall,
-            )
-        return self._profiles[name]
+    def _rate(self, name: str) -> Rate:
+        if name not in self._rates:
+            metric, sizes = self.metric(name), self._sizes(name)
+            self._rates[name] = Rate(sizes, metric, self._offset(name, metric, sizes.overall))
+        return self._rates[name]
+
+    def _sizes(self, name: str) -> Sizes:
+        with _naming(name):
+            return sizes_of(finite_matrix(self._checkpoint.read(name)))
 
     def _offset(self, name: str, metric: Metric, overall: float) -> float:
         if name in self._costs:
@@ -273,13 +242,8 @@ class Frontier:
     @cached_property
     def _typical(self) -> float:
         """Logarithm of the size of weights, the mean over all of them."""
-        sizes = (job.info.weights * self._size(name) for name, job in self.jobs.items())
+        sizes = (job.info.weights * self._sizes(name).overall for name, job in self.jobs.items())
         return sum(sizes) / self.weights
-
-    def _size(self, name: str) -> float:
-        with _naming(name):
-            square = finite_matrix(self._checkpoint.read(name)).double().square().mean().item()
-        return math.log2(square + TINY) / 2
 
     def _hessian(self, name: str) -> Tensor | None:
         return None if self._calibration is None else self._calibration.hessians.get(name)
