@@ -62,6 +62,7 @@ FIELD_EMBEDDING_K = 14.0
 ROW_SCALED_K = (8.0, FIELD_K, 20.0, 30.0)
 PUBLISHED = ("pr826", "pr576", "pr1123", "pr2086")
 FRONTIER_BITS = (3.3, 2.7, 2.2, 1.8, 1.4, 1.1)
+TUNED_BITS = (2.2, 1.8, 1.4)
 
 FIELD = Profile(
     "field", (Rows(), Columns(), SimilarRows()), (Rans(),), (Bytes(),), (Lrzip(), Zpaq()), 3
@@ -237,7 +238,7 @@ def curves(bench: Bench, kept: Path | None, tune_steps: int) -> list[Row]:
     tuned = bench.frontier(
         f"frontier, tuned for {tune_steps} steps",
         spec,
-        FRONTIER_BITS if tune_steps else (),
+        TUNED_BITS if tune_steps else (),
         calibration=known,
         costs=costs,
         tune_steps=tune_steps,

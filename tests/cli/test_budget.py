@@ -16,6 +16,7 @@ import artpack
 from artpack.evaluate.shards import write_shard
 from artpack.models import ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
+from artpack.quantize import Lattice
 from tests.cli.conftest import Invoke
 from tests.evaluate.conftest import train_tokenizer
 from tests.models.conftest import random_weights
@@ -107,6 +108,16 @@ def test_a_score_is_not_exceeded(told: Told) -> None:
     assert len(found["fit"]["trials"]) > 1
 
 
+def test_learned_scales_are_counted_into_the_budget(told: Told, folder: Path) -> None:
+    asked = ("--budget", "40K", "--tokens", "calib.bin", "--tune", 2)
+    found = told("compress", "ckpt.pt", "-o", "a.bin", *asked, *FAST)
+    assert 39_800 <= (folder / "a.bin").stat().st_size <= 40_000
+    assert found["fit"]["calibration_kl_nats"] > 0
+    with artpack.open(folder / "a.bin") as artifact:
+        stored = {tensor.quantizer for tensor in artifact.header.plan.tensors}
+    assert Lattice(64, 127, resolution=32) in stored
+
+
 @pytest.mark.parametrize(
     ("args", "fault"),
     [
@@ -115,6 +126,7 @@ def test_a_score_is_not_exceeded(told: Told) -> None:
         (("--budget", "20K", "--max-bpb-increase", 0.1), "give one of them"),
         (("--max-bpb-increase", 0.1), "is measured on --score-tokens"),
         (("--code-bytes", "1K"), "counts into a --budget"),
+        (("--budget", "20K", "--tune", 1), "--tune learns on tokens: give --tokens"),
         (("--budget", "1K", "--code-bytes", "1K"), "the code alone has 1000 bytes"),
         (("--budget", "16X"), "'16X' is no size"),
         (("--score-tokens", "val.bin"), "--score-tokens and --score-tokenizer go together"),
