@@ -18,7 +18,8 @@ from artpack.plan import PlanSpec
 from artpack.quantize import Lattice
 from artpack.quantize.watersic import WaterSic
 from artpack.recipes import load_recipe
-from benchmarks.bench_frontier import FIELD, FIELD_K, Bench, make_bench, options
+from benchmarks.bench_frontier import FIELD, FIELD_K, row_scaled
+from benchmarks.rate_distortion import Bench, make_bench, options
 from benchmarks.report import Row, print_table, write_csv
 
 BITS = 1.8
@@ -27,24 +28,21 @@ BITS = 1.8
 
 def main() -> int:
     """Run the benchmark."""
-    arguments = options(__doc__).parse_args()
-    if arguments.checkpoint is None:
-        print("the checkpoint lm6m is not there: set ARTPACK_SHARED to the folder of shared data")
-        return 1
-    with open_checkpoint(arguments.checkpoint) as checkpoint:
-        bench = make_bench(checkpoint, arguments)
-        rows = list(ablation(bench, bench.costs(arguments.costs)))
+    asked = options(__doc__).parse_args()
+    with open_checkpoint(asked.checkpoint) as checkpoint:
+        bench = make_bench(checkpoint, asked)
+        rows = list(ablation(bench, bench.costs(asked.costs)))
     rows = [{**row, "equal_bytes": equal_bytes(row, float(rows[0]["kl_nats"]))} for row in rows]
     print_table(rows)
-    if arguments.csv is not None:
-        write_csv(arguments.csv, "ablation", rows)
+    if asked.csv is not None:
+        write_csv(asked.csv, "ablation", rows)
     return 0
 
 
 def ablation(bench: Bench, costs: Mapping[str, float]) -> Iterator[Row]:
     """Measure one file after each part."""
     for profile in (FIELD, FAST):
-        yield from bench.row_scaled(profile, [FIELD_K])
+        yield from row_scaled(bench, profile, [FIELD_K])
     whole = bench.calibration
     inputs = replace(whole, gradients={}, row_information={}, lookup_information={})
     rows = replace(whole, gradients={})

@@ -6,6 +6,9 @@ import numpy as np
 
 from benchmarks.report import Row
 
+STDERR = {"kl_nats": "kl_stderr", "bpb_increase": "bpb_stderr"}
+"""Losses, and the columns of their standard errors."""
+
 
 def share_at(row: Row, curve: Sequence[Row], equal: str, compared: str) -> float | str:
     """
@@ -19,11 +22,11 @@ def share_at(row: Row, curve: Sequence[Row], equal: str, compared: str) -> float
 
     Returns:
         The curve's ``compared`` over the row's, by lines through logarithms; empty where
-        the curve does not reach or a number is not above 0.
+        the curve does not reach or a loss is less than twice its standard error.
 
     """
-    known = [point for point in curve if min(float(point[equal]), float(point[compared])) > 0]
-    if len(known) < 2 or min(float(row[equal]), float(row[compared])) <= 0:
+    known = [point for point in curve if _is_sure(point, equal) and _is_sure(point, compared)]
+    if not known or not _is_sure(row, equal) or not _is_sure(row, compared):
         return ""
     xs, ys = (np.log([float(point[name]) for point in known]) for name in (equal, compared))
     at, order = np.log(float(row[equal])), np.argsort(xs)
@@ -31,3 +34,8 @@ def share_at(row: Row, curve: Sequence[Row], equal: str, compared: str) -> float
         return ""
     there = float(np.exp(np.interp(at, xs[order], ys[order])))
     return round(there / float(row[compared]), 3)
+
+
+def _is_sure(row: Row, name: str) -> bool:
+    error = float(row[STDERR[name]]) if name in STDERR else 0.0
+    return float(row[name]) > 2 * error

@@ -12,11 +12,18 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from artpack.calibrate import calibrate, cut_windows
+from artpack.checkpoint import open_checkpoint
+from artpack.evaluate.shards import read_tokens, write_shard
 from artpack.evaluate.windows import WindowPlan
-from artpack.models import GPT, PRESETS, ModelConfig
+from artpack.models import GPT, PRESETS, ModelConfig, build
+from artpack.models.mechanisms import Rope, Softcap
+from artpack.quantize.calibration import write_calibration
 from artpack.train.tokenize import split_documents, train_tokenizer, write_dataset
 from benchmarks.flops import plan_flops
 from benchmarks.peers import has_peer, plain_integers
+from tests.evaluate.conftest import train_tokenizer as train_small_tokenizer
+from tests.models.conftest import random_weights
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,6 +84,41 @@ def test_the_import_benchmark_repacks_a_container(tmp_path: Path) -> None:
     (row,) = measured("bench_import", tmp_path, "--quick")
     assert row["same_bytes_again"] == "yes"
     assert 0 < int(row["artifact_bytes"]) < int(row["container_bytes"])
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Make a checkpoint with its config, tokenizer, shards and calibration."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    tokenizer = train_small_tokenizer()
+    vocabulary = tokenizer.vocab_size()
+    config = ModelConfig(vocabulary, 64, 2, 4, 2, 128, Rope(10000.0, 16), Softcap("tanh", 30.0))
+    torch.save(random_weights(config), folder / "ckpt.pt")
+    described = {**config.to_json(), "train_window_tokens": 32}
+    (folder / "config.json").write_text(json.dumps(described))
+    (folder / "sp.model").write_bytes(tokenizer.serialized_model_proto())
+    for seed, name in enumerate(("calib.bin", "val.bin")):
+        ids = np.random.default_rng(seed).integers(4, vocabulary, 257)
+        ids[::64] = 1
+        write_shard(folder / name, ids)
+    with open_checkpoint(folder / "ckpt.pt") as checkpoint:
+        weights = {info.name: checkpoint.read(info.name) for info in checkpoint.tensors}
+        known = calibrate(
+            build(config, weights),
+            cut_windows(read_tokens(str(folder / "calib.bin")), 32),
+            weights_sha256=checkpoint.weights_sha256,
+        )
+    write_calibration(folder / "known.calib", known)
+    return folder
+
+
+def test_the_benchmark_of_the_parts_adds_one_after_the_other(small: Path) -> None:
+    given = ("--checkpoint", small / "ckpt.pt", "--calibration", small / "known.calib")
+    rows = measured("bench_ablation", small, *given)
+    assert all(row["tokens"] == "256" and float(row["kl_nats"]) > 0 for row in rows)
+    assert len({row["method"] for row in rows}) == len(rows) == 8
+    assert rows[0]["equal_bytes"] == rows[0]["bytes"]
 
 
 def test_the_training_benchmark_trains_and_packs_every_system(tmp_path: Path) -> None:
