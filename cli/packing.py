@@ -79,6 +79,10 @@ class Packer:
             prepared = others | fitted.prepared
             packed, comparison, notes = fitted.fit.packed, fitted.comparison, fitter.notes
             return Done(packed, prepared, fitter.weights, fitted, comparison, notes)
+        if self._tune_steps:
+            raise UsageError(
+                f"recipe {self.spec.name!r} has no scales to learn with --tune: take 'frontier'"
+            )
         packed = self._pack(others, self._profile)
         _check_limits(packed, goal, self.spec.name)
         comparison = None if judge is None else judge.compare(packed)
