@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from artpack.errors import UsageError
-from artpack.quantize.lattice import Lattice
+from artpack.quantize.lattice import MAX_OCTAVES, MAX_SPAN, Lattice
 from artpack.quantize.shaped_search import search_shaped
 from artpack.quantize.trellis_search import search
 from artpack.quantize.weights import finite_matrix
@@ -41,6 +41,9 @@ HEADROOM = 0.9
 
 WITHIN = 0.99
 """Share of a column that its steps must reach; for what is left, rows have larger ones."""
+
+FAR_OFF = 8.0
+"""A row that is mostly so many times beyond reach is left out of that: only its steps help."""
 
 TINY = 1e-30
 """Keeps the factors of tensors that nothing depends on positive."""
@@ -133,7 +136,7 @@ class WaterSic(ConfiguredStage):
     def _row_factors(self, information: Tensor) -> Doubles:
         """Return square roots of the information, drawn towards their mean."""
         squares = information.double().numpy()
-        mean = squares.mean() + TINY
+        mean = squares.sum() / max(1, squares.size) + TINY
         drawn: Doubles = np.sqrt(mean) * (squares / mean + self.damping) ** (self.row_exponent / 2)
         return drawn
 
@@ -152,23 +155,62 @@ def solve(weight: Tensor, metric: Metric, octaves: float, lattice: Lattice) -> Q
     Returns:
         The parts.
 
+    Raises:
+        UsageError: A weight is not finite, or too large, or rows differ too much in size.
+
     """
+    if not weight.numel():
+        return lattice.quantize(weight)
     columns = np.ascontiguousarray(finite_matrix(weight).T.numpy())
-    reach = spacing(lattice.states) * lattice.radius * HEADROOM
-    farthest = reach * np.exp2(metric.row_octaves + octaves)
-    coarse = [np.quantile(np.abs(column) / farthest, WITHIN) for column in columns]
-    col_octaves = np.maximum(metric.col_octaves, np.log2(np.add(coarse, TINY)))
-    cols = np.rint(col_octaves * lattice.resolution).astype(np.int32)
-    col_steps = np.exp2(cols / lattice.resolution)
-    widest = np.full(columns.shape[1], TINY)
-    for column, step in zip(columns, col_steps, strict=True):
-        np.maximum(widest, np.abs(column) / step, out=widest)
-    finest = np.log2(widest / reach)
-    rows = apportion(np.maximum(metric.row_octaves + octaves, finest) * lattice.resolution)
-    rows = np.maximum(rows, np.rint(finest * lattice.resolution).astype(np.int32))
-    row_steps = np.exp2(rows / lattice.resolution)
+    row_octaves = metric.row_octaves + octaves
+    cols = _col_scales(columns, metric.col_octaves, row_octaves, lattice)
+    rows = _row_scales(columns, row_octaves, cols, lattice)
+    row_steps, col_steps = (np.exp2(scales / lattice.resolution) for scales in (rows, cols))
     points = _feed_back(columns, metric, row_steps, col_steps, lattice)
     return lattice.pack(tuple(weight.shape), np.ascontiguousarray(points.T), rows, cols)
+
+
+def _reach(lattice: Lattice) -> float:
+    """Return how many steps a weight may have."""
+    return spacing(lattice.states) * lattice.radius * HEADROOM
+
+
+def _col_scales(
+    columns: NDArray[np.float32], col_octaves: Doubles, row_octaves: Doubles, lattice: Lattice
+) -> NDArray[np.int32]:
+    """Return scales of columns, larger where their rows' steps would not reach their weights."""
+    farthest = _reach(lattice) * np.exp2(row_octaves)
+    beyond = np.zeros(len(farthest), np.int32)
+    for column, step in zip(columns, np.exp2(col_octaves), strict=True):
+        beyond += np.abs(column) > FAR_OFF * step * farthest
+    farthest[2 * beyond > len(columns)] = np.inf
+    coarse = [np.quantile(np.abs(column) / farthest, WITHIN) for column in columns]
+    col_octaves = np.maximum(col_octaves, np.log2(np.add(coarse, TINY)))
+    cols = np.rint(col_octaves * lattice.resolution).astype(np.int32)
+    near: NDArray[np.int32] = np.minimum(cols, cols.min() + MAX_SPAN)
+    return near
+
+
+def _row_scales(
+    columns: NDArray[np.float32],
+    row_octaves: Doubles,
+    cols: NDArray[np.int32],
+    lattice: Lattice,
+) -> NDArray[np.int32]:
+    """Return scales of rows, larger where the columns' steps do not reach their weights."""
+    widest = np.full(len(row_octaves), TINY)
+    for column, step in zip(columns, np.exp2(cols / lattice.resolution), strict=True):
+        np.maximum(widest, np.abs(column) / step, out=widest)
+    finest = np.log2(widest / _reach(lattice))
+    exact = np.maximum(row_octaves, finest) * lattice.resolution
+    most = MAX_OCTAVES * lattice.resolution
+    wanted = apportion(exact.clip(-most - cols.min(), most - cols.max()))
+    needed = np.rint(finest * lattice.resolution).astype(np.int32)
+    rows: NDArray[np.int32] = np.maximum(wanted, needed)
+    if rows.max() + cols.max() > most:
+        largest = np.abs(columns).max()
+        raise UsageError(f"a weight of {largest:g} is too large for a lattice: store it as raw")
+    return rows
 
 
 def _feed_back(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from artpack.errors import UsageError
-from artpack.quantize.lattice import Lattice, to_codes
+from artpack.quantize.lattice import MAX_SPAN, Lattice, to_codes
 from artpack.quantize.shaped_search import MEMORY, search_shaped
 from artpack.quantize.trellis_search import nearest_point, search
 from artpack.quantize.watersic import WaterSic, solve
@@ -70,8 +70,9 @@ def test_points_are_those_of_babais_algorithm() -> None:
 
 @pytest.mark.parametrize("states", [1, 8])
 def test_each_kind_of_knowledge_lowers_the_cost_at_the_same_mean_step(states: int) -> None:
-    hessian, gradients = moments(48, 5), moments(80, 7)
-    weight, lattice = normal(80, 48) * 20, Lattice(states, 127)
+    hessian, sizes = moments(48, 5), torch.linspace(0.5, 2.0, 80)
+    gradients = moments(80, 7) * sizes * sizes[:, None]
+    weight, lattice = normal(80, 48) * 5, Lattice(states, 127)
     method = WaterSic(1e-6, 1e-6, row_exponent=1.0)
     costs = []
     for known in (
@@ -158,6 +159,36 @@ def test_rows_that_the_radius_would_not_reach_get_larger_steps() -> None:
     assert error[2] < 1000 * 4 / 127
     assert error[[0, 1, 3, 4, 5]].max() < 2 * 2**-4
     assert quantized.parts["row_scales"][2] > quantized.parts["row_scales"][0]
+
+
+@pytest.mark.parametrize("factor", [100.0, 2.0**60])
+def test_a_column_that_the_radius_would_not_reach_has_larger_steps_itself(factor: float) -> None:
+    weight, lattice = normal(200, 8), Lattice(4, 127)
+    weight[:, 2] *= factor
+
+    quantized = solve(weight, WaterSic().metric((200, 8), None, None), -4.0, lattice)
+
+    error = (lattice.dequantize(quantized) - weight).abs().amax(0)
+    scales = {name: part.astype(np.int32) for name, part in quantized.parts.items()}
+    assert error[2] < factor * 4 / 127
+    assert scales["col_scales"][2] == np.ptp(scales["col_scales"]) > 0
+    if factor == 100:
+        assert error[[0, 1, 3, 4, 5, 6, 7]].max() < 2 * 2**-4
+        assert np.ptp(scales["row_scales"]) < 8
+    else:  # too far apart for columns alone: rows give way
+        assert np.ptp(scales["col_scales"]) == MAX_SPAN
+
+
+@pytest.mark.parametrize("octaves", [110.0, -110.0])
+def test_scales_stay_where_they_can_be_read(octaves: float) -> None:
+    weight, metric = normal(6, 8) * 2.0**-100, WaterSic().metric((6, 8), None, None)
+    PLAIN.dequantize(solve(weight, metric, octaves, PLAIN))
+
+
+def test_a_weight_too_large_for_any_scale_is_refused() -> None:
+    metric = WaterSic().metric((6, 8), None, None)
+    with pytest.raises(UsageError, match="too large for a lattice: store it as raw"):
+        solve(normal(6, 8) * 2.0**120, metric, -4.0, PLAIN)
 
 
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
