@@ -20,7 +20,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from artpack.budget.rate import Rate, Sizes, sizes_of
+from artpack.budget.rate import NOTHING, Rate, Sizes, sizes_of
 from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.errors import CheckpointError, UsageError
 from artpack.plan import PlanSpec
@@ -241,9 +241,10 @@ class Frontier:
 
     @cached_property
     def _typical(self) -> float:
-        """Logarithm of the size of weights, the mean over all of them."""
-        sizes = (job.info.weights * self._sizes(name).overall for name, job in self.jobs.items())
-        return sum(sizes) / self.weights
+        """Logarithm of the size of weights, the mean over all but tensors of zeros."""
+        sizes = ((job.info.weights, self._sizes(name).overall) for name, job in self.jobs.items())
+        counted = [(weights, size) for weights, size in sizes if size > NOTHING]
+        return sum(weights * size for weights, size in counted) / max(1, sum(n for n, _ in counted))
 
     def _hessian(self, name: str) -> Tensor | None:
         return None if self._calibration is None else self._calibration.hessians.get(name)

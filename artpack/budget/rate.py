@@ -14,6 +14,8 @@ from artpack.quantize.watersic import Metric
 Doubles = NDArray[np.float64]
 
 TINY = torch.finfo(torch.float32).tiny
+NOTHING = math.log2(TINY) / 2
+"""Logarithm of the size of what is 0 everywhere, or not there."""
 
 
 class Sizes(NamedTuple):
@@ -36,7 +38,7 @@ def sizes_of(matrix: Tensor) -> Sizes:
     Measure weights.
 
     Args:
-        matrix: Finite, of two dimensions.
+        matrix: Finite, of two dimensions; of none or some rows and columns.
 
     Returns:
         Their sizes.
@@ -46,6 +48,8 @@ def sizes_of(matrix: Tensor) -> Sizes:
 
     """
     squares = matrix.double().square()
+    if not squares.numel():
+        return Sizes(NOTHING, np.empty(0), np.empty(0))
     rows, cols = (squares.mean(dim).add(TINY).log2().numpy() / 2 for dim in (1, 0))
     return Sizes(math.log2(squares.mean().item() + TINY) / 2, rows, cols)
 

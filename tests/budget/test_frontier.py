@@ -104,6 +104,15 @@ def test_without_data_steps_are_equal_but_for_tensors_too_small_for_them(
     assert float(steps["most.weight"] / steps["few.weight"]) == pytest.approx(ratio, rel=0.1)
 
 
+@pytest.mark.parametrize("other", [torch.zeros(64, 32), torch.zeros(64, 0)])
+def test_without_data_tensors_of_nothing_have_no_say(other: Tensor) -> None:
+    given = {name: WEIGHTS[name] for name in ("emb.weight", "fc.weight")}
+    alone, beside = frontier(given, None), frontier(given | {"nothing.weight": other}, None)
+    assert [beside.offset(name) for name in given] == [alone.offset(name) for name in given]
+    (*_, nothing) = beside.prepare(-3.0).values()
+    assert torch.equal(nothing.quantizer.dequantize(nothing.quantized), other)
+
+
 def test_without_data_errors_are_below_those_of_row_scaled_grids() -> None:
     plain = frontier({"emb.weight": WEIGHTS["emb.weight"]}, None)
     grid, name = RowInt(4, MseClip()), "emb.weight"
