@@ -49,7 +49,7 @@ class Fit:
     Attributes:
         packed: The file's content.
         chosen: Its place on the curve.
-        trials: All files that were made, in order.
+        trials: All files that were made, in order: drafts first.
     """
 
     packed: Packed
@@ -99,10 +99,14 @@ def fit_bytes(
             bounds=(first - OCTAVES, first + OCTAVES),
         )
 
-    drafts = None if draft is None else look(draft, first)
-    found = look(pack, drafts.best.at if drafts is not None and drafts.best is not None else first)
+    near = first
+    if draft is not None:
+        drafts = look(draft, first)
+        near = (drafts.best or drafts.points[-1]).at
+    found = look(pack, near)
     if found.result is None:
-        least = min(trial.file_bytes for trial in trials)
+        # Drafts may be smaller than any file: their scales are not learned yet.
+        least = round(min(point.value for point in found.points))
         raise BudgetError(
             f"nothing fits into {limit_bytes:,} bytes: the smallest file has {least:,}"
         )

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 import torch
 
-from artpack.budget.fit import BYTES_TOLERANCE, file_bytes, fit_bytes, fit_loss
+from artpack.budget.fit import BYTES_TOLERANCE, OCTAVES, file_bytes, fit_bytes, fit_loss
 from artpack.checkpoint import from_state_dict
 from artpack.coding.profiles import profile_named
 from artpack.compress import Packed, compress
@@ -59,6 +59,28 @@ def test_drafts_find_where_a_single_file_will_do() -> None:
 def test_a_hopeless_limit_says_the_smallest_size_that_would_do() -> None:
     with pytest.raises(BudgetError, match=r"nothing fits into 100 bytes: the smallest file has"):
         fit_bytes(pack, limit_bytes=100, weights=WEIGHTS, first=-1.0)
+
+
+def test_the_smallest_size_is_that_of_a_file_and_not_of_a_draft() -> None:
+    def larger(octaves: float) -> Packed:
+        return pack(octaves - 8)
+
+    smallest = file_bytes(larger(-1.0 + OCTAVES))
+    assert smallest > file_bytes(pack(-1.0 + OCTAVES))
+    with pytest.raises(BudgetError, match=f"the smallest file has {smallest:,}$"):
+        fit_bytes(larger, limit_bytes=100, weights=WEIGHTS, first=-1.0, draft=pack)
+
+
+def test_where_no_draft_fits_one_file_is_made_at_the_end_of_the_search() -> None:
+    made = []
+
+    def count(octaves: float) -> Packed:
+        made.append(octaves)
+        return pack(octaves)
+
+    with pytest.raises(BudgetError, match="nothing fits"):
+        fit_bytes(count, limit_bytes=100, weights=WEIGHTS, first=-1.0, draft=pack)
+    assert made == [-1.0 + OCTAVES]
 
 
 def test_a_loss_is_not_exceeded() -> None:
