@@ -60,6 +60,8 @@ class Fitter:
     def __init__(self, material: Material, spec: PlanSpec, tune_steps: int = 0) -> None:
         self._material, self._tune_steps = material, tune_steps
         self._frontier = _frontier(material, spec)
+        if self.names and tune_steps and (material.run is None or material.windows is None):
+            raise UsageError("--tune learns on tokens: give --tokens")
         self._loss: Divergence | None = None
         self.notes: tuple[str, ...] = ()
         if self.names:
@@ -112,8 +114,8 @@ class Fitter:
         run, windows = self._material.run, self._material.windows
         if not self._tune_steps:
             return quantized
-        if run is None or windows is None:
-            raise UsageError("--tune learns on tokens: give --tokens")
+        assert run is not None
+        assert windows is not None
         with render.progress("learning scales") as progress:
             return tune(
                 run.model,

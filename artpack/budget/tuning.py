@@ -37,7 +37,7 @@ LEARNING_RATE = 0.006
 
 WARMUP_STEPS = 10
 MARGIN = 16
-"""Steps that a scale may move away from the others."""
+"""Steps that scales must be able to move apart."""
 
 
 def tune(
@@ -77,6 +77,8 @@ def tune(
         loss = _divergence(model, _weights(model, scaled, banks), ids, settings)
         torch.autograd.backward(loss)
         optimizer.step()
+        for one in scaled.values():
+            one.take_back()
         if progress is not None:
             progress(step + 1, steps)
     return {
@@ -95,17 +97,25 @@ class _Scaled:
         points: float32 ``(rows, cols)``.
         rows: Octaves of its rows' scales, float32 ``(rows, 1)``.
         cols: Of its columns', ``(cols,)``.
+        bounds: The least and the most that rows may have, and columns.
     """
 
     lattice: Lattice
     points: Tensor
     rows: Tensor
     cols: Tensor
+    bounds: tuple[tuple[float, float], tuple[float, float]]
 
     def weight(self) -> Tensor:
         """Return the tensor as a matrix, gradients passing through to the scales."""
         rows, cols = (_on_grid(axis, self.lattice.resolution) for axis in (self.rows, self.cols))
         return self.points * (rows + cols).exp2()
+
+    def take_back(self) -> None:
+        """Bring scales nearer that have moved too far apart to be stored."""
+        with torch.no_grad():
+            for axis, (least, most) in zip((self.rows, self.cols), self.bounds, strict=True):
+                axis.clamp_(least, most)
 
     def stored(self, given: Prepared) -> Prepared:
         """Return the tensor with the scales as they are now."""
@@ -119,16 +129,23 @@ class _Scaled:
 
 def _scaled(given: Prepared, settings: Settings) -> _Scaled | None:
     lattice = given.quantizer
-    if not isinstance(lattice, Lattice):
+    if not isinstance(lattice, Lattice) or not given.quantized.parts["codes"].size:
         return None
     ratio = -(-RESOLUTION // lattice.resolution)
     finer = replace(lattice, resolution=ratio * lattice.resolution)
     points, rows, cols = lattice.unpack(given.quantized)
     if max(np.ptp(rows), np.ptp(cols)) * ratio > MAX_SPAN - MARGIN:
         return None
+    bounds = _bounds(rows * ratio, finer.resolution), _bounds(cols * ratio, finer.resolution)
     octaves = (rows[:, None] / lattice.resolution, cols / lattice.resolution)
     parts = [torch.from_numpy(part).float().to(settings.device) for part in (points, *octaves)]
-    return _Scaled(finer, parts[0], *(axis.requires_grad_() for axis in parts[1:]))
+    return _Scaled(finer, parts[0], parts[1].requires_grad_(), parts[2].requires_grad_(), bounds)
+
+
+def _bounds(scales: NDArray[np.int32], resolution: int) -> tuple[float, float]:
+    """Return between which octaves scales can be stored, as much below them as above."""
+    room = (MAX_SPAN - int(np.ptp(scales))) // 2
+    return (int(scales.min()) - room) / resolution, (int(scales.max()) + room) / resolution
 
 
 def _on_grid(octaves: Tensor, resolution: int) -> Tensor:

@@ -13,6 +13,7 @@ from artpack.models import GPT, PRESETS, build
 from artpack.prepare import Prepared
 from artpack.quantize import Lattice, RowInt
 from artpack.quantize.clips import StdClip
+from artpack.quantize.lattice import MAX_SPAN
 from artpack.recipes import load_recipe
 from artpack.selection import Selection, select
 from tests.models.conftest import random_weights, shrink
@@ -73,7 +74,20 @@ def test_scales_are_only_written_finer_if_nothing_is_learned() -> None:
         assert torch.allclose(weights(one), weights(case.prepared[name]), rtol=1e-6)
 
 
-def test_other_quantizers_and_scales_too_far_apart_stay_as_they_are() -> None:
+def test_scales_move_apart_no_further_than_they_can_be_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = Case("lm6m")
+    monkeypatch.setattr("artpack.budget.tuning.LEARNING_RATE", 10.0)
+    tuned = case.tuned(12)
+    for name, one in tuned.items():
+        codes = case.prepared[name].quantized.parts["codes"]
+        assert np.array_equal(one.quantized.parts["codes"], codes)
+    spans = [one.quantized.parts["row_scales"].max() for one in tuned.values()]
+    assert max(spans) in {MAX_SPAN - 1, MAX_SPAN}
+
+
+def test_other_quantizers_scales_too_far_apart_and_nothing_stay_as_they_are() -> None:
     case = Case("lm6m")
     (name, first), (other, second), *_ = case.prepared.items()
     grid = RowInt(6, StdClip(12.85))
@@ -82,5 +96,6 @@ def test_other_quantizers_and_scales_too_far_apart_stay_as_they_are() -> None:
     exponents = np.linspace(0, 200, shape[0]).astype(np.int32), np.zeros(shape[1], np.int32)
     lattice = Lattice(1, 3)
     far = Prepared(lattice, lattice.pack(shape, np.ones(shape, np.int32), *exponents))
-    case.prepared = {name: rows, other: far}
-    assert case.tuned(1) == {name: rows, other: far}
+    empty = Prepared(lattice, lattice.quantize(torch.zeros(64, 0)))
+    case.prepared = {name: rows, other: far, "empty": empty}
+    assert case.tuned(1) == case.prepared

@@ -128,7 +128,6 @@ def test_learned_scales_are_counted_into_the_budget(told: Told, folder: Path) ->
         (("--code-bytes", "1K"), "counts into a --budget"),
         (("--budget", "20K", "--tune", 1), "--tune learns on tokens: give --tokens"),
         (("--recipe", "int8", "--tune", 1), "'int8' has no scales to learn with --tune"),
-        (("--recipe", "int8", "--tune", 1), "on the frontier: recipe 'int8' has none"),
         (("--budget", "1K", "--code-bytes", "1K"), "the code alone has 1000 bytes"),
         (("--budget", "16X"), "'16X' is no size"),
         (("--score-tokens", "val.bin"), "--score-tokens and --score-tokenizer go together"),
