@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
+
 T = TypeVar("T")
 
 
@@ -15,7 +17,8 @@ class Workers:
     would each take 250 MB for their libraries.
 
     Attributes:
-        jobs: Number of threads; 1 runs everything in the caller's.
+        jobs: Number of threads, each with one for linear algebra; 1 runs everything in the
+            caller's.
     """
 
     def __init__(self, jobs: int = 1) -> None:
@@ -42,5 +45,6 @@ class Workers:
         """
         if self.jobs == 1 or len(tasks) < 2:
             return [function(*task) for task in tasks]
-        with ThreadPoolExecutor(self.jobs) as pool:
+        # Limits that threads set and undo in no order would outlast them: this one lies beneath.
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(self.jobs) as pool:
             return list(pool.map(lambda task: function(*task), tasks))
