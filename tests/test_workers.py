@@ -2,6 +2,7 @@
 
 from threading import Event
 
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -28,6 +29,7 @@ def test_threads_for_linear_algebra_are_as_many_afterwards() -> None:
             both_in.set()
             assert one_out.wait(10)
 
+    np.eye(2) @ np.eye(2)  # now linear algebra is loaded
     with threadpool_limits(2, user_api="blas"):
         before = _blas_threads()
         Workers(2).run(lambda limit: limit(), [(limit_first,), (limit_last,)])
