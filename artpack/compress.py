@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]
 """Called with the number of symbols coded so far and of all symbols."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Packed:
     """
     The content of an artifact, and what there is to say about it.

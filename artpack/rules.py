@@ -63,6 +63,8 @@ class Rule:
             raise RecipeError(f"rule {self.name!r}: prune must be 0 to below 1, got {self.prune}")
         if isinstance(self.rounding, WaterSic) and not isinstance(self.quantizer, Lattice):
             raise RecipeError(f"rule {self.name!r}: watersic is for the quantizer lattice only")
+        if self.on_frontier and self.prune:
+            raise RecipeError(f"rule {self.name!r}: watersic cannot prune")
         special = "steps" if self.steps else "rounding" if self.needs_data else None
         if special and not isinstance(self.quantizer, RowInt):
             raise RecipeError(f"rule {self.name!r}: {special} is for the quantizer row-int only")

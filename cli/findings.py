@@ -26,7 +26,12 @@ def _fitted(fitted: Fitted, weights: int) -> dict[str, Any]:
     return {
         "octaves": fitted.fit.chosen.octaves,
         "trials": [
-            {"octaves": one.octaves, "bytes": one.file_bytes, "bpb_increase": one.loss}
+            {
+                "octaves": one.octaves,
+                "bytes": one.file_bytes,
+                "bpb_increase": one.loss,
+                "draft": one.draft,
+            }
             for one in fitted.fit.trials
         ],
         "calibration_kl_nats": loss,

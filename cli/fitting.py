@@ -5,11 +5,16 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
 
 from artpack.budget.fit import Fit, Trial, file_bytes, fit_bytes, fit_loss
 from artpack.budget.frontier import Frontier
 from artpack.budget.sensitivity import measure_costs, read_costs, write_costs
 from artpack.budget.tuning import tune
+from artpack.calibrate import Windows
 from artpack.compress import Packed
 from artpack.errors import UsageError
 from artpack.evaluate.divergence import Divergence
@@ -82,10 +87,13 @@ class Fitter:
     def fit(self, pack: Pack, draft: Pack, goal: Goal, judge: Judge | None) -> Fitted:
         """Make the file that was asked for; drafts of it are nearly as small, and sooner there."""
         quantized = lru_cache(maxsize=1)(self._frontier.prepare)
-        tuned = lru_cache(maxsize=2)(lambda octaves: self._tuned(quantized(octaves)))
+        tensors: WeakKeyDictionary[Packed, dict[str, Prepared]] = WeakKeyDictionary()
 
         def at(octaves: float) -> Packed:
-            return pack(tuned(octaves))
+            prepared = self._tuned(quantized(octaves))
+            packed = pack(prepared)
+            tensors[packed] = prepared
+            return packed
 
         if goal.file_limit is not None:
             fit = fit_bytes(
@@ -102,9 +110,9 @@ class Fitter:
         else:
             octaves = self._frontier.default_octaves()
             packed = at(octaves)
-            trial = Trial(octaves, file_bytes(packed), None)
+            trial = Trial(octaves, file_bytes(packed))
             fit = Fit(packed, trial, (trial,))
-        prepared = tuned(fit.chosen.octaves)
+        prepared = tensors[fit.packed]
         loss = None if self._loss is None else self._loss(_weights(prepared))
         comparison = None if judge is None else judge.compare(fit.packed)
         return Fitted(fit, prepared, loss, comparison)
@@ -116,16 +124,18 @@ class Fitter:
             return quantized
         assert run is not None
         assert windows is not None
+        unseen = np.delete(windows, _measured(windows), axis=0)
         with render.progress("learning scales") as progress:
-            return tune(
+            tuned = tune(
                 run.model,
-                windows,
+                unseen if len(unseen) else windows,
                 quantized,
                 steps=self._tune_steps,
                 banks=self._material.selection.banks,
                 settings=replace(run.settings, precision="bf16"),
                 progress=progress,
             )
+        return {name: self._frontier.reported(name, one) for name, one in tuned.items()}
 
 
 def _weights(prepared: dict[str, Prepared]) -> dict[str, Any]:
@@ -149,14 +159,20 @@ def divergence_of(material: Material) -> Divergence | None:
     """Return what measures losses on some calibration tokens, if they can be run."""
     if material.run is None or material.windows is None:
         return None
-    count = max(1, min(len(material.windows), MEASURED_TOKENS // material.windows.shape[1]))
-    spread = material.windows[:: len(material.windows) // count][:count]
+    spread = material.windows[_measured(material.windows)]
     return Divergence(
         material.run.model,
         spread,
         banks=material.selection.banks,
         settings=replace(material.run.settings, batch_tokens=2 * spread.shape[1]),
     )
+
+
+def _measured(windows: Windows) -> NDArray[np.int64]:
+    """Return which windows losses are measured on, at most half of them; none is learned from."""
+    count = max(1, min(len(windows) // 2, MEASURED_TOKENS // windows.shape[1]))
+    spread: NDArray[np.int64] = np.arange(count) * (len(windows) // count)
+    return spread
 
 
 def _obtain_costs(

@@ -1,6 +1,6 @@
 """What a file costs, and what another kilobyte would be worth, for people."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -8,7 +8,7 @@ def lines(found: Mapping[str, Any], size: int) -> Iterator[str]:
     """Yield what the ``fit`` of a summary says; ``size`` is the file's, in bytes."""
     if found["limit_bytes"] is not None:
         left = found["limit_bytes"] - found["code_bytes"] - size
-        made = f", {len(found['trials'])} files made" if "trials" in found else ""
+        made = f", {_made(found['trials'])}" if "trials" in found else ""
         yield f"budget: {found['limit_bytes']:,} bytes, {left:,} left{made}"
     loss = found.get("calibration_kl_nats")
     if loss is not None:
@@ -18,6 +18,12 @@ def lines(found: Mapping[str, Any], size: int) -> Iterator[str]:
         )
     if "score" in found:
         yield from _score_lines(found["score"])
+
+
+def _made(trials: Sequence[Mapping[str, Any]]) -> str:
+    drafts = sum(trial["draft"] for trial in trials)
+    files = len(trials) - drafts
+    return f"{drafts} drafts and {files} file{'s' * (files > 1)} made"
 
 
 def _score_lines(score: Mapping[str, Any]) -> Iterator[str]:

@@ -96,6 +96,11 @@ def test_every_mistake_in_a_file_is_named(tmp_path: Path, text: str, words: str)
     assert "mine.toml" in str(caught.value)
 
 
+def test_the_frontier_does_not_prune() -> None:
+    with pytest.raises(RecipeError, match="watersic cannot prune"):
+        load_recipe("frontier", ["matrices.prune=0.1"])
+
+
 def test_unknown_names_and_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="did you mean 'quinary'"):
         load_recipe("quinry")

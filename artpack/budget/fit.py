@@ -34,11 +34,13 @@ class Trial:
         octaves: Logarithm of the constant to base 2.
         file_bytes: Size of the file.
         loss: What it lost, if that was measured.
+        draft: Whether it was made only to learn about its size.
     """
 
     octaves: float
     file_bytes: int
-    loss: float | None
+    loss: float | None = None
+    draft: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def fit_bytes(
     def look(make: Pack, near: float) -> Found[Packed]:
         def measure(octaves: float) -> tuple[float, Packed]:
             packed = make(octaves)
-            trials.append(Trial(octaves, file_bytes(packed), None))
+            trials.append(Trial(octaves, file_bytes(packed), draft=make is draft))
             return trials[-1].file_bytes, packed
 
         return search(
@@ -154,7 +156,8 @@ def fit_loss(pack: Pack, judge: Callable[[Packed], float], *, limit: float, firs
 def _fit(found: Found[Packed], trials: list[Trial]) -> Fit:
     assert found.best is not None
     assert found.result is not None
-    chosen = next(trial for trial in reversed(trials) if trial.octaves == found.best.at)
+    files = (trial for trial in trials if not trial.draft)
+    chosen = next(trial for trial in files if trial.octaves == found.best.at)
     return Fit(found.result, chosen, tuple(trials))
 
 

@@ -14,13 +14,13 @@ import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from artpack.budget.rate import NOTHING, Rate, Sizes, sizes_of
+from artpack.budget.tied_table import join_roles
 from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.errors import CheckpointError, UsageError
 from artpack.plan import PlanSpec
@@ -144,15 +144,31 @@ class Frontier:
             CheckpointError: A weight is not finite.
 
         """
-        job, hessian = self.jobs[name], self._hessian(name)
+        lattice = self.jobs[name].lattice
         with one_thread(), _naming(name):
-            weight = self._checkpoint.read(name)
             # Points of a trellis lie twice as far apart as the steps are wide.
-            octaves += self.offset(name) - math.log2(spacing(job.lattice.states))
-            quantized = solve(weight, self.metric(name), octaves, job.lattice)
-            known = hessian is not None
-            report = measure(weight, job.lattice, quantized, hessian) if known else None
-        return Prepared(job.lattice, quantized, report)
+            octaves += self.offset(name) - math.log2(spacing(lattice.states))
+            weight = self._checkpoint.read(name)
+            quantized = solve(weight, self.metric(name), octaves, lattice)
+        return self.reported(name, Prepared(lattice, quantized))
+
+    def reported(self, name: str, prepared: Prepared) -> Prepared:
+        """
+        Measure how far a tensor is from its weights.
+
+        Args:
+            name: One of ``jobs``.
+            prepared: Its symbols.
+
+        Returns:
+            The same with a report, where the calibration knows the tensor.
+
+        """
+        hessian = self._hessian(name)
+        if hessian is None:
+            return prepared
+        weight, quantizer = self._checkpoint.read(name), prepared.quantizer
+        return replace(prepared, report=measure(weight, quantizer, prepared.quantized, hessian))
 
     def offset(self, name: str) -> float:
         """
@@ -218,7 +234,7 @@ class Frontier:
         rows = self._calibration.row_information.get(name)
         lookups = self._calibration.lookup_information.get(name)
         if lookups is not None and rows is not None:
-            return job.method.metric(shape, *_both_roles(hessian, rows, lookups))
+            return job.method.metric(shape, *join_roles(hessian, rows, lookups))
         return job.method.metric(shape, hessian, rows if gradients is None else gradients)
 
     def _rate(self, name: str) -> Rate:
@@ -236,8 +252,18 @@ class Frontier:
             return math.log2(self.jobs[name].info.weights / (24 * self._costs[name])) / 2
         if self._hessian(name) is not None:
             return metric.octaves
+        if self._relative is not None:
+            return overall + self._relative
         # Without data one step for all is best, until small tensors would be lost in it.
         return overall - min(max(overall - self._typical, -SPREAD_OCTAVES), SPREAD_OCTAVES)
+
+    @cached_property
+    def _relative(self) -> float | None:
+        """How much larger steps are than weights where something is known of a tensor."""
+        known = [self._rate(name) for name in self.jobs if self._hessian(name) is not None]
+        if not known:
+            return None
+        return sum(rate.offset - rate.sizes.overall for rate in known) / len(known)
 
     @cached_property
     def _typical(self) -> float:
@@ -266,25 +292,3 @@ def _jobs(selection: Selection, spec: PlanSpec) -> Iterator[Job]:
             if rule is not None and isinstance(rule.rounding, WaterSic):
                 assert isinstance(rule.quantizer, Lattice)
                 yield Job(info, rule.quantizer, rule.rounding)
-
-
-def _both_roles(hessian: Tensor, rows: Tensor, lookups: Tensor) -> tuple[Tensor, Tensor]:
-    """
-    Join the two roles of a tied table: output head, and rows that are looked up.
-
-    An error e of row j costs ``½ (rows[j] e H e' + lookups[j] e e')``. One metric of the
-    columns has to do for all rows, so it is that of the sum over rows.
-
-    Args:
-        hessian: Of the head.
-        rows: Information of the head's rows.
-        lookups: Information of the rows that were looked up.
-
-    Returns:
-        Hessian and information of the rows.
-
-    """
-    share = lookups.double().sum() / rows.double().sum().clamp(min=1e-30)
-    joint = hessian.double() + share * torch.eye(len(hessian))
-    mean = hessian.double().diagonal().mean()
-    return joint, (rows * mean + lookups) / (mean + share)

@@ -99,7 +99,7 @@ def sell(
     Args:
         lot: What is to be coded.
         profile: Who may bid.
-        run: Runs the bids, in one process or in several.
+        run: Runs the bids, in one thread or in several.
         deadline: Seconds since the epoch, after which only the first bidder is heard.
 
     Returns:
@@ -143,7 +143,7 @@ def auction(
     Args:
         lots: What is to be coded; the bids for all of them run side by side.
         profile: Who may bid.
-        run: Runs the bids, in one process or in several.
+        run: Runs the bids, in one thread or in several.
         deadline: Seconds since the epoch, after which only the first bidder is heard.
 
     Returns:

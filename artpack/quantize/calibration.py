@@ -163,6 +163,10 @@ def _serialize(calibration: Calibration) -> Iterator[bytes]:
         yield tensor.contiguous().numpy().tobytes()
 
 
+Stamp = tuple[int, ...]
+"""Tells one content of a file from another."""
+
+
 def read_calibration(path: Path) -> Calibration:
     """
     Read a calibration.
@@ -183,6 +187,7 @@ def read_calibration(path: Path) -> Calibration:
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such calibration file; artpack calibrate writes one")
+    stamp = _stamp(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -196,7 +201,7 @@ def read_calibration(path: Path) -> Calibration:
         raise UsageError(f"{path}: a damaged calibration file; collect it again") from error
     if tokens < 1 or not isinstance(fingerprint, dict):
         raise UsageError(f"{path}: a damaged calibration file; collect it again")
-    stored = {kind: _Stored(path, kind, names) for kind in KINDS}
+    stored = {kind: _Stored(path, stamp, kind, names) for kind in KINDS}
     for full in names:
         _check_tensor(path, full, stored)
     return Calibration(**stored, tokens=tokens, fingerprint=fingerprint)
@@ -213,9 +218,8 @@ def _check_tensor(path: Path, full: str, stored: Mapping[str, "_Stored"]) -> Non
 class _Stored(Mapping[str, Tensor]):
     """Tensors of one kind in a file."""
 
-    def __init__(self, path: Path, kind: str, names: Sequence[str]) -> None:
-        self._path, self._kind = path, kind
-        self._stamp = _stamp(path)
+    def __init__(self, path: Path, stamp: Stamp, kind: str, names: Sequence[str]) -> None:
+        self._path, self._stamp, self._kind = path, stamp, kind
         self._names = [name[len(kind) + 1 :] for name in names if name.startswith(f"{kind}/")]
 
     def __getitem__(self, name: str) -> Tensor:
@@ -234,6 +238,6 @@ class _Stored(Mapping[str, Tensor]):
         return len(self._names)
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
+def _stamp(path: Path) -> Stamp:
     status = path.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,19 @@ def test_without_data_tensors_of_nothing_have_no_say(other: Tensor) -> None:
     assert [beside.offset(name) for name in given] == [alone.offset(name) for name in given]
     (*_, nothing) = beside.prepare(-3.0).values()
     assert torch.equal(nothing.quantizer.dequantize(nothing.quantized), other)
+
+
+def test_a_tensor_that_nothing_is_known_of_has_steps_like_the_others() -> None:
+    known = replace(CALIBRATION, hessians={"emb.weight": torch.eye(32)})
+    given = {**WEIGHTS, "fc.weight": WEIGHTS["emb.weight"][:48] / 50}
+    prepared = frontier(given, known).prepare(-3.0)
+    relative = {
+        name: float(
+            (one.quantizer.dequantize(one.quantized) - given[name]).norm() / given[name].norm()
+        )
+        for name, one in prepared.items()
+    }
+    assert relative["fc.weight"] == pytest.approx(relative["emb.weight"], rel=0.1)
 
 
 def test_without_data_errors_are_below_those_of_row_scaled_grids() -> None:
