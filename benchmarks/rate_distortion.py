@@ -21,7 +21,7 @@ from artpack.evaluate.divergence import Divergence
 from artpack.evaluate.forward import Settings
 from artpack.plan import PlanSpec
 from artpack.prepare import Prepared
-from artpack.quantize.calibration import Calibration, read_calibration
+from artpack.quantize.calibration import Calibration, hash_config, read_calibration
 from artpack.recipes import load_recipe
 from artpack.selection import Selection, select
 from artpack.stages import Config
@@ -106,7 +106,7 @@ class Bench:
         """Read what tensors cost, or measure it on the first calibration tokens and keep it."""
         recipe = load_recipe("frontier")
         fingerprint: Config = {
-            "weights": self.checkpoint.weights_sha256,
+            "calibration": hash_config(self.calibration.fingerprint),
             "recipe": recipe.to_json(),
         }
         costs = read_costs(kept, fingerprint) if kept else None
