@@ -14,16 +14,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from artpack.calibrate import calibrate, cut_windows
 from artpack.checkpoint import open_checkpoint
-from artpack.evaluate.shards import read_tokens, write_shard
+from artpack.evaluate.shards import read_tokens
 from artpack.evaluate.windows import WindowPlan
 from artpack.models import GPT, PRESETS, ModelConfig, build
-from artpack.models.mechanisms import Rope, Softcap
 from artpack.quantize.calibration import write_calibration
 from artpack.train.tokenize import split_documents, train_tokenizer, write_dataset
 from benchmarks.flops import plan_flops
 from benchmarks.peers import has_peer, plain_integers
 from tests.evaluate.conftest import train_tokenizer as train_small_tokenizer
-from tests.models.conftest import random_weights
+from tests.small_model import write_small_model
 
 ROOT = Path(__file__).parents[1]
 
@@ -91,17 +90,7 @@ def small(tmp_path: Path) -> Path:
     """Make a checkpoint with its config, tokenizer, shards and calibration."""
     folder = tmp_path / "small"
     folder.mkdir()
-    tokenizer = train_small_tokenizer()
-    vocabulary = tokenizer.vocab_size()
-    config = ModelConfig(vocabulary, 64, 2, 4, 2, 128, Rope(10000.0, 16), Softcap("tanh", 30.0))
-    torch.save(random_weights(config), folder / "ckpt.pt")
-    described = {**config.to_json(), "train_window_tokens": 32}
-    (folder / "config.json").write_text(json.dumps(described))
-    (folder / "sp.model").write_bytes(tokenizer.serialized_model_proto())
-    for seed, name in enumerate(("calib.bin", "val.bin")):
-        ids = np.random.default_rng(seed).integers(4, vocabulary, 257)
-        ids[::64] = 1
-        write_shard(folder / name, ids)
+    config = write_small_model(folder, train_small_tokenizer(), 257)
     with open_checkpoint(folder / "ckpt.pt") as checkpoint:
         weights = {info.name: checkpoint.read(info.name) for info in checkpoint.tensors}
         known = calibrate(

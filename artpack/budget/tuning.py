@@ -6,6 +6,9 @@ in ways that no tensor can see, and that the scales of rows and columns, few as 
 can partly take back. They are learned on calibration tokens so that the model says what it
 said before: by the gradient of the divergence from the checkpoint, on the grid they are
 stored on.
+
+Source: learning what is continuous with codes held fixed, from the unquantized model, is what
+AQLM does, arXiv 2401.06118.
 """
 
 import math
@@ -20,6 +23,7 @@ from torch.func import functional_call
 
 from artpack.checkpoint import Bank
 from artpack.checkpoint.banks import close_bank
+from artpack.errors import UsageError
 from artpack.evaluate.forward import REFERENCE, Settings
 from artpack.models import GPT
 from artpack.prepare import Prepared
@@ -64,6 +68,9 @@ def tune(
 
     Returns:
         The same tensors with the same codes. Their reports are of before.
+
+    Raises:
+        UsageError: The model has no such tensor.
 
     """
     scaled = {name: one for name, given in prepared.items() if (one := _scaled(given, settings))}
@@ -162,6 +169,8 @@ def _weights(model: GPT, scaled: Mapping[str, _Scaled], banks: Sequence[Bank]) -
         state[bank.name] = close_bank(
             bank, {name: weights.pop(name, part) for name, part in slices.items()}
         )
+    if unknown := weights.keys() - state.keys():
+        raise UsageError(f"the model has no tensor {min(unknown)!r}")
     return state | {name: weight.reshape(state[name].shape) for name, weight in weights.items()}
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from artpack.budget.frontier import Frontier
 from artpack.budget.tuning import tune
 from artpack.checkpoint import Checkpoint, from_state_dict
+from artpack.errors import UsageError
 from artpack.evaluate.divergence import Divergence
 from artpack.models import GPT, PRESETS, build
 from artpack.prepare import Prepared
@@ -99,3 +100,10 @@ def test_other_quantizers_scales_too_far_apart_and_nothing_stay_as_they_are() ->
     empty = Prepared(lattice, lattice.quantize(torch.zeros(64, 0)))
     case.prepared = {name: rows, other: far, "empty": empty}
     assert case.tuned(1) == case.prepared
+
+
+def test_a_tensor_that_the_model_does_not_have_is_named() -> None:
+    case = Case("lm6m")
+    case.prepared = {"stranger": next(iter(case.prepared.values()))}
+    with pytest.raises(UsageError, match="the model has no tensor 'stranger'"):
+        case.tuned(1)

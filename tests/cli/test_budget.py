@@ -6,20 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from artpack_cli.fitting import costs_file
 from sentencepiece import SentencePieceProcessor
 
 import artpack
-from artpack.evaluate.shards import write_shard
-from artpack.models import ModelConfig
-from artpack.models.mechanisms import Rope, Softcap
 from artpack.quantize import Lattice
 from tests.cli.conftest import Invoke
 from tests.evaluate.conftest import train_tokenizer
-from tests.models.conftest import random_weights
+from tests.small_model import write_small_model
 
 FAST = ("--profile", "fast")
 SCORED = ("--score-tokens", "val.bin", "--score-tokenizer", "sp.model")
@@ -37,16 +33,7 @@ def folder(
     tmp_path: Path, tokenizer: SentencePieceProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """Make a checkpoint, its config, a tokenizer and shards; work there."""
-    vocabulary = tokenizer.vocab_size()
-    config = ModelConfig(vocabulary, 64, 2, 4, 2, 128, Rope(10000.0, 16), Softcap("tanh", 30.0))
-    torch.save(random_weights(config), tmp_path / "ckpt.pt")
-    described = {**config.to_json(), "train_window_tokens": 32}
-    (tmp_path / "config.json").write_text(json.dumps(described))
-    (tmp_path / "sp.model").write_bytes(tokenizer.serialized_model_proto())
-    for name, seed in (("calib.bin", 0), ("val.bin", 1)):
-        ids = np.random.default_rng(seed).integers(4, vocabulary, 512)
-        ids[::64] = 1
-        write_shard(tmp_path / name, ids)
+    write_small_model(tmp_path, tokenizer, 512)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
