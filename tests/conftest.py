@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+# A program that has the name of the package beside it.
+collect_ignore = ["golden.py"]
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

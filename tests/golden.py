@@ -1,70 +1,7 @@
-"""
-Check artpack against golden folders: ``python tests/golden.py DIR... [--only AREA,...]``.
+"""Golden folders checked: ``python tests/golden.py DIR...`` runs what lives in ``golden/``."""
 
-A golden folder holds what a published system computed on a small model: its config
-says which system it is (the layout is described in the README beside the shared
-golden data). Folders are searched for such cases. One line is printed for each thing
-compared; the exit code is 1 if any differs, or if there is anything that no check
-knows.
-"""
-
-import argparse
-import sys
+import runpy
 from pathlib import Path
 
-import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from artpack.errors import ArtpackError
-from tests.golden_checks import calibration, caseops, container, models, ngram, quant, scoring, ttt
-from tests.golden_checks.case import Case, find_cases
-from tests.golden_checks.report import Report
-
-CHECKS = {
-    "models": models.check,
-    "scoring": scoring.check,
-    "calibration": calibration.check,
-    "quant": quant.check,
-    "container": container.check,
-    "ttt": ttt.check,
-    "caseops": caseops.check,
-    "ngram": ngram.check,
-}
-
-
-def check_case(case: Case, areas: list[str], report: Report) -> None:
-    """Run the checks of some areas on one folder."""
-    for area in areas:
-        try:
-            CHECKS[area](case, report)
-        except (ArtpackError, LookupError) as error:
-            report.fail(f"{case.label} {area}", f"{type(error).__name__}: {error}")
-    if set(areas) == set(CHECKS):
-        case.settle(report)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Check what the command line names and return the exit code."""
-    parser = argparse.ArgumentParser(description=str(__doc__).strip().splitlines()[0])
-    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
-    parser.add_argument("--only", default=",".join(CHECKS), help=",".join(CHECKS))
-    options = parser.parse_args(arguments)
-    areas = options.only.split(",")
-    if unknown := set(areas) - set(CHECKS):
-        parser.error(f"no such area: {', '.join(sorted(unknown))} (there are {', '.join(CHECKS)})")
-    # The stored values were computed by one thread.
-    torch.set_num_threads(1)
-    report = Report()
-    for folder in options.folders:
-        cases = find_cases(folder)
-        if not cases:
-            report.fail(str(folder), "nothing to check in this folder")
-        for case in cases:
-            check_case(case, areas, report)
-    print(report.summary())
-    return 1 if report.failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    runpy.run_path(str(Path(__file__).with_suffix("")), run_name="__main__")

@@ -32,9 +32,9 @@ from artpack.checkpoint import from_state_dict
 from artpack.errors import UsageError
 from artpack.models import GPT
 from artpack.models.generate import draw_tokens
-from tests.golden_checks import calibration as golden
-from tests.golden_checks.case import Case
-from tests.golden_checks.report import Report
+from tests.golden.checks import calibration as golden
+from tests.golden.checks.case import Case
+from tests.golden.checks.report import Report
 from tests.models.conftest import make_tiny, tiny
 
 __all__ = ["make_tiny", "tiny"]  # fixtures

@@ -45,7 +45,7 @@ from artpack.stages import Codec, Quantizer
 from artpack.trellis import POLYNOMIALS
 from tests.artifact.golden_content import RANS, Content, Entry
 
-FOLDER = Path(__file__).parents[1] / "golden" / "v1"
+FOLDER = Path(__file__).parent / "v1"
 INT4, INT6 = RowInt(4, StdClip(3.0)), RowInt(6, StdClip(12.85))
 EMPTY_OR_ODD = [(), (1,), (7,), (0,), (3, 0, 2), (5, 1), (2, 3, 4), (1, 2, 1, 2, 1, 1, 1, 2)]
 

@@ -1,7 +1,7 @@
 """
 Make the golden artifacts of format version 1: ``python tests/artifact/make_golden.py``.
 
-Each is a file in ``tests/golden/v1`` with a JSON beside it that says what its tensors
+Each is a file in ``tests/artifact/v1`` with a JSON beside it that says what its tensors
 decode to. Between them they hold every stage that a file can name. They are written
 once: what is there already is never written again, for a reader that no longer reads
 them is wrong, whatever the writer does today.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 TESTS = Path(__file__).parents[1]
-TINY = TESTS / "golden" / "tiny"
+TINY = TESTS / "golden" / "cases" / "tiny"
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:

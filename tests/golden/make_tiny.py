@@ -1,5 +1,5 @@
 """
-Make the golden case in ``tiny/``: ``python tests/golden/make_tiny.py``.
+Make the golden case in ``cases/tiny/``: ``python tests/golden/make_tiny.py``.
 
 The model is a small member of the family in its plainest form, computed here in
 float64 NumPy straight from its formulas, position by position and window by window,
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-FOLDER = Path(__file__).parent / "tiny"
+FOLDER = Path(__file__).parent / "cases" / "tiny"
 CONFIG = {
     "vocab_size": 48,
     "model_dim": 16,

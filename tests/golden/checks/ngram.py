@@ -11,10 +11,10 @@ from artpack.evaluate.ngram.lookup import HashedLookup, Lookups
 from artpack.evaluate.ngram.published import PublishedRule
 from artpack.evaluate.placements import place
 from artpack.evaluate.stream import Stream
-from tests.golden_checks.case import Case
-from tests.golden_checks.models import tolerance
-from tests.golden_checks.report import Report
-from tests.golden_checks.scoring import TOLERANCE, Scoring
+from tests.golden.checks.case import Case
+from tests.golden.checks.models import tolerance
+from tests.golden.checks.report import Report
+from tests.golden.checks.scoring import TOLERANCE, Scoring
 
 EXACT = 1e-9
 VARIANTS = ("ngram_non_adaptive", "ngram_4M_buckets")

@@ -16,9 +16,9 @@ from artpack.quantize.factors import GroupFactors, RowFactors
 from artpack.quantize.low_rank import LowRank, principal_factors
 from artpack.quantize.parts import join_bytes, split_bytes
 from artpack.symbols import Quantized, Symbols
-from tests.golden_checks.case import Case, Entries
-from tests.golden_checks.export import Export, Tally, fp32_sha256, read_hessians
-from tests.golden_checks.report import Report
+from tests.golden.checks.case import Case, Entries
+from tests.golden.checks.export import Export, Tally, fp32_sha256, read_hessians
+from tests.golden.checks.report import Report
 
 GATE = 'gates.quantizer={id="row-int",bits=8,clip={id="percentile",percentile=100.0}}'
 SIDES = {"left": "A", "right": "B"}

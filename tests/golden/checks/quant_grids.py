@@ -14,9 +14,9 @@ from artpack.interop.rans_kernel import frequencies
 from artpack.quantize import Fp8, GroupLevels, RowAsymInt, RowPentanary
 from artpack.quantize.parts import join_bytes
 from artpack.quantize.scales import LogDeltaScales
-from tests.golden_checks.case import Case, Entries
-from tests.golden_checks.export import Array, Export, Tally
-from tests.golden_checks.report import Report
+from tests.golden.checks.case import Case, Entries
+from tests.golden.checks.export import Array, Export, Tally
+from tests.golden.checks.report import Report
 
 QUINARY = "matrices.quantizer.group={}"
 RATIOS = (0.90, 0.925, 0.95, 0.975, 0.99, 0.995, 1.0)

@@ -22,9 +22,9 @@ from artpack.models.rope import rope_frequencies, rope_tables
 from artpack.models.seeds import from_seed_config
 from artpack.models.seeds.pr576 import PR576_QAT
 from artpack.models.seeds.pr1123 import PR1123_QAT
-from tests.golden_checks.case import Case, Entries
-from tests.golden_checks.report import Report
-from tests.golden_checks.rope import check_published_tables
+from tests.golden.checks.case import Case, Entries
+from tests.golden.checks.report import Report
+from tests.golden.checks.rope import check_published_tables
 
 LOOSE = {"pr1934", "pr826"}
 """Systems whose stored logits lie further from a float64 run."""

@@ -15,7 +15,7 @@ from artpack.interop.gptq_entries import write_entries
 from artpack.interop.shuffle import MAGIC, shuffle, unshuffle
 from artpack.interop.wrapping import Allowance, decode_brotli, decode_lrzip
 from artpack.quantize import RowInt
-from tests.golden_checks.case import Case
+from tests.golden.checks.case import Case
 
 Facts = dict[str, Any]
 Hashes = Iterator[tuple[str, torch.dtype | None, dict[str, str]]]

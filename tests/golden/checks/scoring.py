@@ -19,9 +19,9 @@ from artpack.evaluate.shards import Tokens, read_tokens
 from artpack.evaluate.sliding import chunked, full_context, sequential, sliding
 from artpack.evaluate.windows import WindowPlan
 from artpack.models import GPT, Documents
-from tests.golden_checks.case import Case
-from tests.golden_checks.models import load_model, tolerance
-from tests.golden_checks.report import Report
+from tests.golden.checks.case import Case
+from tests.golden.checks.models import load_model, tolerance
+from tests.golden.checks.report import Report
 
 TOLERANCE = 1e-5
 FACTS = (

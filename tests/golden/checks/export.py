@@ -19,7 +19,7 @@ from artpack.quantize.raw import Raw
 from artpack.recipes import load_recipe
 from artpack.selection import select
 from artpack.symbols import Quantized
-from tests.golden_checks.report import Report
+from tests.golden.checks.report import Report
 
 Array = NDArray[Any]
 

@@ -22,9 +22,9 @@ from artpack.quantize.steps import (
     TensorPercentile,
 )
 from artpack.stages import Quantizer
-from tests.golden_checks.case import Case, Entries
-from tests.golden_checks.export import Export, Tally, fp32_sha256, read_hessians
-from tests.golden_checks.report import Report
+from tests.golden.checks.case import Case, Entries
+from tests.golden.checks.export import Export, Tally, fp32_sha256, read_hessians
+from tests.golden.checks.report import Report
 
 UNITS: dict[str, tuple[Steps, int]] = {
     "int8": (FlooredPercentile(99.99984), 127),

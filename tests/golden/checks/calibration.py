@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.calibrate import collect
-from tests.golden_checks.case import Case
-from tests.golden_checks.models import load_model
-from tests.golden_checks.report import Report
+from tests.golden.checks.case import Case
+from tests.golden.checks.models import load_model
+from tests.golden.checks.report import Report
 
 RELATIVE_TOLERANCE = 1e-5
 """Of the largest entry: both sides add up in float32."""

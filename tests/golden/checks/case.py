@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from artpack.models.seeds import seed_system
-from tests.golden_checks.report import Report
+from tests.golden.checks.report import Report
 
 
 class Entries:

@@ -12,9 +12,9 @@ from torch import Tensor
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.coding.profiles import FAST
 from artpack.interop import Container, from_artifact, read_container, repack, write_container
-from tests.golden_checks.case import Case, Entries
-from tests.golden_checks.container_evals import check_evals
-from tests.golden_checks.container_facts import (
+from tests.golden.checks.case import Case, Entries
+from tests.golden.checks.container_evals import check_evals
+from tests.golden.checks.container_facts import (
     Facts,
     check_facts,
     check_shuffle,
@@ -23,8 +23,8 @@ from tests.golden_checks.container_facts import (
     read_facts,
     tensor_hashes,
 )
-from tests.golden_checks.export import fp32_sha256
-from tests.golden_checks.report import Report
+from tests.golden.checks.export import fp32_sha256
+from tests.golden.checks.report import Report
 
 WRITTEN_AGAIN = ("artifact.bin", "artifact_pruned.bin")
 """Files that the original wrote without being forced into a layout or a method."""

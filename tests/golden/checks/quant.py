@@ -1,8 +1,8 @@
 """Quantizing: every code, scale and weight of the published exports."""
 
-from tests.golden_checks import quant_576, quant_826, quant_1934, quant_grids
-from tests.golden_checks.case import Case
-from tests.golden_checks.report import Report
+from tests.golden.checks import quant_576, quant_826, quant_1934, quant_grids
+from tests.golden.checks.case import Case
+from tests.golden.checks.report import Report
 
 SYSTEMS = {
     "pr1934": quant_1934.check_case,

@@ -11,10 +11,10 @@ from artpack.evaluate.adapt.course import Course, Group
 from artpack.evaluate.adapt.phases import phases
 from artpack.evaluate.adapt.recipe import Lora, Phased
 from artpack.evaluate.adapt.second_pass import score_again
-from tests.golden_checks.adapting import RELATIVE, Inits, Run, Ttt
-from tests.golden_checks.case import Case
-from tests.golden_checks.report import Report
-from tests.golden_checks.scoring import Scoring
+from tests.golden.checks.adapting import RELATIVE, Inits, Run, Ttt
+from tests.golden.checks.case import Case
+from tests.golden.checks.report import Report
+from tests.golden.checks.scoring import Scoring
 
 
 def check(case: Case, report: Report) -> None:

@@ -11,11 +11,11 @@ from artpack.quantize.gptq import Gptq, gptq
 from artpack.quantize.prune import prune_smallest
 from artpack.quantize.steps import FlooredPercentile, RowGrid, RowPercentiles, TensorPercentile
 from artpack.recipes import load_recipe
-from tests.golden_checks.calibration import read_windows
-from tests.golden_checks.case import Case, Entries
-from tests.golden_checks.export import Array, Export, Tally, fp32_sha256
-from tests.golden_checks.models import load_model
-from tests.golden_checks.report import Report
+from tests.golden.checks.calibration import read_windows
+from tests.golden.checks.case import Case, Entries
+from tests.golden.checks.export import Array, Export, Tally, fp32_sha256
+from tests.golden.checks.models import load_model
+from tests.golden.checks.report import Report
 
 TABLES = FlooredPercentile(99.99984, rounded=False)
 VECTORS = FlooredPercentile(99.99984, floor=1e-30, rounded=False)

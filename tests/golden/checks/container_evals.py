@@ -20,11 +20,11 @@ from artpack.evaluate.stream import Stream
 from artpack.evaluate.windows import WindowPlan
 from artpack.models import GPT, build
 from artpack.models.seeds import from_seed_config
-from tests.golden_checks.case import Case
-from tests.golden_checks.models import Golden, tolerance
-from tests.golden_checks.ngram import lookup_of
-from tests.golden_checks.report import Report
-from tests.golden_checks.scoring import TOLERANCE, AtTemperature, Scoring
+from tests.golden.checks.case import Case
+from tests.golden.checks.models import Golden, tolerance
+from tests.golden.checks.ngram import lookup_of
+from tests.golden.checks.report import Report
+from tests.golden.checks.scoring import TOLERANCE, AtTemperature, Scoring
 
 FP32 = torch.float32
 OWN_DTYPES = {"pr2086"}

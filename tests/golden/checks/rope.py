@@ -6,8 +6,8 @@ import torch
 
 from artpack.models.mechanisms import Rope, Yarn
 from artpack.models.rope import rope_frequencies, rope_tables
-from tests.golden_checks.case import Case
-from tests.golden_checks.report import Report
+from tests.golden.checks.case import Case
+from tests.golden.checks.report import Report
 
 FILE = "rope_tables_published_dims.npz"
 EXACT = Rope(base=5000.0, dims=96, yarn=Yarn(trained_tokens=1024, reach_tokens=2048))

@@ -19,9 +19,9 @@ from artpack.evaluate.summary import Score
 from artpack.interop import read_container
 from artpack.models import GPT, build
 from artpack.models.seeds import from_seed_config
-from tests.golden_checks.case import Case
-from tests.golden_checks.report import Report
-from tests.golden_checks.scoring import Scoring
+from tests.golden.checks.case import Case
+from tests.golden.checks.report import Report
+from tests.golden.checks.scoring import Scoring
 
 RELATIVE = 1e-4
 """Asked for. The stored runs move by up to 2e-6 nats when weights move by 1e-6."""

@@ -8,8 +8,8 @@ from sentencepiece import SentencePieceProcessor
 from artpack.errors import UsageError
 from artpack.evaluate.bytes import ByteTable
 from artpack.evaluate.caseops import decode, encode, surface_bytes, tokenize
-from tests.golden_checks.case import Case
-from tests.golden_checks.report import Report
+from tests.golden.checks.case import Case
+from tests.golden.checks.report import Report
 
 TOKENIZER = "fineweb_8192_bpe_lossless_caps_caseops_v1_reserved.model"
 FACTS = (

@@ -1,0 +1,1 @@
+"""Golden cases: what other programs computed, the checks of them, and how cases were made."""
