@@ -59,6 +59,6 @@ def site_shape(config: ModelConfig, site: Site) -> tuple[int, int]:
 
     """
     if site == "head":
-        return config.vocab_size, config.embedding_dim or config.model_dim
-    narrow = site in ("k", "v")
-    return config.kv_dim if narrow else config.model_dim, config.model_dim
+        narrow = config.embedding_dim if config.tied_head else None
+        return config.vocab_size, narrow or config.model_dim
+    return config.kv_dim if site in ("k", "v") else config.model_dim, config.model_dim

@@ -131,6 +131,8 @@ class Attention(nn.Module):
         q, k, v = shared.adapted("q", n, q), shared.adapted("k", n, k), shared.adapted("v", n, v)
         if self.layer in shared.values:
             v = v + shared.values[self.layer].to(v.dtype)
+        if config.gated_values:
+            v = v * v.sigmoid()
         q, k, v = (part.view(*part.shape[:2], -1, config.head_dim) for part in (q, k, v))
         return q, k, v
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from artpack.errors import UsageError
 from artpack.models.mechanisms import (
@@ -40,19 +41,24 @@ class ModelConfig(Record):
         num_kv_heads: Key and value heads; divides ``num_heads``.
         mlp_hidden: Width of the MLP.
         rope: Positions.
-        softcap: Bound of the logits.
+        softcap: Bound of the logits, or None.
         names: Names in the checkpoint.
-        embedding_dim: Width of the tied token table where it is narrower than the stream
+        tied_head: Logits are read from the token table; else from a matrix ``lm_head``.
+        embedding_dim: Width of the token table where it is narrower than the stream
             (then two projections join them), or None.
         bigram: Hashed bigram embedding.
         smear: Mixing with the previous token.
         value_embedding: Token embedding on attention values.
+        gated_values: Multiply attention values, value embedding and all, with their sigmoid.
         value_residual: Mix each layer's values with the first layer's.
         head_gate: Gates on attention heads.
-        xsa_last_layers: The last so many layers remove from each head's output its part
+        xsa_last_layers: The last so many layers, or all if there are fewer, remove from each head's output its part
             along the token's own value (exclusive self-attention).
         norm_before_projections: Norm before the attention's and the MLP's last matrix.
-        mlp_slope: Slope of the MLP's leaky ReLU below 0, before the square; 0 is relu².
+        mlp_slope: Slope of the MLP's leaky ReLU below 0, before any square; 0 is relu.
+        mlp_kind: ``squared``: the square of that leaky ReLU; ``plain``: not squared;
+            ``swiglu``: the widening matrix has twice the rows, and the second half is
+            multiplied with the SiLU of the first.
         layer_scale: Divide the normed input of layer i by ``sqrt(i + 1)``.
         skips: U-Net skips.
         loop: Depth recurrence.
@@ -75,17 +81,20 @@ class ModelConfig(Record):
     num_kv_heads: int
     mlp_hidden: int
     rope: Rope
-    softcap: Softcap
+    softcap: Softcap | None
     names: Names = field(default_factory=Names)
+    tied_head: bool = True
     embedding_dim: int | None = None
     bigram: Bigram | None = None
     smear: Smear | None = None
     value_embedding: ValueEmbedding | None = None
+    gated_values: bool = False
     value_residual: bool = False
     head_gate: HeadGate | None = None
     xsa_last_layers: int = 0
     norm_before_projections: bool = False
     mlp_slope: float = 0.0
+    mlp_kind: Literal["squared", "plain", "swiglu"] = "squared"
     layer_scale: bool = False
     skips: Skips | None = field(default_factory=Skips)
     loop: Loop | None = None
@@ -101,7 +110,7 @@ class ModelConfig(Record):
             check_range(self, name, 1, MAX_WIDTH)
         check_range(self, "vocab_size", 1, 1 << 24)
         check_range(self, "num_layers", 1, MAX_LAYERS)
-        check_range(self, "xsa_last_layers", 0, self.num_layers)
+        check_range(self, "xsa_last_layers", 0, MAX_LAYERS)
         check_range(self, "mlp_slope", 0, 1)
         check_range(self, "norm_epsilon", 0, 1)
         check_range(self, "block_norm_epsilon", 0, 1)
@@ -120,9 +129,8 @@ class ModelConfig(Record):
                 raise UsageError(f"window_dims {gate.window_dims} exceeds {self.model_dim}")
 
     def _check_layers(self) -> None:
-        values, loop, lanes = self.value_embedding, self.loop, self.lanes
+        loop, lanes = self.loop, self.lanes
         last_used = {
-            "value_embedding.layers": values.layers[-1] if values else 0,
             "loop.last": loop.last if loop else 0,
             "lanes.first_layer": lanes.first_layer - 1 if lanes else 0,
         }
@@ -146,7 +154,9 @@ class ModelConfig(Record):
     @property
     def num_skips(self) -> int:
         """Rows of ``skip_weights``; those of an inactive loop count too."""
-        return 0 if self.skips is None else len(self._order(looped=True)) // 2
+        return (
+            0 if self.skips is None or not self.skips.rows else len(self._order(looped=True)) // 2
+        )
 
     def visits(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """

@@ -39,13 +39,14 @@ def bigram_rows(ids: Tensor, rows: int, documents: Documents | None = None) -> T
         int64 (B, T): ``(36313 * id ^ 27191 * previous) mod (rows - 1)``, and
         ``rows - 1`` at the first token of a document.
 
-    Source: PR 576, which hashes in int32; no id below 2**16 overflows that.
+    Source: PR 576, which hashes in int32: products of ids above 59,138 wrap around.
 
     >>> bigram_rows(torch.tensor([[1, 52, 30]]), 1024).tolist()
     [[1023, 339, 389]]
 
     """
-    hashed = ((36313 * ids) ^ (27191 * previous(ids, documents))) % (rows - 1)
+    narrow = ids.int()
+    hashed = (((36313 * narrow) ^ (27191 * previous(narrow, documents))) % (rows - 1)).long()
     if documents is not None:
         return hashed.masked_fill(documents.starts, rows - 1)
     return torch.cat([torch.full_like(ids[:, :1], rows - 1), hashed[:, 1:]], dim=1)

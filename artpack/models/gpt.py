@@ -104,10 +104,10 @@ class GPT(nn.Module):
         if self.config.value_embedding is None:
             return {}
         values, layers = self.ve_shared(ids), self.config.value_embedding.layers
-        return {
-            layer: values * scale.to(values.dtype)
-            for layer, scale in zip(layers, self.ve_layer_scales, strict=True)
-        }
+        scales: dict[int, Tensor] = {}
+        for layer, scale in zip(layers, self.ve_layer_scales, strict=True):
+            scales.setdefault(layer, scale)
+        return {layer: values * scale.to(values.dtype) for layer, scale in scales.items()}
 
     def hidden(
         self, ids: Tensor, documents: Documents | None = None, adapters: Adapters | None = None
@@ -173,9 +173,11 @@ class GPT(nn.Module):
             (..., vocabulary), float32 or wider.
 
         """
-        if self.embed_proj_rev is not None:
+        if self.head is not None and self.embed_proj_rev is not None:
             hidden = self.embed_proj_rev(hidden)
-        raw: Tensor = self.head(hidden, self.tok_emb.weight)
+        raw: Tensor = (
+            self.lm_head(hidden) if self.head is None else self.head(hidden, self.tok_emb.weight)
+        )
         added = None if adapters is None else adapters.on_head(hidden)
         if added is not None:
             raw = raw + added
@@ -234,7 +236,9 @@ class GPT(nn.Module):
     def _make_output(self, config: ModelConfig) -> None:
         narrow = config.embedding_dim
         self.embed_proj_rev = Linear(config.model_dim, narrow) if narrow else None
-        self.head = TiedHead()
+        self.head = TiedHead() if config.tied_head else None
+        if not config.tied_head:
+            self.lm_head = Linear(config.model_dim, config.vocab_size)
         if config.vocab_bias:
             self.vocab_bias = nn.Parameter(torch.zeros(config.vocab_size))
         if config.temperature.stored:

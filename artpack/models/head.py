@@ -14,13 +14,13 @@ class TiedHead(nn.Module):
         return F.linear(hidden, table.to(hidden.dtype))
 
 
-def softcap(raw: Tensor, cap: Softcap) -> Tensor:
+def softcap(raw: Tensor, cap: Softcap | None) -> Tensor:
     """
     Bound logits.
 
     Args:
         raw: Float tensor, any shape.
-        cap: Kind and limit.
+        cap: Kind and limit; None leaves them as they are.
 
     Returns:
         The same shape, magnitudes up to the limit.
@@ -33,6 +33,8 @@ def softcap(raw: Tensor, cap: Softcap) -> Tensor:
     [-10.0, -7.333333, 0.499584, 10.0]
 
     """
+    if cap is None:
+        return raw
     if cap.kind == "tanh":
         return cap.limit * (raw / cap.limit).tanh()
     u = (raw / cap.limit).clamp(-2, 2)
@@ -40,13 +42,15 @@ def softcap(raw: Tensor, cap: Softcap) -> Tensor:
     return cap.limit * (u * (1 - square / 3 + square * square / 15)).clamp(-1, 1)
 
 
-def cool(raw: Tensor, cap: Softcap, place: Temperature, temperature: Tensor | float) -> Tensor:
+def cool(
+    raw: Tensor, cap: Softcap | None, place: Temperature, temperature: Tensor | float
+) -> Tensor:
     """
     Bound logits and divide them by a temperature, in the model's order.
 
     Args:
         raw: Float tensor, any shape.
-        cap: Kind and limit of the softcap.
+        cap: Kind and limit of the softcap, or None.
         place: Which of the two comes first.
         temperature: Above 0; 1 changes nothing.
 

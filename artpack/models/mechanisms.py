@@ -32,7 +32,7 @@ class Names(Record):
     """
 
     blocks: Literal["blocks", "upper_blocks"] = "blocks"
-    mlp_up: Literal["fc", "up"] = "fc"
+    mlp_up: Literal["fc", "up", "gate_up"] = "fc"
     mlp_down: Literal["proj", "down"] = "proj"
     matrices: Literal["separate", "fused_qkv", "banked"] = "separate"
 
@@ -104,8 +104,8 @@ class Rope(Record):
         check_range(self, "dims", 2, MAX_WIDTH)
         if self.dims % 2:
             raise UsageError(f"dims must be even, got {self.dims}")
-        if self.ntk and (self.dims == 2 or self.yarn):
-            raise UsageError("ntk needs dims of 4 or more and no yarn")
+        if self.ntk and self.yarn:
+            raise UsageError("ntk needs a RoPE with no yarn")
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ class ValueEmbedding(Record):
 
     Attributes:
         dim: Width of the table, before its projection.
-        layers: The layers, ascending; each has a scale of its own.
+        layers: The layers; each entry has a scale of its own. Of a layer that is named
+            twice the first entry counts; one that the model lacks is never used.
     """
 
     dim: int
@@ -164,8 +165,8 @@ class ValueEmbedding(Record):
 
     def __post_init__(self) -> None:
         check_range(self, "dim", 1, MAX_WIDTH)
-        if not self.layers or list(self.layers) != sorted(set(self.layers)) or self.layers[0] < 0:
-            raise UsageError(f"layers must be one or more, ascending from 0, got {self.layers}")
+        if not self.layers or min(self.layers) < 0:
+            raise UsageError(f"layers must be one or more, from 0 on, got {self.layers}")
 
 
 @dataclass(frozen=True)
@@ -192,9 +193,12 @@ class Skips(Record):
 
     Attributes:
         gated: Mix with a learned gate instead of adding.
+        rows: False leaves ``skip_weights`` in the checkpoint, but without a row: no skips,
+            as PR 826 stores them.
     """
 
     gated: bool = False
+    rows: bool = True
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from artpack.stages import Config, JsonValue
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-MLP_NAMES = (("fc", "proj"), ("up", "down"))
+MLP_NAMES = (("fc", "proj"), ("up", "down"), ("gate_up", "proj"))
 """Names of the MLP's two matrices."""
 
 
@@ -55,7 +55,8 @@ def read_shapes(shapes: Shapes) -> Config:
     Return the fields of a config that names and shapes settle.
 
     A temperature of 1 is the same before and after the softcap, so its place is
-    not asked for.
+    not asked for. Values are taken not to be gated and an MLP without a gate to be
+    squared, as in all published checkpoints; answers may say otherwise.
 
     Args:
         shapes: Name to shape of every tensor.
@@ -87,7 +88,9 @@ def _read_shapes(shapes: Shapes) -> Config:
         "smear": _read_smear(shapes),
         "bigram": _read_bigram(shapes),
         "value_residual": first + "attn.vr_lambda" in shapes,
-        "skips": {"gated": "skip_gates" in shapes} if "skip_weights" in shapes else None,
+        "skips": _read_skips(shapes),
+        "tied_head": "lm_head.weight" not in shapes,
+        "gated_values": False,
         "vocab_bias": "vocab_bias" in shapes,
         "temperature": {"stored": "inference_temp" in shapes},
     }
@@ -114,11 +117,20 @@ def _read_matrices(shapes: Shapes, blocks: str) -> Config:
     else:
         stored, kv_dim = "separate", shapes[first + "attn.c_k.weight"][0]
         hidden = shapes[f"{first}mlp.{up}.weight"][0]
+    gated = up == "gate_up"
     return {
         "num_kv_heads": kv_dim // (dim // heads),
-        "mlp_hidden": hidden,
+        "mlp_hidden": hidden // 2 if gated else hidden,
+        "mlp_kind": "swiglu" if gated else "squared",
         "names": {"blocks": blocks, "mlp_up": up, "mlp_down": down, "matrices": stored},
     }
+
+
+def _read_skips(shapes: Shapes) -> JsonValue:
+    if "skip_weights" not in shapes:
+        return None
+    deep = sum(name.endswith(".attn_scale") for name in shapes) > 1
+    return {"gated": "skip_gates" in shapes, "rows": shapes["skip_weights"][0] > 0 or not deep}
 
 
 def _read_smear(shapes: Shapes) -> JsonValue:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from artpack.errors import UsageError
 from artpack.models.documents import Documents
 from artpack.models.mechanisms import Ntk, Rope, Yarn
 
@@ -48,6 +49,9 @@ def rope_frequencies(rope: Rope, window_tokens: int) -> Tensor:
     Returns:
         float32 (dims / 2), descending.
 
+    Raises:
+        UsageError: The base would have to grow, and 2 dims cannot follow it.
+
     >>> rope_frequencies(Rope(base=10000.0, dims=8), 64).tolist()
     [1.0, 0.10000000149011612, 0.009999999776482582, 0.0010000000474974513]
 
@@ -88,6 +92,10 @@ def _ntk_factor(ntk: Ntk, dims: int, window_tokens: int) -> float:
     window_tokens = ntk.window_tokens or window_tokens
     if window_tokens <= ntk.reference_tokens:
         return 1.0
+    if dims == 2:
+        raise UsageError(
+            f"an NTK base needs rope.dims of 4 or more beyond {ntk.reference_tokens} tokens, got 2"
+        )
     growth: float = (window_tokens / ntk.reference_tokens) ** (dims / (dims - 2))
     return growth
 

@@ -8,7 +8,7 @@ import pytest
 
 from artpack.errors import UsageError
 from artpack.models import expected_shapes
-from artpack.models.mechanisms import Lanes, Ntk
+from artpack.models.mechanisms import Lanes, Ntk, Skips
 from artpack.models.presets import preset
 from artpack.models.seeds import READERS, from_seed_config, read_config, seed_system
 
@@ -98,17 +98,6 @@ def test_a_new_constructor_argument_is_refused(shared: Path, system: str) -> Non
         from_seed_config(config)
 
 
-@pytest.mark.parametrize("system", ["pr2086", "pr1123", "pr826", "pr576", "pr1934"])
-def test_an_untied_head_is_refused(shared: Path, system: str) -> None:
-    config = golden_config(shared, system)
-    tables = {"pr826": "experiment_config", "pr1934": "hyperparameters"}
-    arguments = config[tables.get(system, "constructor_args")]
-    arguments = arguments["model"] if system == "pr826" else arguments
-    arguments["tie_embeddings"] = False
-    with pytest.raises(UsageError, match="tie_embeddings"):
-        from_seed_config(config)
-
-
 def test_the_arguments_of_pr1934_switch_its_mechanisms_off(shared: Path) -> None:
     config = golden_config(shared, "pr1934")
     config["hyperparameters"] |= {
@@ -140,7 +129,7 @@ def test_the_arguments_of_pr826_switch_its_mechanisms_off(shared: Path) -> None:
     }
     model = from_seed_config(config)
     assert (model.mlp_slope, model.bigram, model.value_embedding) == (0.0, None, None)
-    assert model.skips is None
+    assert model.skips == Skips(rows=False)
 
 
 def test_the_ntk_reference_of_pr576_can_be_overridden(shared: Path) -> None:
@@ -156,7 +145,8 @@ def test_the_ntk_reference_of_pr576_can_be_overridden(shared: Path) -> None:
 @pytest.mark.parametrize(
     ("system", "change", "message"),
     [
-        ("pr2086", {"softcap_type": "sigmoid"}, "no mechanism for softcap_type 'sigmoid'"),
+        ("pr2086", {"softcap_type": 3}, "softcap_type must be text, got 3"),
+        ("pr826", {"activation_mode": "gelu"}, "no mechanism for activation_mode 'gelu'"),
         ("pr576", {"ln_scale": "yes"}, "ln_scale must be true or false, got 'yes'"),
         ("pr1123", {"ve_layers": "3,x"}, "ve_layers must be layer numbers, got '3,x'"),
         ("pr1123", {"rope_base": None}, "rope_base must be a number, got None"),
@@ -166,7 +156,8 @@ def test_a_wrong_value_is_named(
     shared: Path, system: str, change: dict[str, Any], message: str
 ) -> None:
     config = golden_config(shared, system)
-    config["constructor_args"] |= change
+    tables = config["experiment_config"] if system == "pr826" else config
+    tables["model" if system == "pr826" else "constructor_args"] |= change
     with pytest.raises(UsageError, match=f"{system}: {message}"):
         from_seed_config(config)
 

@@ -49,6 +49,13 @@ class Arguments:
             raise self._fault(name, "true or false", value)
         return bool(value)
 
+    def text(self, name: str) -> str:
+        """Return a word."""
+        value = self._take(name)
+        if not isinstance(value, str):
+            raise self._fault(name, "text", value)
+        return value
+
     def layers(self, name: str) -> tuple[int, ...]:
         """Return layer numbers, from a list or from text with commas."""
         value = self._take(name)
@@ -93,9 +100,7 @@ class Arguments:
 
 
 def ignore_training(args: Arguments, *more: str) -> None:
-    """Leave out what only training reads; refuse an untied head."""
-    if args.flag("tie_embeddings") is False:
-        raise UsageError("an untied head is not supported (tie_embeddings must be true)")
+    """Leave out what only training reads."""
     args.ignore("tied_embed_init_std", "qk_gain_init", *more)
 
 

@@ -42,6 +42,7 @@ def read_pr1123(config: dict[str, JsonValue]) -> ModelConfig:
         xsa_last_layers=args.integer("xsa_last_n"),
         mlp_slope=0.5,
         layer_scale=args.flag("ln_scale"),
+        tied_head=args.flag("tie_embeddings"),
         block_norm_epsilon=1e-6,
         simulated=(Simulated("*.mlp.up", RowPentanary()),),
     )

@@ -40,6 +40,7 @@ def read_pr576(config: dict[str, JsonValue]) -> ModelConfig:
         value_embedding=read_value_embedding(args),
         xsa_last_layers=args.integer("xsa_last_n"),
         layer_scale=args.flag("ln_scale"),
+        tied_head=args.flag("tie_embeddings"),
         temperature=Temperature(stored=True),
     )
     args.finish()

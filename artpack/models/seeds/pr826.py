@@ -19,10 +19,9 @@ def read_pr826(config: dict[str, JsonValue]) -> ModelConfig:
     values = experiment.get("model") if isinstance(experiment, dict) else None
     args = Arguments("pr826", values)
     args.require("lower_replace_layers", 0)
-    args.require("glu_values", value=False)
     ignore_training(args, "local_shared_blocks", "local_kernel_size", "use_flash_attn")
     dim, heads = args.integer("model_dim"), args.integer("num_heads")
-    slope = args.number("leaky_relu_slope")
+    slope, limit = args.number("leaky_relu_slope"), args.number("logit_softcap")
     model = ModelConfig(
         vocab_size=Arguments("pr826", config).integer("vocab_size"),
         model_dim=dim,
@@ -31,7 +30,7 @@ def read_pr826(config: dict[str, JsonValue]) -> ModelConfig:
         num_kv_heads=args.integer("num_kv_heads"),
         mlp_hidden=int(dim * args.number("mlp_mult")),
         rope=read_ntk_rope(args, dim // heads, NTK_REFERENCE_TOKENS),
-        softcap=Softcap("tanh", args.number("logit_softcap")),
+        softcap=Softcap("tanh", limit) if limit > 0 else None,
         names=Names(blocks="upper_blocks"),
         bigram=read_bigram(args, "bigram_vocab_size"),
         smear=Smear("channel"),
@@ -39,7 +38,9 @@ def read_pr826(config: dict[str, JsonValue]) -> ModelConfig:
         xsa_last_layers=args.integer("xsa_last_n"),
         mlp_slope=args.choice("activation_mode", {"leaky_relu2": slope, "relu2": 0.0}),
         layer_scale=args.flag("ln_scale"),
-        skips=Skips() if args.flag("use_unet_skips") else None,
+        tied_head=args.flag("tie_embeddings"),
+        skips=Skips(rows=args.flag("use_unet_skips")),
+        gated_values=args.flag("glu_values"),
         temperature=Temperature(before_softcap=True),
     )
     args.finish()
