@@ -52,8 +52,8 @@ class ModelConfig(Record):
         gated_values: Multiply attention values, value embedding and all, with their sigmoid.
         value_residual: Mix each layer's values with the first layer's.
         head_gate: Gates on attention heads.
-        xsa_last_layers: The last so many layers, or all if there are fewer, remove from each head's output its part
-            along the token's own value (exclusive self-attention).
+        xsa_last_layers: The last so many layers, all if there are fewer, remove from each
+            head's output its part along the token's own value (exclusive self-attention).
         norm_before_projections: Norm before the attention's and the MLP's last matrix.
         mlp_slope: Slope of the MLP's leaky ReLU below 0, before any square; 0 is relu.
         mlp_kind: ``squared``: the square of that leaky ReLU; ``plain``: not squared;
