@@ -1,6 +1,9 @@
 """N-gram mixing: exact counts, true distributions, and the published lookup that is none."""
 
+import math
+import re
 from collections import Counter
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from numpy.typing import NDArray
 from artpack.errors import UsageError
 from artpack.evaluate.ngram.counts import NgramCounts
 from artpack.evaluate.ngram.lookup import HashedLookup
-from artpack.evaluate.ngram.mixing import MIXERS, RATE, Learned
+from artpack.evaluate.ngram.mixing import MIXERS, RATE, Learned, Published
 from artpack.evaluate.ngram.published import PublishedRule
 
 VOCABULARY = 30
@@ -155,3 +158,102 @@ def test_watched_rows_hold_the_targets_share() -> None:
 def test_tables_are_as_full_as_the_published_ones() -> None:
     small = HashedLookup.scaled(242_272)
     assert (small.buckets, small.chunk_tokens) == (1 << 14, 3906)
+
+
+PRIMES = [36313, 27191, 51647, 81929, 131071, 174763, 233017, 283721, 347237]
+
+
+def slow_lookup(
+    ids: list[int], rule: PublishedRule, buckets: int, chunk: int
+) -> Iterator[tuple[int, float]]:
+    """Yield order and share of every target, by the published description and nothing else."""
+    contexts: Counter[tuple[int, int]] = Counter()
+    joint: Counter[tuple[int, int]] = Counter()
+
+    def keys(p: int, order: int) -> tuple[int, int]:
+        key = 0
+        for k, token in enumerate(ids[p - order + 1 : p]):
+            key ^= token * PRIMES[k]
+        return key % buckets, (key ^ ids[p] * PRIMES[min(order - 1, 8)]) % buckets
+
+    for low in range(1, len(ids), chunk):
+        targets = range(low, min(low + chunk, len(ids)))
+        for p in targets:
+            for order in range(min(rule.max_order, p + 1), rule.min_order - 1, -1):
+                context, both = keys(p, order)
+                known = contexts[order, context]
+                if known >= rule.min_count:
+                    yield order, min(joint[order, both], known) / max(known, 1)
+                    break
+            else:
+                yield 0, 0.0
+        for p in targets:
+            for order in range(rule.min_order, min(rule.max_order, p + 1) + 1):
+                context, both = keys(p, order)
+                contexts[order, context] += 1
+                joint[order, both] += 1
+
+
+RULES = {
+    "published": PublishedRule(),
+    "ten orders": PublishedRule(max_order=10),
+    "from one token": PublishedRule(min_order=1, max_order=3, multipliers=(0.5, 1.5)),
+    "middle orders": PublishedRule(min_order=3, max_order=6, slope=0.7, center_nats=2.0),
+    "no order": PublishedRule(min_order=5, max_order=4),
+    "every context": PublishedRule(min_count=0, max_order=4),
+    "often": PublishedRule(min_count=4, adaptive=False, alpha_min=0.2, alpha_max=0.9),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_lookup_does_what_its_description_says_at_any_setting(name: str) -> None:
+    ids, rule = stream(7, 600), RULES[name]
+    found = HashedLookup(rule, buckets=64, chunk_tokens=50).look_up(ids)
+    wanted = list(slow_lookup(ids.tolist(), rule, 64, 50))
+    assert found.order.tolist() == [order for order, _ in wanted]
+    assert found.share.tolist() == [share for _, share in wanted]
+    assert found.contexts.size == rule.min_order + len(rule.orders)
+    places = {order: max(ids.size - max(order - 1, 1), 0) for order in rule.orders}
+    assert found.counted[rule.min_order :].tolist() == list(places.values())
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_weight_follows_every_setting_of_its_rule(name: str) -> None:
+    rule = RULES[name]
+    for order in (0, *rule.orders):
+        for nats in (0.0, 1.3, 6.0):
+            center = rule.center_nats - 0.25 * (order - rule.min_order)
+            rise = 1 / (1 + math.exp(-rule.slope * (nats - center))) if rule.adaptive else 0.5
+            alpha = rule.alpha_min + (rule.alpha_max - rule.alpha_min) * rise
+            place = min(order - rule.min_order, len(rule.multipliers) - 1)
+            wanted = min(alpha * rule.multipliers[place], 0.95) if order else 0.0
+            got = rule.alpha(np.array([nats]), np.array([order]))[0]
+            assert got == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name != "no order"])
+def test_every_rule_with_exact_counts_is_a_distribution(name: str) -> None:
+    ids, mixer = stream(VOCABULARY, 200), Published(RULES[name])
+    level = np.full(ids.size, -np.log(VOCABULARY))
+    scored = mixer.absorb(ids, level, -level)
+    assert (scored < 1e-12).all()
+    row = mixer.distribution(np.full(VOCABULARY, 1 / VOCABULARY), 3.0)
+    assert row.sum() == pytest.approx(1)
+    assert (row >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PublishedRule(max_order=11), "orders 2 to 11 do not lie in 1..10"),
+        (lambda: PublishedRule(min_order=0), "orders 0 to 9 do not lie"),
+        (lambda: PublishedRule(multipliers=()), "multipliers is empty"),
+        (lambda: HashedLookup(buckets=1000), "buckets must be a power of two, got 1000"),
+        (lambda: HashedLookup(chunk_tokens=0), "chunk_tokens must be 1 or more"),
+    ],
+)
+def test_settings_that_the_lookup_cannot_have_are_refused(
+    make: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        make()

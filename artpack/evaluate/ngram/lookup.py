@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from artpack.errors import UsageError
 from artpack.evaluate.ngram.published import PublishedRule
 from artpack.evaluate.shards import Tokens
 
@@ -37,8 +38,8 @@ class Lookups:
         share: What it takes for the target's probability, in [0, 1].
         watched: The same for every token of the vocabulary, at the watched targets,
             shape (watched, V). No distribution.
-        contexts: Counters of contexts that are not zero in the end, from order 2 on.
-        counted: Sum of the counters of contexts with targets, from order 2 on.
+        contexts: Counters of contexts that are not zero in the end, by order from 0 on.
+        counted: Sum of the counters of contexts with targets, by order from 0 on.
     """
 
     order: NDArray[np.int64]
@@ -55,7 +56,7 @@ class HashedLookup:
 
     Attributes:
         rule: Orders and the smallest count.
-        buckets: Counters per table.
+        buckets: Counters per table, a power of two.
         chunk_tokens: Targets that are scored before they are counted.
 
     Source: seed system PR 826.
@@ -65,6 +66,12 @@ class HashedLookup:
     rule: PublishedRule = field(default_factory=PublishedRule)
     buckets: int = PUBLISHED_BUCKETS
     chunk_tokens: int = PUBLISHED_CHUNK_TOKENS
+
+    def __post_init__(self) -> None:
+        if self.buckets < 1 or self.buckets & (self.buckets - 1):
+            raise UsageError(f"buckets must be a power of two, got {self.buckets}")
+        if self.chunk_tokens < 1:
+            raise UsageError(f"chunk_tokens must be 1 or more, got {self.chunk_tokens}")
 
     @classmethod
     def scaled(cls, targets: int) -> Self:
@@ -99,9 +106,10 @@ class HashedLookup:
             What was found, shape (N - 1,).
 
         """
-        shape = len(self.rule.multipliers), self.buckets
+        orders = self.rule.orders
+        shape = len(orders), self.buckets
         primes = np.array(PRIMES, np.uint64)
-        tables = _Tables(np.zeros(shape, np.int32), np.zeros(shape, np.int32), primes)
+        tables = _Tables(np.zeros(shape, np.int32), np.zeros(shape, np.int32), primes, orders.start)
         targets = max(ids.size - 1, 0)
         order, share = np.zeros(targets, np.int64), np.zeros(targets)
         watched = np.zeros((len(watch), vocab_size))
@@ -113,8 +121,10 @@ class HashedLookup:
                 if chunk.start <= target < chunk.stop and order[target]:
                     _row(tables, stream, target, order[target], row)
             _count(tables, stream, chunk.start, chunk.stop)
-        contexts = np.count_nonzero(tables.contexts, axis=1)
-        return Lookups(order, share, watched, contexts, tables.joint.sum(axis=1, dtype=np.int64))
+        below = np.zeros(orders.start, np.int64)
+        contexts = np.append(below, np.count_nonzero(tables.contexts, axis=1))
+        counted = np.append(below, tables.joint.sum(axis=1, dtype=np.int64))
+        return Lookups(order, share, watched, contexts, counted)
 
     def claim(
         self, probs: NDArray[np.float64], entropy: NDArray[np.float64], found: Lookups
@@ -137,11 +147,12 @@ class HashedLookup:
 
 
 class _Tables(NamedTuple):
-    """Counters of contexts and of contexts with targets, from order 2 on: (orders, buckets)."""
+    """Counters of contexts and of contexts with targets: (orders, buckets), ``first`` first."""
 
     contexts: NDArray[np.int32]
     joint: NDArray[np.int32]
     primes: NDArray[np.uint64]
+    first: int
 
 
 @njit(cache=True)
@@ -163,18 +174,25 @@ def _joint(tables: _Tables, context: np.uint64, token: np.uint64, order: int) ->
 
 @njit(cache=True)
 def _share(tables: _Tables, context: np.uint64, token: np.uint64, order: int) -> float:
-    known = tables.contexts[order - 2, context % np.uint64(tables.joint.shape[1])]
-    both = tables.joint[order - 2, _joint(tables, context, token, order)]
+    known = tables.contexts[order - tables.first, context % np.uint64(tables.joint.shape[1])]
+    both = tables.joint[order - tables.first, _joint(tables, context, token, order)]
     share: float = min(both, known) / max(known, 1)
     return share
 
 
 @njit(cache=True)
+def _longest(tables: _Tables, target: int) -> int:
+    """Return the longest n-gram that ends with a target and begins inside the stream."""
+    longest: int = min(tables.first + tables.joint.shape[0] - 1, target + 2)
+    return longest
+
+
+@njit(cache=True)
 def _known_order(tables: _Tables, ids: Ids, target: int, min_count: int) -> int:
     buckets = np.uint64(tables.joint.shape[1])
-    for order in range(min(tables.joint.shape[0] + 1, target + 2), 1, -1):
+    for order in range(_longest(tables, target), tables.first - 1, -1):
         context = _context(tables, ids, target, order)
-        if tables.contexts[order - 2, context % buckets] >= min_count:
+        if tables.contexts[order - tables.first, context % buckets] >= min_count:
             return order
     return 0
 
@@ -206,7 +224,7 @@ def _row(tables: _Tables, ids: Ids, target: int, order: int, shares: NDArray[np.
 def _count(tables: _Tables, ids: Ids, first: int, end: int) -> None:
     buckets = np.uint64(tables.joint.shape[1])
     for target in range(first, end):
-        for order in range(2, min(tables.joint.shape[0] + 1, target + 2) + 1):
-            context = _context(tables, ids, target, order)
-            tables.contexts[order - 2, context % buckets] += 1
-            tables.joint[order - 2, _joint(tables, context, ids[target + 1], order)] += 1
+        for order in range(tables.first, _longest(tables, target) + 1):
+            context, row = _context(tables, ids, target, order), order - tables.first
+            tables.contexts[row, context % buckets] += 1
+            tables.joint[row, _joint(tables, context, ids[target + 1], order)] += 1

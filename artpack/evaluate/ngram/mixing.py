@@ -97,13 +97,13 @@ class Published:
 
     def __init__(self, rule: PublishedRule | None = None) -> None:
         self.rule = rule or PublishedRule()
-        self._counts = NgramCounts(MIN_ORDER, self.rule.max_order)
+        self._counts = NgramCounts(self.rule.min_order, self.rule.max_order)
 
     def distribution(self, model: Floats, entropy: float) -> Floats:
         """Return the distribution of the next token, as :class:`Mixer` says."""
-        for order in range(self.rule.max_order, MIN_ORDER - 1, -1):
+        for order in reversed(self.rule.orders):
             followers = self._counts.followers(order, model.size)
-            if (total := int(followers.sum())) >= self.rule.min_count:
+            if (total := int(followers.sum())) >= max(self.rule.min_count, 1):
                 alpha = float(self.rule.alpha(np.array([entropy]), np.array([order]))[0])
                 return (1 - alpha) * model + alpha * (followers / total)
         return model

@@ -32,8 +32,8 @@ def check(case: Case, report: Report) -> None:
     found = lookup.look_up(ids)
     _check_tokens(case, lookup, found, report)
     what = f"{case.label} evals.json ngram"
-    histogram = np.bincount(found.order)[2:]
-    got = {str(n + 2): count for n, count in enumerate(histogram.tolist()) if count}
+    histogram = enumerate(np.bincount(found.order).tolist())
+    got = {str(order): count for order, count in histogram if order and count}
     report.exact(f"{what} order_histogram", got, want["order_histogram"])
     matched = float((found.order > 0).mean())
     report.close(f"{what} matched_fraction", matched, want["matched_fraction"], EXACT)
@@ -66,10 +66,13 @@ def lookup_of(args: dict[str, Any]) -> HashedLookup:
     """Return the lookup of some arguments of the original."""
     rule = PublishedRule(
         min_count=args["ngram_eval_min_count"],
+        min_order=args["ngram_eval_min_order"],
+        max_order=args["ngram_eval_max_order"],
         multipliers=tuple(args["ngram_eval_order_mults"]),
         alpha_min=args["ngram_eval_alpha_min"],
         alpha_max=args["ngram_eval_alpha_max"],
         center_nats=args["ngram_eval_entropy_center"],
+        slope=args["ngram_eval_entropy_scale"],
         adaptive=args["ngram_eval_adaptive"],
     )
     return HashedLookup(rule, args["ngram_eval_buckets"], args["ngram_eval_chunk_tokens"])
@@ -90,4 +93,6 @@ def _check_tokens(case: Case, lookup: HashedLookup, found: Lookups, report: Repo
     ):
         report.close(f"{what} {name}", got, tokens.take(name), EXACT)
     for name, counts in (("ctx_table_nonzero", found.contexts), ("full_table_sum", found.counted)):
-        report.exact(f"{what} {name}", [0, 0, *counts.tolist()], tokens.take(name).tolist())
+        want = tokens.take(name).tolist()
+        unused = [0] * (len(want) - counts.size)
+        report.exact(f"{what} {name}", counts.tolist() + unused, want)
