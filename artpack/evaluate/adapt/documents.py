@@ -166,7 +166,7 @@ class DocumentStrategy:
 
     def _row(self, chunk: int) -> int:
         """Return the length of rows: as short as can be, unless the model would be another."""
-        ntk = self._model.config.rope.ntk
+        ntk = None if self._recipe.short_rows else self._model.config.rope.ntk
         if ntk is not None and ntk.window_tokens is None and self._window > ntk.reference_tokens:
             return self._window
         return min((chunk + 1) * self._recipe.chunk_tokens, self._window)

@@ -84,10 +84,11 @@ class LowRank:
         """Set the output matrices to 0, which makes all products 0."""
         self.flat[:, self.inputs :] = 0
 
-    def columns(self, site: Site, factor: float) -> Tensor:
-        """Return a factor for each number of a document: that of a site, 1 for all others."""
+    def columns(self, of_sites: Mapping[Site, float]) -> Tensor:
+        """Return a factor for each number of a document: that of its site, or 1."""
+        by_name: Mapping[str, float] = {str(site): factor for site, factor in of_sites.items()}
         names = [name for part in (self._a, self._b) for name in part]
-        factors = [factor if name.split(".")[0] == site else 1.0 for name in names]
+        factors = [by_name.get(name.split(".")[0], 1.0) for name in names]
         return torch.cat([torch.full((n,), f) for n, f in zip(self._sizes, factors, strict=True)])
 
     def attached(self, flat: Tensor) -> "Attached":
@@ -99,7 +100,8 @@ class LowRank:
             for part, shape in zip(parts, (*self._a.values(), *self._b.values()), strict=True)
         ]
         pairs = dict(zip(self._a, zip(shaped[:count], shaped[count:], strict=True), strict=True))
-        return Attached(pairs, self._recipe.alpha / self._recipe.rank, self._recipe.reads)
+        alpha, rank = self._recipe.alpha, self._recipe.rank
+        return Attached(pairs, 1.0 if alpha is None else alpha / rank, self._recipe.reads)
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ class Matrices:
         self._recipe, self._steps = recipe, 0
         self._optimizer = optimizer(recipe.rule, [self.low_rank.flat])
         self._average = torch.zeros_like(self.low_rank.flat, requires_grad=False)
-        head = recipe.head_lr
-        self._factors = None if head == 1 else self.low_rank.columns("head", head).to(device)
+        factors = self.low_rank.columns(recipe.rate_factors).to(device)
+        self._factors = None if bool((factors == 1).all()) else factors
 
     @torch.no_grad()
     def begin(self) -> None:

@@ -119,7 +119,8 @@ class OverStream(Recipe):
 
     Attributes:
         stride_tokens: Scored positions a window; None takes those of the evaluation.
-        placement: Of the windows, as ``--placement`` names it.
+        placement: Of the windows, as ``--placement`` names it. As published, chunks may be
+            shorter than windows; then nothing is learned.
         batch_windows: Windows that a step learns from; None takes the whole chunk's.
         z_loss: Weight of the squared log-partition in the loss that is learned from.
         off_grid: As published by PR 1123: weights learn off the grid that they are
@@ -197,11 +198,14 @@ class Lora(Recipe):
 
     Attributes:
         rank: Of the matrices.
-        alpha: Their product counts ``alpha / rank``.
+        alpha: Their product counts ``alpha / rank``, or once where this is None.
         sites: Where they are added.
         reads: ``normed``: they read what the projection reads; ``stream``: what enters
             the layer, as PR 826 does. The head's reads the last hidden state.
         head_lr: Factor on the head's learning rate.
+        q_lr: Factor on that of the queries' matrices.
+        v_lr: Factor on that of the values' matrices.
+        head_lr_only: As published by PR 826: ``q_lr`` and ``v_lr`` reach no matrix.
         documents: Documents that run at once.
         order: Of the documents: ``stream``; ``short-first``, in batches of similar length;
             ``long-first``: those batches backwards.
@@ -209,6 +213,8 @@ class Lora(Recipe):
             fades by this factor a step; 0 scores with the matrices themselves.
         restart_polyak: As published by PR 826: the average starts at the untrained
             matrices, and moves once a chunk.
+        short_rows: As published by PR 826: a document's first chunks run in rows no longer
+            than they need, even where the model's RoPE base follows that length.
         joint: As published by PR 826: documents that run at once share the clipping of
             their gradients and the schedule of the longest.
         keep_inputs: Documents that run at once after others start with the others'
@@ -216,14 +222,18 @@ class Lora(Recipe):
     """
 
     rank: int
-    alpha: float
+    alpha: float | None = None
     sites: tuple[Site, ...]
     reads: Literal["normed", "stream"] = "normed"
     head_lr: float = 1.0
+    q_lr: float = 1.0
+    v_lr: float = 1.0
+    head_lr_only: bool = False
     documents: int
     order: Literal["stream", "short-first", "long-first"] = "stream"
     polyak: float = 0.0
     restart_polyak: bool = False
+    short_rows: bool = False
     joint: bool = False
     keep_inputs: bool = False
 
@@ -232,8 +242,18 @@ class Lora(Recipe):
         check_range(self, "rank", 1, 1 << 20)
         check_range(self, "documents", 1, MANY)
         check_range(self, "polyak", 0, 1)
+        for name in ("head_lr", "q_lr", "v_lr"):
+            check_range(self, name, 0, 1e6)
         if not self.sites:
             raise UsageError("sites is empty: name some of q, k, v, o, mlp, head")
+
+    @property
+    def rate_factors(self) -> dict[Site, float]:
+        """Factors on the learning rates of some sites; 1 for all others."""
+        factors: dict[Site, float] = {"head": self.head_lr}
+        if not self.head_lr_only:
+            factors |= {"q": self.q_lr, "v": self.v_lr}
+        return factors
 
 
 @dataclass(frozen=True, kw_only=True)

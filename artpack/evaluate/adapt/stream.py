@@ -34,7 +34,8 @@ class StreamStrategy:
         settings: Device, precision and batch size.
 
     Raises:
-        UsageError: Nothing adapts, or a chunk is shorter than a window.
+        UsageError: Nothing adapts, or a chunk is shorter than a window, which no published
+            placement minds.
     """
 
     def __init__(self, model: GPT, recipe: OverStream, stream: Stream, settings: Settings) -> None:
@@ -42,7 +43,7 @@ class StreamStrategy:
         assert recipe.stride_tokens is not None
         self.temperature = temperature_of(recipe)
         self._model, self._recipe, self._ids, self._settings = model, recipe, stream.ids, settings
-        if recipe.chunk_tokens < recipe.window_tokens:
+        if recipe.placement == "sliding" and recipe.chunk_tokens < recipe.window_tokens:
             raise UsageError(
                 f"chunk_tokens {recipe.chunk_tokens} is less than a window,"
                 f" {recipe.window_tokens}: nothing could be learned from a chunk"
@@ -56,22 +57,28 @@ class StreamStrategy:
         for parameter in self._pupil.parameters.values():
             parameter.requires_grad_()
         self._chunk = (self._plan.windows[:, 0] + self._plan.windows[:, 2]) // recipe.chunk_tokens
-        self._chunks = int(self._chunk[-1]) + 1
+        ends = self._plan.windows[:, 0] + self._plan.windows[:, 1]
+        self._chunks = -(-int(ends.max(initial=1)) // recipe.chunk_tokens)
 
     def coverage(self) -> Coverage:
         """Return what all steps score, in numbers."""
         return self._plan.coverage()
 
     def steps(self) -> Iterator[Step]:
-        """Yield one step a chunk; nothing is learned from the last."""
+        """
+        Yield one step a chunk; nothing is learned from the last.
+
+        A window belongs to the chunk of its first scored target. A chunk without windows,
+        whose targets have all been scored in another's, is left out.
+        """
         window, length = self._recipe.window_tokens, self._recipe.chunk_tokens
-        for chunk in range(self._chunks):
+        for chunk in np.unique(self._chunk).tolist():
             windows = self._plan.windows[self._chunk == chunk]
             rows = np.arange(len(windows))
             plan = WindowPlan(self._plan.targets, self._plan.row_tokens, windows, rows)
             first = chunk * length
             whole = length // (window or length) * (window or length)
-            learns = self._recipe.epochs > 0 and chunk < self._chunks - 1
+            learns = whole and self._recipe.epochs > 0 and chunk < self._chunks - 1
             yield Step(plan, [(first, first + whole)] if learns else [], chunk, rests=True)
 
     def score(self, step: Step, observer: Observer | None) -> Scores:

@@ -29,8 +29,9 @@ def _check_pr2086(ttt: Ttt) -> None:
     changes = {
         "window_tokens": arguments["seq_len"],
         "stride_tokens": arguments["ttt_stride"],
-        "chunk_tokens": adapting["ttt_tokens"],
+        "chunk_tokens": adapting["ttt_tokens"] if adapting["ttt_tokens"] > 0 else 32768,
         "epochs": adapting["ttt_steps"],
+        "batch_windows": arguments["ttt_batch_seqs"],
         "rule.lr": adapting["ttt_lr"],
     }
     ttt.run("results.raw_fp32.ttt", changes).compare()
@@ -118,10 +119,12 @@ def _changes_pr826(args: Mapping[str, Any]) -> dict[str, Any]:
         "documents": args["ttt_batch_size"],
         "epochs": args["ttt_epochs"],
         "rank": args["ttt_lora_rank"],
-        "alpha": float(args["ttt_lora_rank"]),
         "polyak": args["ttt_polyak_decay"],
         "temperature": args["ttt_temperature"],
-        "head_lr": args["ttt_head_lr_scale"] if args["ttt_grouped_lr"] else 1.0,
+        **{
+            f"{site}_lr": args[f"ttt_{site}_lr_scale"] if args["ttt_grouped_lr"] else 1.0
+            for site in ("head", "q", "v")
+        },
         "rule.kind": args["ttt_optimizer"],
         "rule.lr": args["ttt_lora_lr"],
         "rule.schedule": args["ttt_lr_schedule"].removesuffix("_chunks"),
@@ -131,7 +134,7 @@ def _changes_pr826(args: Mapping[str, Any]) -> dict[str, Any]:
         "rule.beta2": args["adam_betas"][1],
         "rule.epsilon": args["adam_eps"],
         "rule.weight_decay": args["ttt_weight_decay"],
-        "rule.clip_norm": args["ttt_grad_clip_norm"],
+        "rule.clip_norm": args["ttt_grad_clip_norm"] or "none",
     }
 
 
