@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from artpack.models.attention import Attention, Shared
 from artpack.models.config import ModelConfig
-from artpack.models.linear import rms_norm
+from artpack.models.linear import TokenGate, rms_norm
 from artpack.models.mlp import Mlp
 
 
@@ -30,6 +30,7 @@ class Block(nn.Module):
         self.attn_scale = nn.Parameter(torch.ones(dim))
         self.mlp_scale = nn.Parameter(torch.ones(dim))
         self.resid_mix = nn.Parameter(torch.ones(2, dim))
+        self.dtg_gate = TokenGate(dim) if config.token_gates else None
 
     def forward(self, x: Tensor, shared: Shared, bank: Mapping[str, Tensor]) -> Tensor:
         """
@@ -47,7 +48,8 @@ class Block(nn.Module):
         shared.enter(x)
         mixed = self._mix(x, shared)
         middle = mixed + self._attend(mixed, shared, bank)
-        return middle + self._transform(middle, shared, bank)
+        out = middle + self._transform(middle, shared, bank)
+        return out if self.dtg_gate is None else mixed + self.dtg_gate(mixed) * (out - mixed)
 
     def branches(
         self, lane0: Tensor, lane1: Tensor, shared: Shared, bank: Mapping[str, Tensor]

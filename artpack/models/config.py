@@ -21,7 +21,7 @@ from artpack.models.mechanisms import (
     Temperature,
     ValueEmbedding,
 )
-from artpack.models.record import Record, check_range
+from artpack.models.record import Record, check_range, later
 from artpack.models.simulate import Grid
 
 FLOAT32_EPSILON = 2.0**-23
@@ -68,6 +68,7 @@ class ModelConfig(Record):
         norm_epsilon: Epsilon of the embedding's and the heads' norms.
         block_norm_epsilon: Epsilon of the blocks' and the last norm.
         simulated: Weights put on a grid; the first pattern that matches counts.
+        token_gates: A gate a token mixes each block's output with its input.
 
     >>> rope = Rope(base=10000.0, dims=4)
     >>> ModelConfig(256, 16, 5, 4, 2, 64, rope, Softcap("tanh", 30.0)).visits()
@@ -83,18 +84,18 @@ class ModelConfig(Record):
     rope: Rope
     softcap: Softcap | None
     names: Names = field(default_factory=Names)
-    tied_head: bool = True
+    tied_head: bool = later(default=True)
     embedding_dim: int | None = None
     bigram: Bigram | None = None
     smear: Smear | None = None
     value_embedding: ValueEmbedding | None = None
-    gated_values: bool = False
+    gated_values: bool = later(default=False)
     value_residual: bool = False
     head_gate: HeadGate | None = None
     xsa_last_layers: int = 0
     norm_before_projections: bool = False
     mlp_slope: float = 0.0
-    mlp_kind: Literal["squared", "plain", "swiglu"] = "squared"
+    mlp_kind: Literal["squared", "plain", "swiglu"] = later(default="squared")
     layer_scale: bool = False
     skips: Skips | None = field(default_factory=Skips)
     loop: Loop | None = None
@@ -104,6 +105,7 @@ class ModelConfig(Record):
     norm_epsilon: float = FLOAT32_EPSILON
     block_norm_epsilon: float = FLOAT32_EPSILON
     simulated: tuple[Simulated, ...] = ()
+    token_gates: bool = later(default=False)
 
     def __post_init__(self) -> None:
         for name in ("model_dim", "num_heads", "num_kv_heads", "mlp_hidden", "embedding_dim"):
@@ -116,6 +118,7 @@ class ModelConfig(Record):
         check_range(self, "block_norm_epsilon", 0, 1)
         self._check_heads()
         self._check_layers()
+        self._check_tables()
 
     def _check_heads(self) -> None:
         if self.model_dim % self.num_heads:
@@ -128,8 +131,16 @@ class ModelConfig(Record):
             if gate is not None and gate.window_dims > self.model_dim:
                 raise UsageError(f"window_dims {gate.window_dims} exceeds {self.model_dim}")
 
+    def _check_tables(self) -> None:
+        targets = ((self.bigram, self.model_dim), (self.value_embedding, self.kv_dim))
+        for table, width in targets:
+            if table is not None and not table.projected and table.dim != width:
+                raise UsageError(f"a table of dim {table.dim} must be projected to {width}")
+
     def _check_layers(self) -> None:
         loop, lanes = self.loop, self.lanes
+        if lanes and self.token_gates:
+            raise UsageError("token_gates need a model without lanes")
         last_used = {
             "loop.last": loop.last if loop else 0,
             "lanes.first_layer": lanes.first_layer - 1 if lanes else 0,

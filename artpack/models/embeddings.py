@@ -43,6 +43,9 @@ def bigram_rows(ids: Tensor, rows: int, documents: Documents | None = None) -> T
 
     >>> bigram_rows(torch.tensor([[1, 52, 30]]), 1024).tolist()
     [[1023, 339, 389]]
+    >>> wrapped = 36313 * 59139 - 2**32
+    >>> bigram_rows(torch.tensor([[1, 59139]]), 1024)[0, 1] == (wrapped ^ 27191) % 1023
+    tensor(True)
 
     """
     narrow = ids.int()
@@ -54,23 +57,25 @@ def bigram_rows(ids: Tensor, rows: int, documents: Documents | None = None) -> T
 
 class ScaledTable(nn.Module):
     """
-    A narrow table, widened by a projection and scaled by one number.
+    A table, perhaps widened by a projection, scaled by one number.
 
     Args:
         rows: Rows of the table.
         dim: Width of the table.
-        out_dim: Width of the result.
+        out_dim: Width of the result; None leaves that of the table.
     """
 
-    def __init__(self, rows: int, dim: int, out_dim: int) -> None:
+    def __init__(self, rows: int, dim: int, out_dim: int | None) -> None:
         super().__init__()
         self.embed = Table(rows, dim)
-        self.proj = Linear(dim, out_dim)
+        self.proj = None if out_dim is None else Linear(dim, out_dim)
         self.scale = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, index: Tensor) -> Tensor:
         """Return int64 (B, T) to (B, T, out)."""
-        x: Tensor = self.proj(self.embed(index))
+        x: Tensor = self.embed(index)
+        if self.proj is not None:
+            x = self.proj(x)
         return x * self.scale.to(x.dtype)
 
 

@@ -101,13 +101,17 @@ class GPT(nn.Module):
             Layer to (B, T, kv_dim); empty without a value embedding.
 
         """
-        if self.config.value_embedding is None:
+        embedding = self.config.value_embedding
+        if embedding is None:
             return {}
-        values, layers = self.ve_shared(ids), self.config.value_embedding.layers
-        scales: dict[int, Tensor] = {}
-        for layer, scale in zip(layers, self.ve_layer_scales, strict=True):
-            scales.setdefault(layer, scale)
-        return {layer: values * scale.to(values.dtype) for layer, scale in scales.items()}
+        used: dict[int, Tensor] = {}
+        for layer, scale in zip(embedding.layers, self.ve_layer_scales, strict=True):
+            if layer < self.config.num_layers:
+                used.setdefault(layer, scale)
+        if not used:  # the table may then have no part in a calibration
+            return {}
+        values = self.ve_shared(ids)
+        return {layer: values * scale.to(values.dtype) for layer, scale in used.items()}
 
     def hidden(
         self, ids: Tensor, documents: Documents | None = None, adapters: Adapters | None = None
@@ -207,13 +211,16 @@ class GPT(nn.Module):
         self.tok_emb = Table(config.vocab_size, narrow or dim)
         self.embed_proj = Linear(narrow, dim) if narrow else None
         bigram, smear, value = config.bigram, config.smear, config.value_embedding
-        self.bigram = ScaledTable(bigram.rows, bigram.dim, dim) if bigram else None
+        self.bigram = None
+        if bigram is not None:
+            self.bigram = ScaledTable(bigram.rows, bigram.dim, dim if bigram.projected else None)
         self.smear = ChannelSmear(dim) if smear and smear.gate == "channel" else None
         if smear is not None and smear.gate == "token":
             self.smear_gate = Linear(smear.window_dims, 1)
             self.smear_lambda = nn.Parameter(torch.zeros(1))
         if value is not None:
-            self.ve_shared = ScaledTable(config.vocab_size, value.dim, config.kv_dim)
+            wide = config.kv_dim if value.projected else None
+            self.ve_shared = ScaledTable(config.vocab_size, value.dim, wide)
             self.ve_layer_scales = nn.ParameterList(torch.ones(1) for _ in value.layers)
 
     def _make_layers(self, config: ModelConfig) -> None:

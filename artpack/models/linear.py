@@ -57,6 +57,23 @@ class Linear(Weighted):
         return F.linear(x, self.effective_weight(bank).to(x.dtype))
 
 
+class TokenGate(Linear):
+    """
+    A number from 0 to 1 a token, read from its channels; their gradient ends here.
+
+    Args:
+        dim: Channels.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, 1)
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, bank: Tensor | None = None) -> Tensor:
+        """Return ``sigmoid(w x + b)``, (..., dim) to (..., 1)."""
+        return (super().forward(x.detach(), bank) + self.bias.to(x.dtype)).sigmoid()
+
+
 class Table(Weighted):
     """
     A row for each index.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from artpack.errors import UsageError
-from artpack.models.record import Record, check_range
+from artpack.models.record import Record, check_range, later
 from artpack.models.simulate import GRIDS, Grid
 
 MAX_WIDTH = 1 << 20
@@ -116,10 +116,12 @@ class Bigram(Record):
     Attributes:
         rows: Rows of the table; the last one is for a document's first token.
         dim: Width of the table.
+        projected: The table is widened by a matrix; without one it is as wide as the stream.
     """
 
     rows: int
     dim: int
+    projected: bool = later(default=True)
 
     def __post_init__(self) -> None:
         check_range(self, "rows", 2, 1 << 24)
@@ -156,12 +158,14 @@ class ValueEmbedding(Record):
 
     Attributes:
         dim: Width of the table, before its projection.
-        layers: The layers; each entry has a scale of its own. Of a layer that is named
-            twice the first entry counts; one that the model lacks is never used.
+        layers: The layers; each entry has a scale of its own. Of two entries for one layer
+            the first counts, and one beyond the last layer is never used.
+        projected: The table is widened by a matrix; without one it is as wide as all values.
     """
 
     dim: int
     layers: tuple[int, ...]
+    projected: bool = later(default=True)
 
     def __post_init__(self) -> None:
         check_range(self, "dim", 1, MAX_WIDTH)
@@ -198,7 +202,7 @@ class Skips(Record):
     """
 
     gated: bool = False
-    rows: bool = True
+    rows: bool = later(default=True)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ def recognize(shapes: Shapes, answers: Mapping[str, JsonValue] | None = None) ->
         if answers is None and expected_shapes(preset.config) == shapes:
             return preset.config
     told = {**read_shapes(shapes), **(answers or {})}
+    values = told.get("value_embedding")
+    if isinstance(values, dict):
+        told["value_embedding"] = {"projected": "ve_shared.proj.weight" in shapes, **values}
     asked = [field.name for field in fields(ModelConfig) if field.name not in told]
     if asked:
         raise UsageError(f"tensor shapes do not tell the model's {', '.join(asked)}: state them")
@@ -93,6 +96,7 @@ def _read_shapes(shapes: Shapes) -> Config:
         "gated_values": False,
         "vocab_bias": "vocab_bias" in shapes,
         "temperature": {"stored": "inference_temp" in shapes},
+        "token_gates": first + "dtg_gate.weight" in shapes,
     }
     # A mechanism whose tensors are there has settings that shapes do not tell; without
     # them it is off. Loops leave no tensor of their own, but only banked models have them.
@@ -144,4 +148,5 @@ def _read_smear(shapes: Shapes) -> JsonValue:
 def _read_bigram(shapes: Shapes) -> JsonValue:
     if "bigram.embed.weight" not in shapes:
         return None
-    return {"rows": shapes["bigram.embed.weight"][0], "dim": shapes["bigram.embed.weight"][1]}
+    shape = shapes["bigram.embed.weight"]
+    return {"rows": shape[0], "dim": shape[1], "projected": "bigram.proj.weight" in shapes}

@@ -3,10 +3,12 @@ Frozen dataclasses that turn into JSON and back, with every key and type checked
 
 A field is a bool, int, float, str or ``Literal``, a tuple of one of these or of
 records, another record, or one of them or None. A field whose metadata names a
-``table`` is a stage. Ranges are checked by the record's own ``__post_init__``.
+``table`` is a stage; one made by :func:`later` is written only where it is not at its
+default. Ranges are checked by the record's own ``__post_init__``.
 """
 
 from dataclasses import MISSING, Field, fields
+from dataclasses import field as declare
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, cast, get_args, get_origin, get_type_hints
 
@@ -25,7 +27,11 @@ class Record:
             Field name to value; a mechanism that is off is None.
 
         """
-        return {field.name: _to_json(field, getattr(self, field.name)) for field in _fields(self)}
+        return {
+            field.name: _to_json(field, getattr(self, field.name))
+            for field in _fields(self)
+            if not ("later" in field.metadata and getattr(self, field.name) == field.default)
+        }
 
     @classmethod
     def from_json(cls, value: JsonValue, *, where: str = "model") -> Self:
@@ -62,6 +68,21 @@ class Record:
             return cls(**read)
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from None
+
+
+def later(default: Any) -> Any:
+    """
+    Declare a field that files written before it existed do not have.
+
+    Args:
+        default: Its default. JSON leaves the field out where it has this value, so that
+            what is older keeps its bytes and its hash.
+
+    Returns:
+        The field.
+
+    """
+    return declare(default=default, metadata={"later": True})
 
 
 def check_range(

@@ -1,9 +1,13 @@
 """A published model made smaller, with every mechanism that it has."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 from artpack.errors import UsageError
 from artpack.models.config import ModelConfig
+from artpack.models.mechanisms import Bigram, ValueEmbedding
+
+AnyTable = TypeVar("AnyTable", Bigram, ValueEmbedding)
 
 
 def scale_model(
@@ -56,9 +60,14 @@ def _narrowed(config: ModelConfig, width: int) -> ModelConfig:
         mlp_hidden=round(config.mlp_hidden * ratio),
         rope=replace(config.rope, dims=dims),
         embedding_dim=narrow and max(1, round(narrow * ratio)),
-        bigram=bigram and replace(bigram, dim=max(1, round(bigram.dim * ratio))),
-        value_embedding=value and replace(value, dim=max(1, round(value.dim * ratio))),
+        bigram=bigram and _narrowed_table(bigram, ratio, width),
+        value_embedding=value and _narrowed_table(value, ratio, kv_heads * head_dim),
     )
+
+
+def _narrowed_table(table: AnyTable, ratio: float, target_dim: int) -> AnyTable:
+    dim = max(1, round(table.dim * ratio)) if table.projected else target_dim
+    return replace(table, dim=dim)
 
 
 def _shortened(config: ModelConfig, layers: int) -> ModelConfig:

@@ -7,6 +7,7 @@ import pytest
 from artpack.errors import UsageError
 from artpack.models import ModelConfig
 from artpack.models.mechanisms import (
+    Bigram,
     Lanes,
     Loop,
     Ntk,
@@ -22,6 +23,15 @@ from artpack.models.presets import PRESETS
 from artpack.models.simulate import Float8, RowInt
 
 PLAIN = ModelConfig(64, 32, 6, 4, 2, 128, Rope(10000.0, 8), Softcap("tanh", 30.0))
+
+
+def test_a_field_that_older_files_lack_is_written_where_it_matters() -> None:
+    assert "tied_head" not in PLAIN.to_json()
+    changed = replace(PLAIN, tied_head=False, bigram=Bigram(9, 32, projected=False))
+    stated = changed.to_json()
+    assert stated["tied_head"] is False
+    assert stated["bigram"] == {"rows": 9, "dim": 32, "projected": False}
+    assert ModelConfig.from_json(json.loads(json.dumps(stated))) == changed
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -69,6 +79,9 @@ def test_the_first_pattern_that_matches_gives_the_grid() -> None:
         ({"num_kv_heads": 3}, "num_kv_heads 3 does not divide 4"),
         ({"rope": Rope(10000.0, 10)}, "rope.dims 10 exceeds the head width 8"),
         ({"smear": Smear("token", 33)}, "window_dims 33 exceeds 32"),
+        ({"value_embedding": ValueEmbedding(4, (2,), projected=False)}, "dim 4 must be projected"),
+        ({"bigram": Bigram(9, 16, projected=False)}, "dim 16 must be projected to 32"),
+        ({"lanes": Lanes(5), "token_gates": True}, "a model without lanes"),
         ({"loop": Loop(4, 6, 2)}, "loop.last goes beyond"),
         ({"lanes": Lanes(7)}, "lanes.first_layer goes beyond"),
         ({"loop": Loop(3, 5, 2), "lanes": Lanes(5)}, "back from the two lanes"),
@@ -90,8 +103,9 @@ def test_mechanisms_refuse_settings_out_of_range() -> None:
         Smear("channel", 12)
     with pytest.raises(UsageError, match="a token gate"):
         Smear("token")
-    with pytest.raises(UsageError, match="from 0 on"):
-        ValueEmbedding(4, (3, -1))
+    for layers in ((), (3, -1)):
+        with pytest.raises(UsageError, match="layers must be one or more, from 0"):
+            ValueEmbedding(4, layers)
     with pytest.raises(UsageError, match="limit must be above 0"):
         Softcap("tanh", 0.0)
 

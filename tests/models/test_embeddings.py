@@ -1,3 +1,4 @@
+import numpy as np
 import torch
 
 from artpack.models.documents import Documents
@@ -29,11 +30,28 @@ def test_bigrams_are_hashed_with_the_token_before() -> None:
 
 def test_a_scaled_table_is_a_product_of_its_parts() -> None:
     table = ScaledTable(7, 3, 5)
+    assert table.proj is not None
     torch.nn.init.normal_(table.embed.weight)
     torch.nn.init.normal_(table.proj.weight)
     torch.nn.init.constant_(table.scale, 0.3)
     expected = 0.3 * table.proj.weight @ table.embed.weight[4]
     assert torch.allclose(table(torch.tensor([[4]]))[0, 0], expected)
+
+
+def test_a_table_as_wide_as_its_target_has_no_projection() -> None:
+    table = ScaledTable(7, 5, None)
+    torch.nn.init.normal_(table.embed.weight)
+    torch.nn.init.constant_(table.scale, 0.3)
+    assert sorted(dict(table.named_parameters())) == ["embed.weight", "scale"]
+    assert torch.equal(table(torch.tensor([[4]]))[0, 0], table.embed.weight[4] * table.scale)
+
+
+def test_hashes_wrap_around_as_int32_does() -> None:
+    now, before = 65_000, 50_000
+    wrapped = np.array([36313 * now, 27191 * before]).astype(np.int32)
+    expected = int(wrapped[0] ^ wrapped[1]) % 2047
+    assert (36313 * now ^ 27191 * before) % 2047 != expected
+    assert bigram_rows(torch.tensor([[before, now]]), 2048)[0, 1] == expected
 
 
 def test_the_channel_gate_shares_each_channel() -> None:

@@ -1,9 +1,11 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from artpack.errors import UsageError
 from artpack.models import expected_shapes
+from artpack.models.mechanisms import Bigram, ValueEmbedding
 from artpack.models.presets import PRESETS
 from artpack.models.recognize import Shapes, read_shapes, recognize
 
@@ -21,6 +23,27 @@ def test_answers_complete_what_shapes_tell(name: str) -> None:
     told = read_shapes(shapes)
     answers = {field: value for field, value in config.to_json().items() if field not in told}
     answers["temperature"] = config.temperature.to_json()
+    assert recognize(shapes, answers) == config
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bigram": Bigram(64, 512, projected=False)},
+        {"value_embedding": ValueEmbedding(512, (1, 1, 20), projected=False)},
+        {"tied_head": False},
+        {"token_gates": True},
+    ],
+)
+def test_what_a_setting_leaves_out_or_adds_is_read_from_the_names(change: dict[str, Any]) -> None:
+    config = replace(PRESETS["pr576"].config, **change)
+    shapes = expected_shapes(config)
+    told = read_shapes(shapes)
+    answers = {field: value for field, value in config.to_json().items() if field not in told}
+    answers["temperature"] = config.temperature.to_json()
+    embedding = answers["value_embedding"]
+    assert isinstance(embedding, dict)
+    embedding.pop("projected", None)
     assert recognize(shapes, answers) == config
 
 

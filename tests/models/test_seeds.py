@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from artpack.errors import UsageError
-from artpack.models import expected_shapes
+from artpack.models import ModelConfig, expected_shapes
 from artpack.models.mechanisms import Lanes, Ntk, Skips
 from artpack.models.presets import preset
 from artpack.models.seeds import READERS, from_seed_config, read_config, seed_system
@@ -27,6 +27,128 @@ LM6M: dict[str, Any] = {
     "tied_embeddings": True,
     "train_window_tokens": 512,
 }
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "pr1123": {
+        "vocab_size": 50,
+        "num_layers": 3,
+        "model_dim": 48,
+        "num_heads": 4,
+        "num_kv_heads": 2,
+        "logit_softcap": 15.0,
+        "rope_base": 10000.0,
+        "qk_gain_init": 2.0,
+        "hidden_mult": 4.0,
+        "tie_embeddings": True,
+        "xsa_last_n": 3,
+        "value_residual": True,
+        "use_smear": True,
+        "bigram_vocab": 20,
+        "bigram_dim": 10,
+        "ve_enabled": True,
+        "ve_dim": 6,
+        "ve_layers": "1,2",
+        "rope_dims": 8,
+        "ln_scale": True,
+    },
+    "pr576": {
+        "vocab_size": 50,
+        "num_layers": 3,
+        "model_dim": 48,
+        "num_heads": 4,
+        "num_kv_heads": 2,
+        "mlp_mult": 3.5,
+        "tie_embeddings": True,
+        "tied_embed_init_std": 0.005,
+        "logit_softcap": 30.0,
+        "rope_base": 10000.0,
+        "qk_gain_init": 1.5,
+        "bigram_vocab_size": 20,
+        "bigram_dim": 10,
+        "xsa_last_n": 3,
+        "rope_dims": 8,
+        "ln_scale": True,
+        "dtg": False,
+        "ve_enabled": True,
+        "ve_dim": 6,
+        "ve_layers": "1,2",
+    },
+}
+"""Constructor arguments of two systems."""
+
+OFF: dict[str, dict[str, Any]] = {
+    "pr1123": {
+        "tie_embeddings": False,
+        "value_residual": False,
+        "use_smear": False,
+        "bigram_vocab": 0,
+        "ve_layers": "",
+        "rope_dims": 0,
+        "ln_scale": False,
+        "xsa_last_n": 0,
+    },
+    "pr576": {
+        "tie_embeddings": 0,
+        "bigram_vocab_size": 0,
+        "ve_enabled": 0,
+        "rope_dims": 0,
+        "ln_scale": 0,
+        "xsa_last_n": 0,
+        "dtg": 1,
+    },
+}
+"""Every switch of them the other way."""
+
+
+def small_config(system: str, **changes: Any) -> ModelConfig:
+    """Read a small config with some arguments changed."""
+    digits = int(system.removeprefix("pr"))
+    return from_seed_config({"pr": digits, "constructor_args": {**SMALL[system], **changes}})
+
+
+@pytest.mark.parametrize(
+    ("factor", "hidden"), [(4.0, 192), (3.0, 192), (2.0, 128), (2.7, 192), (0.1, 64)]
+)
+def test_the_mlp_of_pr1123_is_rounded_up(factor: float, hidden: int) -> None:
+    assert small_config("pr1123", hidden_mult=factor).mlp_hidden == hidden
+    assert small_config("pr576", mlp_mult=factor).mlp_hidden == int(48 * factor)
+
+
+@pytest.mark.parametrize("system", ["pr1123", "pr576"])
+def test_tables_of_equal_width_have_no_projection(system: str) -> None:
+    names = set(expected_shapes(small_config(system)))
+    assert {"bigram.proj.weight", "ve_shared.proj.weight"} <= names
+    assert "bigram.proj.weight" not in expected_shapes(small_config(system, bigram_dim=48))
+    assert "ve_shared.proj.weight" not in expected_shapes(small_config(system, ve_dim=24))
+
+
+@pytest.mark.parametrize("system", ["pr1123", "pr576"])
+def test_every_switch_can_be_turned(system: str) -> None:
+    model = small_config(system, **OFF[system])
+    names = set(expected_shapes(model))
+    assert "lm_head.weight" in names
+    assert not any(name.startswith(("bigram", "ve_")) for name in names)
+    assert (model.rope.dims, model.layer_scale, model.xsa_last_layers) == (12, False, 0)
+    if system == "pr1123":
+        assert not any(name.startswith("smear") or "vr_lambda" in name for name in names)
+    else:
+        assert expected_shapes(model)["blocks.2.dtg_gate.weight"] == (1, 48)
+        assert expected_shapes(model)["blocks.2.dtg_gate.bias"] == (1,)
+
+
+@pytest.mark.parametrize("system", ["pr1123", "pr576"])
+def test_listed_layers_need_no_order(system: str) -> None:
+    model = small_config(system, ve_layers=" 2, 0,2,7,", xsa_last_n=99)
+    assert model.value_embedding is not None
+    assert model.value_embedding.layers == (2, 0, 2, 7)
+    assert "ve_layer_scales.3" in expected_shapes(model)
+
+
+@pytest.mark.parametrize("system", ["pr1123", "pr576"])
+def test_no_heads_are_refused(system: str) -> None:
+    with pytest.raises(UsageError, match="num_heads 0 does not divide 48"):
+        small_config(system, num_heads=0)
 
 
 def golden_config(shared: Path, system: str) -> Any:

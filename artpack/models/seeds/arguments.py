@@ -59,7 +59,7 @@ class Arguments:
     def layers(self, name: str) -> tuple[int, ...]:
         """Return layer numbers, from a list or from text with commas."""
         value = self._take(name)
-        parts = value.split(",") if isinstance(value, str) else value
+        parts = value.replace(",", " ").split() if isinstance(value, str) else value
         try:
             return tuple(int(str(part)) for part in parts or ())  # type: ignore[union-attr]
         except (TypeError, ValueError):
@@ -104,16 +104,24 @@ def ignore_training(args: Arguments, *more: str) -> None:
     args.ignore("tied_embed_init_std", "qk_gain_init", *more)
 
 
-def read_bigram(args: Arguments, rows_name: str) -> Bigram | None:
+def read_bigram(args: Arguments, rows_name: str, model_dim: int) -> Bigram | None:
     """Return the hashed bigram embedding, None where it has no rows."""
     rows, dim = args.integer(rows_name), args.integer("bigram_dim")
-    return Bigram(rows, dim) if rows else None
+    return Bigram(rows, dim, projected=dim != model_dim) if rows else None
 
 
-def read_value_embedding(args: Arguments) -> ValueEmbedding | None:
+def read_value_embedding(args: Arguments, kv_dim: int) -> ValueEmbedding | None:
     """Return the value embedding, None where it is off."""
     enabled, dim, layers = args.flag("ve_enabled"), args.integer("ve_dim"), args.layers("ve_layers")
-    return ValueEmbedding(dim, layers) if enabled and layers else None
+    return ValueEmbedding(dim, layers, projected=dim != kv_dim) if enabled and layers else None
+
+
+def read_widths(args: Arguments) -> tuple[int, int, int]:
+    """Return the channels of the stream, of a head, and of all values of a token."""
+    dim, heads, kv_heads = (args.integer(n) for n in ("model_dim", "num_heads", "num_kv_heads"))
+    if heads < 1 or dim % heads:
+        raise UsageError(f"num_heads {heads} does not divide {dim}")
+    return dim, dim // heads, dim // heads * kv_heads
 
 
 def read_ntk_rope(args: Arguments, head_dim: int, reference_tokens: int) -> Rope:

@@ -2,7 +2,7 @@
 
 from artpack.models.config import ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
-from artpack.models.seeds.arguments import Arguments
+from artpack.models.seeds.arguments import Arguments, read_widths
 from artpack.stages import JsonValue
 
 
@@ -12,13 +12,13 @@ def read_lm6m(config: dict[str, JsonValue]) -> ModelConfig:
     args.require("activation", "relu2")
     args.require("tied_embeddings", value=True)
     args.ignore("train_window_tokens", "parameters", "scores")
-    dim, heads = args.integer("model_dim"), args.integer("num_heads")
-    args.require("head_dim", dim // heads)
+    dim, head_dim, _ = read_widths(args)
+    args.require("head_dim", head_dim)
     model = ModelConfig(
         vocab_size=args.integer("vocab_size"),
         model_dim=dim,
         num_layers=args.integer("num_layers"),
-        num_heads=heads,
+        num_heads=args.integer("num_heads"),
         num_kv_heads=args.integer("num_kv_heads"),
         mlp_hidden=args.integer("mlp_hidden"),
         rope=Rope(args.number("rope_base"), args.integer("rope_dims")),

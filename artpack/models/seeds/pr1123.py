@@ -7,15 +7,20 @@ from artpack.models.seeds.arguments import (
     ignore_training,
     read_bigram,
     read_value_embedding,
+    read_widths,
 )
 from artpack.models.simulate import RowInt, RowPentanary
 from artpack.stages import JsonValue
+
+HIDDEN_MULTIPLE = 64
+"""The MLP's width is rounded up to a multiple of this."""
 
 PR1123_QAT = (
     Simulated("*.attn.c_[qk]", RowInt(6)),
     Simulated("*.attn.*", RowInt(5)),
     Simulated("*.mlp.up", RowPentanary()),
     Simulated("*.mlp.down", RowInt(4)),
+    Simulated("lm_head", RowInt(8)),
 )
 """What PR 1123 does in training with quantization on; off, it simulates nothing."""
 
@@ -23,21 +28,21 @@ PR1123_QAT = (
 def read_pr1123(config: dict[str, JsonValue]) -> ModelConfig:
     """Read the config of PR 1123."""
     args = Arguments("pr1123", config.get("constructor_args"))
-    dim, heads = args.integer("model_dim"), args.integer("num_heads")
+    dim, head_dim, kv_dim = read_widths(args)
     ignore_training(args)
     model = ModelConfig(
         vocab_size=args.integer("vocab_size"),
         model_dim=dim,
         num_layers=args.integer("num_layers"),
-        num_heads=heads,
+        num_heads=args.integer("num_heads"),
         num_kv_heads=args.integer("num_kv_heads"),
-        mlp_hidden=int(dim * args.number("hidden_mult")),
-        rope=Rope(args.number("rope_base"), args.integer("rope_dims") or dim // heads),
+        mlp_hidden=_hidden(dim, args.number("hidden_mult")),
+        rope=Rope(args.number("rope_base"), args.integer("rope_dims") or head_dim),
         softcap=Softcap("tanh", args.number("logit_softcap")),
         names=Names(mlp_up="up", mlp_down="down"),
-        bigram=read_bigram(args, "bigram_vocab"),
+        bigram=read_bigram(args, "bigram_vocab", dim),
         smear=Smear("channel") if args.flag("use_smear") else None,
-        value_embedding=read_value_embedding(args),
+        value_embedding=read_value_embedding(args, kv_dim),
         value_residual=args.flag("value_residual"),
         xsa_last_layers=args.integer("xsa_last_n"),
         mlp_slope=0.5,
@@ -48,3 +53,7 @@ def read_pr1123(config: dict[str, JsonValue]) -> ModelConfig:
     )
     args.finish()
     return model
+
+
+def _hidden(dim: int, factor: float) -> int:
+    return -(-int(dim * factor) // HIDDEN_MULTIPLE) * HIDDEN_MULTIPLE
