@@ -23,7 +23,7 @@ from artpack.coding.pipeline import Pipeline
 from artpack.errors import CorruptError, UsageError
 from artpack.plan import Member, Plan, StreamPlan, TensorPlan
 from artpack.quantize import QUANTIZERS, Raw
-from artpack.quantize.raw import DTYPES
+from artpack.quantize.raw import DTYPES, GRIDDED
 from artpack.stages import Quantizer, stage_from_json
 
 HEADER_KEYS = (
@@ -110,7 +110,7 @@ def _check_dtype(tensor: TensorPlan) -> None:
     if isinstance(tensor.quantizer, Raw):
         fits = tensor.quantizer.dtype == tensor.dtype
     else:
-        fits = DTYPES[tensor.dtype].is_floating_point
+        fits = tensor.dtype in GRIDDED
     if not fits:
         raise CorruptError(f"{tensor.name!r}: {tensor.quantizer.label} is no {tensor.dtype}")
 

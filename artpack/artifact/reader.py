@@ -217,7 +217,8 @@ class Artifact:
 
         Args:
             name: Name of a stored tensor (a bank's member, not the bank).
-            dtype: Give floating-point tensors in this dtype instead of their own.
+            dtype: Give floating-point tensors in this dtype instead of their own, but for
+                two numbers to a byte, which torch converts to nothing.
 
         Returns:
             The tensor.
@@ -230,7 +231,8 @@ class Artifact:
         plan = self.header.plan.tensors[self._index[name]]
         own: torch.dtype = getattr(torch, plan.dtype)
         tensor = plan.quantizer.dequantize(self.quantized(name))
-        return tensor.to(dtype if dtype is not None and own.is_floating_point else own)
+        converts = own.is_floating_point and not plan.dtype.endswith("_x2")
+        return tensor.to(dtype if dtype is not None and converts else own)
 
     def __getitem__(self, name: str) -> Tensor:
         return self.load([name])[name]

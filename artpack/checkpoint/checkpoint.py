@@ -12,13 +12,19 @@ import torch
 from torch import Tensor
 
 from artpack.checkpoint.banks import Bank, close_bank, find_banks
+from artpack.checkpoint.prefixes import strip_given, strip_prefixes
 from artpack.checkpoint.reader import TensorReader
-from artpack.checkpoint.safetensors_file import safetensors_source
-from artpack.checkpoint.shards import INDEX_SUFFIX, choose_file, index_source
-from artpack.checkpoint.source import Source, TensorInfo
-from artpack.checkpoint.state_dict import only_tensors, strip_prefixes
+from artpack.checkpoint.shards import (
+    INDEX_SUFFIX,
+    choose_file,
+    file_source,
+    index_source,
+    refuse_key,
+)
+from artpack.checkpoint.sniff import Kind, sniff
+from artpack.checkpoint.source import Loaded, Source, TensorInfo
+from artpack.checkpoint.state_dict import only_tensors
 from artpack.checkpoint.ties import Tie, find_ties
-from artpack.checkpoint.torch_file import torch_source
 from artpack.errors import CorruptError, UsageError
 
 
@@ -140,39 +146,48 @@ def _open_banks(
             yield TensorInfo(member, info.shape[1:], info.dtype), (info.name, index)
 
 
-def open_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
+def open_checkpoint(
+    path: Path, *, key: str | None = None, strip_prefix: str | None = None
+) -> Checkpoint:
     """
     Open a file or folder of weights.
 
     Args:
-        path: A file of ``torch.save``, a ``.safetensors`` file, an index of
-            shards (``*.index.json``), or a folder that holds one of them.
+        path: A file of ``torch.save``, a safetensors file, an index of shards
+            (``*.index.json``), or a folder that holds one of them. Files are told by
+            their content, not by their names.
         key: Where in a file of ``torch.save`` the state dict is, dots between
             the levels; None to look under the usual keys, see
             :data:`artpack.checkpoint.state_dict.USUAL_KEYS`.
+        strip_prefix: What else to take off the names that begin with it: ``model.``.
 
     Returns:
         The checkpoint; close it, or use it in a ``with`` statement. The prefixes
-        ``module.`` and ``_orig_mod.`` are gone from its names.
+        ``module.`` and ``_orig_mod.`` and their like are gone from its names.
 
     Raises:
         CheckpointError: It is not a usable checkpoint.
-        UsageError: There is nothing under the key, or the format has no keys.
+        UsageError: There is nothing under the key, the format has no keys, or no name
+            begins with the prefix.
 
     """
     file = choose_file(path) if path.is_dir() else path
     source = _source(file, key)
     notes = () if file == path else (f"took {file.name} of the folder",)
-    return Checkpoint(Source(source.files, lambda: strip_prefixes(source.load())), notes=notes)
+
+    def load() -> Loaded:
+        loaded = strip_prefixes(source.load())
+        return loaded if strip_prefix is None else strip_given(loaded, strip_prefix)
+
+    return Checkpoint(Source(source.files, load), notes=notes)
 
 
 def _source(file: Path, key: str | None) -> Source:
-    has_keys = file.suffix != ".safetensors" and not file.name.endswith(INDEX_SUFFIX)
-    if has_keys:
-        return torch_source(file, key=key)
-    if key is not None:
-        raise UsageError(f"key {key!r}: {file.name} holds a single state dict; leave the key out")
-    return safetensors_source(file) if file.suffix == ".safetensors" else index_source(file)
+    named_index = file.name.endswith(INDEX_SUFFIX)
+    if sniff(file) is Kind.INDEX or (named_index and sniff(file) is None):
+        refuse_key(key, file)
+        return index_source(file)
+    return file_source(file, key=key)
 
 
 def from_state_dict(state_dict: Mapping[str, Tensor]) -> Checkpoint:

@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from torch import Tensor
 
 from artpack.checkpoint.safetensors_file import safetensors_source
+from artpack.checkpoint.sniff import Kind, sniff
 from artpack.checkpoint.source import Loaded, Source, listed, reason
 from artpack.checkpoint.torch_file import torch_source
-from artpack.errors import CheckpointError
+from artpack.errors import CheckpointError, UsageError
 
 INDEX_SUFFIX = ".index.json"
 
@@ -45,6 +46,17 @@ def choose_file(folder: Path) -> Path:
             raise CheckpointError(f"{folder}: which of {names}? give the file instead")
         if found:
             return found[0]
+    return _choose_by_content(folder)
+
+
+def _choose_by_content(folder: Path) -> Path:
+    """Choose the only file of weights in a folder where names tell nothing."""
+    found = [file for file in sorted(folder.iterdir()) if _is_visible_file(file) and sniff(file)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = listed(file.name for file in found)
+        raise CheckpointError(f"{folder}: which of {names}? give the file instead")
     raise CheckpointError(f"{folder}: no weights in this folder (*.safetensors, *.bin, *.pt)")
 
 
@@ -115,4 +127,44 @@ def _shard_source(index: Path, shard: str) -> Source:
     path = index.parent / shard
     if not path.is_file():
         raise CheckpointError(f"{index}: the shard {shard} is missing")
-    return safetensors_source(path) if path.suffix == ".safetensors" else torch_source(path)
+    return file_source(path)
+
+
+def file_source(path: Path, *, key: str | None = None) -> Source:
+    """
+    Open a single file of weights by what it is; its suffix counts where that tells nothing.
+
+    Args:
+        path: The file.
+        key: Where in a file of ``torch.save`` the state dict is.
+
+    Returns:
+        Its tensors.
+
+    Raises:
+        CheckpointError: It is damaged, or no weights.
+        UsageError: It is a safetensors file, and those have no keys.
+
+    """
+    kind = sniff(path)
+    by_name = Kind.SAFETENSORS if path.suffix == ".safetensors" else Kind.TORCH
+    if kind is Kind.TORCH or (kind is not Kind.SAFETENSORS and by_name is Kind.TORCH):
+        return torch_source(path, key=key)
+    refuse_key(key, path)
+    return safetensors_source(path)
+
+
+def refuse_key(key: str | None, path: Path) -> None:
+    """
+    Refuse a key for a file that holds one state dict.
+
+    Args:
+        key: Where the state dict is said to be.
+        path: The file.
+
+    Raises:
+        UsageError: There is a key.
+
+    """
+    if key is not None:
+        raise UsageError(f"key {key!r}: {path.name} holds a single state dict; leave the key out")

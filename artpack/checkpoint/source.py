@@ -45,10 +45,12 @@ class Loaded:
     Attributes:
         tensors: Name to tensor, in the source's order.
         notes: What was decided on the way, one line each.
+        prefix: What the program that saved them puts before the names of a model's own.
     """
 
     tensors: dict[str, Tensor]
     notes: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 @dataclass(frozen=True)

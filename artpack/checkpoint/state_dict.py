@@ -1,7 +1,7 @@
 """The state dict inside whatever a training script saved."""
 
-import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -20,8 +20,8 @@ USUAL_KEYS = (
 )
 """Where training scripts put the state dict, the trained weights before their average."""
 
-# Prefixes of DistributedDataParallel and torch.compile.
-_PREFIX = re.compile(r"^(?:module\.|_orig_mod\.)+(?=.)")
+LIGHTNING = "pytorch-lightning_version"
+"""Key that Lightning writes; it saves its own module, of which the model is an attribute."""
 
 
 def find_state_dict(content: object, *, key: str | None, where: str) -> Loaded:
@@ -46,6 +46,12 @@ def find_state_dict(content: object, *, key: str | None, where: str) -> Loaded:
     """
     if key is not None:
         return only_tensors(_walk(content, key, where), f"{where}, key {key!r}")
+    loaded = _find_usual(content, where)
+    lightning = isinstance(content, Mapping) and LIGHTNING in content
+    return replace(loaded, prefix="model.") if lightning else loaded
+
+
+def _find_usual(content: object, where: str) -> Loaded:
     chosen = next((usual for usual in USUAL_KEYS if usual in _paths(content)), None)
     if chosen is None or not isinstance(content, Mapping):
         return only_tensors(content, where)
@@ -109,30 +115,3 @@ def _walk(content: object, key: str, where: str) -> object:
             raise UsageError(f"{where}: nothing under key {key!r}; there are {known}")
         content = content[part]
     return content
-
-
-def strip_prefixes(loaded: Loaded) -> Loaded:
-    """
-    Take the prefixes of ``DistributedDataParallel`` and ``torch.compile`` off.
-
-    Args:
-        loaded: Any tensors.
-
-    Returns:
-        The same under their own names; a note if there was a prefix.
-
-    Raises:
-        CheckpointError: Two tensors would get the same name.
-
-    """
-    origin: dict[str, str] = {}
-    for full in loaded.tensors:
-        name = _PREFIX.sub("", full)
-        if name in origin:
-            raise CheckpointError(f"{origin[name]!r} and {full!r} are the same without prefix")
-        origin[name] = full
-    cut = [full.removesuffix(name) for name, full in origin.items() if name != full]
-    if not cut:
-        return loaded
-    note = f"stripped {listed(map(repr, sorted(set(cut))))} from {len(cut)} names"
-    return Loaded({n: loaded.tensors[full] for n, full in origin.items()}, (*loaded.notes, note))

@@ -13,31 +13,23 @@ from artpack.quantize.weights import matrix_shape
 from artpack.stages import ConfiguredStage, nearest
 from artpack.symbols import PartSpec, Quantized
 
-DTYPES = MappingProxyType(
-    {
-        str(dtype).removeprefix("torch."): dtype
-        for dtype in (
-            torch.float64,
-            torch.float32,
-            torch.float16,
-            torch.bfloat16,
-            torch.float8_e4m3fn,
-            torch.float8_e5m2,
-            torch.complex128,
-            torch.complex64,
-            torch.int64,
-            torch.int32,
-            torch.int16,
-            torch.int8,
-            torch.uint64,
-            torch.uint32,
-            torch.uint16,
-            torch.uint8,
-            torch.bool,
-        )
-    }
+NAMES = (
+    *("float64", "float32", "float16", "bfloat16"),
+    *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"),
+    "float4_e2m1fn_x2",
+    *("complex128", "complex64", "complex32"),
+    *("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"),
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)),
+    *("bits16", "bits8", "bits4x2", "bits2x4", "bits1x8"),
 )
-"""Types of tensors that can be stored, by the name that torch gives them."""
+
+DTYPES = MappingProxyType(
+    {name: getattr(torch, name) for name in NAMES if hasattr(torch, name)},
+)
+"""Types of tensors that can be stored, by the name that torch gives them; older ones lack some."""
+
+GRIDDED = frozenset(NAMES[:6])
+"""Types of tensors that may be stored by a grid: what it gives is rounded to them."""
 
 SHORT = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
@@ -56,7 +48,12 @@ class Raw(ConfiguredStage):
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
-            raise UsageError(f"raw: unknown dtype {self.dtype!r}{nearest(self.dtype, DTYPES)}")
+            remedy = (
+                "; this torch is too old for it"
+                if self.dtype in NAMES
+                else nearest(self.dtype, DTYPES)
+            )
+            raise UsageError(f"raw: unknown dtype {self.dtype!r}{remedy}")
 
     @property
     def label(self) -> str:

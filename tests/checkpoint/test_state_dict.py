@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from artpack.checkpoint.prefixes import strip_prefixes
 from artpack.checkpoint.source import Loaded
-from artpack.checkpoint.state_dict import USUAL_KEYS, find_state_dict, strip_prefixes
+from artpack.checkpoint.state_dict import USUAL_KEYS, find_state_dict
 from artpack.errors import CheckpointError, UsageError
 
 W = torch.ones(2)
