@@ -39,13 +39,14 @@ class Weights:
         return {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
 
 
-def read_weights(path: Path, *, key: str | None = None) -> Weights:
+def read_weights(path: Path, *, key: str | None = None, strip_prefix: str | None = None) -> Weights:
     """
     Read an artifact, every checksum and hash checked, or a raw checkpoint.
 
     Args:
         path: An artifact, or whatever :func:`~artpack.checkpoint.open_checkpoint` takes.
         key: Where in a raw checkpoint the weights are.
+        strip_prefix: What to take off the names in a raw checkpoint that begin with it.
 
     Returns:
         The weights.
@@ -53,13 +54,13 @@ def read_weights(path: Path, *, key: str | None = None) -> Weights:
     Raises:
         ArtifactError: The artifact is damaged, hostile, or of another version.
         CheckpointError: It is not a usable checkpoint.
-        UsageError: There is nothing under the key.
+        UsageError: There is nothing under the key, or no name begins with the prefix.
         OSError: The file cannot be read.
 
     """
     if path.is_file() and _starts_with(path, MAGIC):
         return _read_artifact(path)
-    with open_checkpoint(path, key=key) as source:
+    with open_checkpoint(path, key=key, strip_prefix=strip_prefix) as source:
         stored = {info.name: source.read(info.name) for info in source.tensors}
         tensors = restore(source.names, stored, source.ties, source.banks)
         return Weights(tensors, None, source.sha256, packed=False, notes=source.notes)

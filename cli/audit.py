@@ -26,6 +26,7 @@ from .options import (
     key_option,
     model_option,
     precision_option,
+    strip_option,
 )
 from .score_options import (
     faithful_option,
@@ -82,6 +83,7 @@ BATCH_TOKENS = 16384
 )
 @model_option
 @key_option
+@strip_option
 @faithful_option
 @device_option
 @precision_option
@@ -106,6 +108,7 @@ def audit(
     code_bytes: int,
     model: str | None,
     key: str | None,
+    strip_prefix: str | None,
     faithful: bool,
     device: str | None,
     precision: Literal["fp32", "bf16"],
@@ -121,7 +124,7 @@ def audit(
     own = choose_device(device)
     settings = Settings(own, precision, BATCH_TOKENS)
     subject = read_tokens(tokens, tokenizer, sidecar, prove=False)
-    subject = with_models(subject, Source(artifact, None, model, key, faithful), own)
+    subject = with_models(subject, Source(artifact, None, model, key, strip_prefix, faithful), own)
     named = None
     if ttt is not None:
         asked = Adapting(ttt or STORED, overrides)

@@ -11,12 +11,20 @@ from artpack.stages import Config
 
 @contextmanager
 def open_average(
-    paths: Sequence[Path], *, key: str | None, average: str | None, decay: float | None
+    paths: Sequence[Path],
+    *,
+    key: str | None,
+    strip_prefix: str | None,
+    average: str | None,
+    decay: float | None,
 ) -> Iterator[tuple[Checkpoint, Config]]:
     """Open checkpoints; yield their average, and what an artifact says about it."""
     _check_usage(len(paths), average, decay)
     with ExitStack() as stack:
-        opened = [stack.enter_context(open_checkpoint(path, key=key)) for path in paths]
+        opened = [
+            stack.enter_context(open_checkpoint(path, key=key, strip_prefix=strip_prefix))
+            for path in paths
+        ]
         if average is None:
             yield opened[0], {}
             return

@@ -27,6 +27,7 @@ from .options import (
     key_option,
     model_option,
     precision_option,
+    strip_option,
 )
 
 
@@ -92,6 +93,7 @@ from .options import (
 )
 @model_option
 @key_option
+@strip_option
 @device_option
 @precision_option
 @click.option(
@@ -116,6 +118,7 @@ def calibrate(
     seed: int,
     model: str | None,
     key: str | None,
+    strip_prefix: str | None,
     device: str | None,
     precision: Literal["fp32", "bf16"],
     batch_tokens: int,
@@ -130,7 +133,10 @@ def calibrate(
     origin = Origin(
         tokens, tokenizer, written_tokens, temperature, limit_tokens, window_tokens, seed
     )
-    with joined(choose_device(device)) as own, open_checkpoint(checkpoint, key=key) as source:
+    with (
+        joined(choose_device(device)) as own,
+        open_checkpoint(checkpoint, key=key, strip_prefix=strip_prefix) as source,
+    ):
         config, notes = _choose_model(source, checkpoint, model)
         size, more = choose_window(origin, config, checkpoint)
         run = Run.of(source, config, Settings(own, precision, batch_tokens))

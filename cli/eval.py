@@ -29,6 +29,7 @@ from .options import (
     key_option,
     model_option,
     precision_option,
+    strip_option,
 )
 from .score_options import (
     faithful_option,
@@ -78,6 +79,7 @@ BATCH_TOKENS = 16384
 )
 @model_option
 @key_option
+@strip_option
 @faithful_option
 @click.option(
     "--hf",
@@ -116,6 +118,7 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     baseline: Path | None,
     model: str | None,
     key: str | None,
+    strip_prefix: str | None,
     faithful: bool,
     hf: Path | None,
     device: str | None,
@@ -142,6 +145,7 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
         baseline=baseline,
         model=model,
         key=key,
+        strip_prefix=strip_prefix,
         faithful=faithful or None,
         audit=audit or None,
     )
@@ -158,7 +162,7 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
         else:
             subject = read_hugging_face(hf, tokens, own)
         if artifact is not None and subject.sound:
-            source = Source(artifact, baseline, model, key, faithful)
+            source = Source(artifact, baseline, model, key, strip_prefix, faithful)
             subject = with_models(subject, source, own)
         if compiled:
             subject = with_compiled_models(subject)

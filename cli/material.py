@@ -19,7 +19,7 @@ from artpack.stages import Config
 
 from .averaging import open_average
 from .calibration import Run, obtain
-from .options import EXISTING, choose_device, device_option, key_option, model_option
+from .options import EXISTING, choose_device, device_option, key_option, model_option, strip_option
 
 R = TypeVar("R")
 
@@ -32,6 +32,7 @@ class Asked:
     Attributes:
         checkpoints: One, or several to be averaged.
         key: Where in them the weights are.
+        strip_prefix: What to take off their names.
         average: ``mean`` or ``ema``; None for one checkpoint.
         decay: Of ``ema``.
         include: Regular expression that names must match.
@@ -45,6 +46,7 @@ class Asked:
 
     checkpoints: tuple[Path, ...]
     key: str | None
+    strip_prefix: str | None
     average: str | None
     decay: float | None
     include: str
@@ -100,7 +102,11 @@ def open_material(asked: Asked) -> Iterator[Material]:
     """Open checkpoints, find their model, and read or collect a calibration."""
     path, device = asked.checkpoints[-1], choose_device(asked.device)
     with open_average(
-        asked.checkpoints, key=asked.key, average=asked.average, decay=asked.decay
+        asked.checkpoints,
+        key=asked.key,
+        strip_prefix=asked.strip_prefix,
+        average=asked.average,
+        decay=asked.decay,
     ) as (source, origin):
         selection = select(source, include=asked.include, exclude=asked.exclude)
         found = _find_model(selection, path, asked.model)
@@ -169,6 +175,7 @@ def material_options(command: Callable[..., R]) -> Callable[..., R]:
         help="Of --average ema: what is kept of the average at each further checkpoint.",
     )
     @key_option
+    @strip_option
     @model_option
     @device_option
     @click.option(
@@ -187,6 +194,7 @@ def material_options(command: Callable[..., R]) -> Callable[..., R]:
         *,
         checkpoints: tuple[Path, ...],
         key: str | None,
+        strip_prefix: str | None,
         average: str | None,
         decay: float | None,
         include: str,
@@ -201,6 +209,7 @@ def material_options(command: Callable[..., R]) -> Callable[..., R]:
         asked = Asked(
             checkpoints,
             key,
+            strip_prefix,
             average,
             decay,
             include,

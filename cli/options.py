@@ -20,6 +20,11 @@ checkpoint_argument = click.argument("checkpoint", type=EXISTING)
 key_option = click.option(
     "--key", metavar="K", help="Where in the checkpoint the weights are, such as ema.model."
 )
+strip_option = click.option(
+    "--strip-prefix",
+    metavar="PREFIX",
+    help="Take this off the names of the checkpoint's tensors that begin with it, such as model.",
+)
 model_option = click.option(
     "--model",
     metavar="PRESET|FILE.json",

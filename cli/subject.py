@@ -32,6 +32,7 @@ class Source:
         baseline: A checkpoint of the same model, to compare with.
         model: Preset or config file that was asked for.
         key: Where in a raw checkpoint the weights are.
+        strip_prefix: What to take off the names in one.
         faithful: Keep published defects.
     """
 
@@ -39,6 +40,7 @@ class Source:
     baseline: Path | None
     model: str | None
     key: str | None
+    strip_prefix: str | None
     faithful: bool
 
 
@@ -97,7 +99,9 @@ def read_tokens(
 def with_models(subject: Subject, source: Source, device: str) -> Subject:
     """Read the weights, find out what model they belong to, and build it."""
     paths = [source.artifact] if source.baseline is None else [source.baseline, source.artifact]
-    weights = [read_weights(path, key=source.key) for path in paths]
+    weights = [
+        read_weights(path, key=source.key, strip_prefix=source.strip_prefix) for path in paths
+    ]
     config, notes = _choose_model(weights[-1], source)
     run = as_published(config) if source.faithful else as_meant(config)
     if run != config:

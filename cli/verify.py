@@ -10,7 +10,14 @@ from artpack.checkpoint import open_checkpoint
 
 from . import render
 from .main import EXIT_FAULT
-from .options import EXISTING, artifact_argument, json_option, key_option, limit_option
+from .options import (
+    EXISTING,
+    artifact_argument,
+    json_option,
+    key_option,
+    limit_option,
+    strip_option,
+)
 
 
 @click.command()
@@ -22,6 +29,7 @@ from .options import EXISTING, artifact_argument, json_option, key_option, limit
     help="Measure each tensor's error against this.",
 )
 @key_option
+@strip_option
 @limit_option
 @json_option
 def verify(
@@ -29,11 +37,16 @@ def verify(
     artifact: Path,
     against: Path | None,
     key: str | None,
+    strip_prefix: str | None,
     max_decoded_bytes: int | None,
     as_json: bool,
 ) -> int:
     """Check every checksum and hash of ARTIFACT; exit code 1 on any fault."""
-    with nullcontext() if against is None else open_checkpoint(against, key=key) as checkpoint:
+    with (
+        nullcontext()
+        if against is None
+        else open_checkpoint(against, key=key, strip_prefix=strip_prefix)
+    ) as checkpoint:
         result = verify_artifact(artifact, against=checkpoint, max_decoded_bytes=max_decoded_bytes)
     render.verification(artifact, result, as_json=as_json)
     return EXIT_FAULT if result.faults else 0

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 
-from artpack.checkpoint.prefixes import strip_prefixes
 from artpack.checkpoint.source import Loaded
 from artpack.checkpoint.state_dict import USUAL_KEYS, find_state_dict
 from artpack.errors import CheckpointError, UsageError
@@ -114,33 +113,3 @@ def test_content_that_holds_itself_ends() -> None:
     content["self"] = content
     with pytest.raises(CheckpointError, match="no tensors, only 'step'"):
         find(content)
-
-
-def test_prefixes_are_stripped_from_the_names_that_have_them() -> None:
-    tensors = {
-        "module._orig_mod.a": W,
-        "_orig_mod.module.b": W,
-        "module.c": W,
-        "n_averaged": W,
-        "blocks.module.d": W,
-        "module.": W,
-        "modules.e": W,
-    }
-    loaded = strip_prefixes(Loaded(tensors, ("before",)))
-    assert list(loaded.tensors) == [
-        *("a", "b", "c", "n_averaged", "blocks.module.d", "module.", "modules.e")
-    ]
-    assert loaded.notes == (
-        "before",
-        "stripped '_orig_mod.module.', 'module.', 'module._orig_mod.' from 3 names",
-    )
-
-
-def test_names_without_prefixes_stay_as_they_are() -> None:
-    loaded = Loaded({"a": W, "module": W})
-    assert strip_prefixes(loaded) is loaded
-
-
-def test_two_tensors_that_would_get_one_name_are_refused() -> None:
-    with pytest.raises(CheckpointError, match=r"'a' and 'module\.a' are the same without prefix"):
-        strip_prefixes(Loaded({"a": W, "module.a": W}))

@@ -287,3 +287,20 @@ def test_a_wrong_value_is_named(
 def test_arguments_that_are_no_table_are_refused() -> None:
     with pytest.raises(UsageError, match="pr576: the constructor arguments must be an object"):
         from_seed_config({"pr": 576})
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        ({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}, "model_type: llama"),
+        ({"architectures": ["BertModel"], "rope": {}}, "architectures: BertModel"),
+        ({"_class_name": "UNet2DConditionModel", "model_type": 3}, "_class_name: UNet2D"),
+        ({"hidden_size": 64, "n_layer": 2}, "hidden_size, n_layer and no model_dim"),
+        ({}, "no keys and no model_dim"),
+    ],
+)
+def test_a_config_of_another_library_is_called_what_it_is(
+    config: dict[str, Any], kind: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"of another kind of model \({kind}.*can be packed"):
+        read_config(config)

@@ -20,7 +20,10 @@ from artpack.models.seeds.pr1934 import read_pr1934
 from artpack.models.seeds.pr2086 import read_pr2086
 from artpack.stages import JsonValue, nearest
 
-__all__ = ["READERS", "from_seed_config", "read_config", "seed_system"]
+MAX_KIND, MAX_KEYS = 64, 4
+"""Letters of a name, and names, that a message quotes of a stranger's config."""
+
+__all__ = ["READERS", "foreign_kind", "from_seed_config", "read_config", "seed_system"]
 
 READERS = {
     "pr2086": read_pr2086,
@@ -31,6 +34,9 @@ READERS = {
     "lm6m": read_lm6m,
 }
 """System to the function that reads its config."""
+
+KINDS = ("model_type", "architectures", "_class_name", "model_name", "arch", "architecture")
+"""Where other libraries say what model a config is of: transformers, diffusers, timm."""
 
 
 def read_config(value: JsonValue) -> ModelConfig:
@@ -49,7 +55,7 @@ def read_config(value: JsonValue) -> ModelConfig:
         UsageError: It is neither, or does not describe a model of this family.
 
     """
-    if isinstance(value, dict) and "rope" not in value:
+    if isinstance(value, dict) and ("rope" not in value or foreign_kind(value)):
         return from_seed_config(value)
     if isinstance(value, dict):
         # It stands beside the model and is no part of it.
@@ -73,9 +79,42 @@ def from_seed_config(config: JsonValue) -> ModelConfig:
 
     """
     system = seed_system(config)
+    kind = foreign_kind(config)
+    if kind is not None:
+        raise UsageError(
+            f"it is of another kind of model ({kind}): these weights can be packed, unpacked"
+            " and verified, but no model of this family can run or score them"
+        )
     if not isinstance(config, dict) or system not in READERS:
         raise UsageError(f"no published system has the config {system!r}{nearest(system, READERS)}")
     return READERS[system](config)
+
+
+def foreign_kind(config: JsonValue) -> str | None:
+    """
+    Say what model a config of another library is of.
+
+    Args:
+        config: Any JSON.
+
+    Returns:
+        What it says of itself; None for a config that may be of this family.
+
+    >>> foreign_kind({"model_type": "llama", "hidden_size": 64})
+    'model_type: llama'
+    >>> foreign_kind({"hidden_size": 64, "layers": 2})
+    'hidden_size, layers and no model_dim'
+
+    """
+    if not isinstance(config, dict) or "model_dim" in config or seed_system(config) != "lm6m":
+        return None
+    for key in KINDS:
+        value = config.get(key)
+        named = value[0] if isinstance(value, list) and value else value
+        if isinstance(named, str) and named:
+            return f"{key}: {named[:MAX_KIND]}"
+    keys = ", ".join(key[:MAX_KIND] for key in list(config)[:MAX_KEYS])
+    return f"{keys or 'no keys'} and no model_dim"
 
 
 def seed_system(config: JsonValue) -> str:
