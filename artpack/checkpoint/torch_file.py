@@ -12,6 +12,9 @@ from artpack.checkpoint.source import Loaded, Source, reason
 from artpack.checkpoint.state_dict import find_state_dict
 from artpack.errors import CheckpointError
 
+_TAKEN = ".safetensors"
+"""Files of this name torch reads as what they are not, unless they are opened for it."""
+
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
@@ -39,7 +42,7 @@ def torch_source(path: Path, *, key: str | None = None) -> Source:
     Source: PyTorch, ``torch.serialization``.
 
     """
-    if _can_be_mapped(path):
+    if _can_be_mapped(path) and path.suffix != _TAKEN:
         return Source((path,), lambda: _load(path, key, mmap=True))
     loaded = _load(path, key, mmap=False)
     note = "read whole into memory: save it again with torch.save to have it mapped"
@@ -76,7 +79,11 @@ def _load(path: Path, key: str | None, *, mmap: bool) -> Loaded:
         # torch warns of what it is about to refuse, too.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+            if mmap:
+                content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            else:
+                with path.open("rb") as file:
+                    content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(f"{path}: {_explain(error)}") from error
     return find_state_dict(content, key=key, where=str(path))
