@@ -1,14 +1,17 @@
 """What a recipe asks of all its matrices together."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from artpack.errors import RecipeError, UsageError
 from artpack.quantize.factors import FACTORS, Factors, RowFactors
 from artpack.quantize.gptq import Gptq
+from artpack.quantize.steps import RefinedSteps
 from artpack.rules import plain_value
 from artpack.stages import Config, ConfiguredStage, JsonValue, nearest
+
+StageT = TypeVar("StageT")
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,16 @@ class Correction(ConfiguredStage):
 @dataclass(frozen=True)
 class Search:
     """
-    Options of GPTQ of which several values are tried, on all matrices alike.
+    Options of rounding of which several values are tried, on all matrices alike.
 
     The combination with the smallest sum of the matrices' mean squared errors
     wins, the first of equals. ``damping`` changes slowest.
 
     Attributes:
-        damping: Values of :class:`Gptq`'s option ``damping``; none leaves it alone.
-        block: Values of its option ``block``.
+        damping: Values of the option ``damping`` of :class:`Gptq` or, without data, of
+            :class:`RefinedSteps`; none leaves it alone.
+        block: Values of the option ``block`` of :class:`Gptq`.
+        refinements: Values of the option ``refinements`` of :class:`RefinedSteps`.
 
     Source: parameter-golf pull request 826.
 
@@ -56,8 +61,9 @@ class Search:
 
     damping: tuple[float, ...] = ()
     block: tuple[int, ...] = ()
+    refinements: tuple[int, ...] = ()
 
-    KEYS: ClassVar[dict[str, type]] = {"damping": float, "block": int}
+    KEYS: ClassVar[dict[str, type]] = {"damping": float, "block": int, "refinements": int}
 
     @classmethod
     def from_json(cls, value: JsonValue) -> "Search":
@@ -86,12 +92,30 @@ class Search:
             lists[key] = tuple(plain_value(f"search: {key}", x, cls.KEYS[key]) for x in items)
         search = cls(**lists)
         for options in search.combinations():
-            Gptq(**options)
+            search.apply(Gptq(), options)
+            search.apply(RefinedSteps(), options)
         return search
 
     def to_json(self) -> Config:
         """Return the search as a recipe states it."""
-        return {"damping": list(self.damping), "block": list(self.block)}
+        return {key: list(getattr(self, key)) for key in self.KEYS if getattr(self, key)}
+
+    def apply(self, stage: StageT, options: dict[str, Any]) -> StageT:
+        """
+        Change the options of a stage that are searched.
+
+        Args:
+            stage: Any stage.
+            options: One of :meth:`combinations`.
+
+        Returns:
+            The stage with those options that it has; refinements are those of steps alone.
+
+        """
+        if not isinstance(stage, Gptq | RefinedSteps):
+            return stage
+        own = ("damping", "block") if isinstance(stage, Gptq) else ("damping", "refinements")
+        return replace(stage, **{key: value for key, value in options.items() if key in own})
 
     def combinations(self) -> list[dict[str, Any]]:
         """

@@ -16,18 +16,19 @@ from typing import Any
 
 from torch import Tensor
 
-from artpack.across import Correction
+from artpack.across import Correction, Search
 from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.errors import CheckpointError, UsageError
 from artpack.plan import PlanSpec
 from artpack.quantize.calibration import Calibration
 from artpack.quantize.factors import GroupFactors
-from artpack.quantize.gptq import Gptq
+from artpack.quantize.group_levels import GroupLevels
 from artpack.quantize.low_rank import LowRank
 from artpack.quantize.prune import prune_smallest
 from artpack.quantize.report import Report, measure
 from artpack.quantize.rounding import RowRounding
 from artpack.quantize.row_int import RowInt
+from artpack.quantize.steps import RefinedSteps
 from artpack.quantize.watersic import WaterSic
 from artpack.quantize.weights import matrix_shape
 from artpack.rules import Rule
@@ -100,9 +101,10 @@ def prepare(
         raise UsageError(
             f"recipe {spec.name!r} rounds with data: give --calibration FILE or --tokens TOKENS"
         )
-    tries = spec.search.combinations() if with_data else [{}]
+    searched = with_data or any(isinstance(rule.steps, RefinedSteps) for _, rule in jobs)
+    tries = spec.search.combinations() if searched else [{}]
     advance = _counter(len(tries) * sum(info.weights for info, _ in jobs), progress)
-    results = (_prepare_all(source, jobs, options, advance) for options in tries)
+    results = (_prepare_all(source, _changed(jobs, spec.search, tried), advance) for tried in tries)
     best = min(results, key=_squared_error)
     if spec.correction is not None:
         rounded = {name: best[name] for name in with_data}
@@ -140,19 +142,25 @@ def _quantizing_rule(spec: PlanSpec, info: TensorInfo) -> Rule | None:
 
 def _prepare_all(
     source: _Source,
-    jobs: Sequence[tuple[TensorInfo, Rule]],
-    options: dict[str, Any],
+    jobs: Iterator[tuple[TensorInfo, Rule]],
     advance: Callable[[int], None],
 ) -> dict[str, Prepared]:
-    """Quantize tensors by their rules, with some options of GPTQ changed."""
+    """Quantize tensors by their rules."""
     prepared = {}
     for info, rule in jobs:
-        if isinstance(rule.rounding, Gptq):
-            rule = replace(rule, rounding=replace(rule.rounding, **options))  # noqa: PLW2901
         with source.tensor(info.name) as (weight, hessian):
             prepared[info.name] = _quantize(weight, hessian, rule)
         advance(info.weights)
     return prepared
+
+
+def _changed(
+    jobs: Sequence[tuple[TensorInfo, Rule]], search: Search, options: dict[str, Any]
+) -> Iterator[tuple[TensorInfo, Rule]]:
+    """Yield the jobs with one combination of what is searched."""
+    for info, rule in jobs:
+        steps = rule.steps and search.apply(rule.steps, options)
+        yield info, replace(rule, rounding=search.apply(rule.rounding, options), steps=steps)
 
 
 def _quantize(weight: Tensor, hessian: Tensor | None, rule: Rule) -> Prepared:
@@ -163,6 +171,8 @@ def _quantize(weight: Tensor, hessian: Tensor | None, rule: Rule) -> Prepared:
     if isinstance(quantizer, RowInt):
         rounding = RowRounding(quantizer, rule.steps, rule.rounding)
         quantized, notes = rounding.quantize(pruned, hessian)
+    elif isinstance(quantizer, GroupLevels):
+        quantized = quantizer.quantize(pruned, zero_scales=rule.zero_scales)
     else:
         quantized = quantizer.quantize(pruned)
     report = measure(weight, quantizer, quantized, hessian)

@@ -8,6 +8,7 @@ from typing import Any
 from artpack.errors import RecipeError
 from artpack.quantize import QUANTIZERS
 from artpack.quantize.gptq import Gptq
+from artpack.quantize.group_levels import GroupLevels
 from artpack.quantize.lattice import Lattice
 from artpack.quantize.rounding import ROUNDINGS, Nearest, Rounding
 from artpack.quantize.row_int import RowInt
@@ -43,6 +44,8 @@ class Rule:
         split_qkv: Code the query, key and value rows of a fused projection as
             three streams: as many query rows as columns, the rest halved.
         prune: Share of the weights, the smallest, that are zeroed before all else.
+        zero_scales: As published by PR 2086, for ``group-absmean`` alone: groups too small
+            for fp16 have scales of 0, which coarsen the ``log-delta`` of all others.
         steps: Where the steps of a ``row-int`` come from, if not from its clip.
         rounding: How the weights of a ``row-int`` or a ``lattice`` become codes.
     """
@@ -55,6 +58,7 @@ class Rule:
     min_weights: int = 0
     split_qkv: bool = False
     prune: float = 0.0
+    zero_scales: bool = False
     steps: Steps | None = None
     rounding: Rounding = field(default_factory=Nearest)
 
@@ -65,6 +69,8 @@ class Rule:
             raise RecipeError(f"rule {self.name!r}: watersic is for the quantizer lattice only")
         if self.on_frontier and self.prune:
             raise RecipeError(f"rule {self.name!r}: watersic cannot prune")
+        if self.zero_scales and not isinstance(self.quantizer, GroupLevels):
+            raise RecipeError(f"rule {self.name!r}: zero_scales is for group-absmean only")
         special = "steps" if self.steps else "rounding" if self.needs_data else None
         if special and not isinstance(self.quantizer, RowInt):
             raise RecipeError(f"rule {self.name!r}: {special} is for the quantizer row-int only")
@@ -84,7 +90,7 @@ class Rule:
     @property
     def needs_preparing(self) -> bool:
         """Whether the quantizer alone does not make what is stored."""
-        return self.needs_data or self.steps is not None or self.prune > 0
+        return self.needs_data or self.steps is not None or self.prune > 0 or self.zero_scales
 
     def takes(self, name: str, shape: tuple[int, ...]) -> bool:
         """Return whether a tensor of this name and shape falls under the rule."""
@@ -107,6 +113,8 @@ class Rule:
         }
         if self.prune:
             stated["prune"] = self.prune
+        if self.zero_scales:
+            stated["zero_scales"] = True
         if self.steps is not None:
             stated["steps"] = stage_to_json(self.steps)
         if self.rounding != Nearest():
@@ -121,6 +129,7 @@ RULE_KEYS: dict[str, type] = {
     "min_weights": int,
     "split_qkv": bool,
     "prune": float,
+    "zero_scales": bool,
 }
 STAGES = {"steps": STEPS, "rounding": ROUNDINGS}
 

@@ -203,7 +203,7 @@ class ConfiguredStage:
     """
     Gives a frozen dataclass ``config`` and ``from_config`` out of its fields.
 
-    A field is a bool, int, float or str, or another stage: then the field's
+    A field is a bool, int, float or str, a tuple of floats, or another stage: then the field's
     metadata names the table to look it up in, ``field(metadata={"table": CLIPS})``.
     Ranges are checked by the dataclass's own ``__post_init__``.
     """
@@ -218,12 +218,7 @@ class ConfiguredStage:
             Field name to value; stages as :func:`stage_to_json` writes them.
 
         """
-        return {
-            f.name: stage_to_json(getattr(self, f.name))
-            if "table" in f.metadata
-            else getattr(self, f.name)
-            for f in _fields(type(self))
-        }
+        return {f.name: _to_json(f, getattr(self, f.name)) for f in _fields(type(self))}
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
@@ -261,10 +256,25 @@ class ConfiguredStage:
             return stage_from_json(field.metadata["table"], value)
         if hint is float and type(value) is int:
             return float(value)
+        if hint == tuple[float, ...]:
+            return _numbers(f"{cls.stage_id}: {field.name}", value)
         if type(value) is not hint:
             wanted = getattr(hint, "__name__", str(hint))
             raise UsageError(f"{cls.stage_id}: {field.name} must be {wanted}, got {value!r}")
         return value
+
+
+def _to_json(field: Field[Any], value: Any) -> JsonValue:
+    if "table" in field.metadata:
+        return stage_to_json(value)
+    return list(value) if isinstance(value, tuple) else cast("JsonValue", value)
+
+
+def _numbers(what: str, value: JsonValue) -> tuple[float, ...]:
+    numbers = value if isinstance(value, list) else [None]
+    if any(type(number) not in (int, float) for number in numbers):
+        raise UsageError(f"{what} must be a list of numbers, got {value!r}")
+    return tuple(float(cast("float", number)) for number in numbers)
 
 
 def _fields(cls: type) -> tuple[Field[Any], ...]:

@@ -1,6 +1,7 @@
 """Which formats there are, and how a file's own bytes tell its format."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from artpack.artifact.format import MAGIC, max_decoded_bytes
@@ -50,7 +51,12 @@ FORMATS = {
         "pr1934", "torch.save, bytes shuffled, in Brotli", _plainly(byte_shuffle.write)
     ),
     torch_zstd.NAME: Format("pr576", "torch.save, in zstd", _plainly(torch_zstd.write)),
-    torch_lzma.NAME: Format("pr826", "torch.save, in xz", _plainly(torch_lzma.write)),
+    **{
+        form: Format(
+            "pr826", f"torch.save, in {name}", _plainly(partial(torch_lzma.write, form=form))
+        )
+        for form, name in zip(torch_lzma.PACKERS, ("xz", "zstd", "zlib"), strict=True)
+    },
     rans_archive.NAME: Format(
         "pr1123",
         "torch.save of rANS streams",
@@ -86,15 +92,16 @@ def read_container(data: bytes, *, max_bytes: int | None = None) -> Container:
         return per_group.read(data, allowance)
     if data.startswith(per_stream.VERSION):
         return per_stream.read(data, allowance)
-    return _read_saved(as_dict(read_archive(unwrap(data, allowance)), "the archive"), allowance)
+    content = as_dict(read_archive(unwrap(data, allowance)), "the archive")
+    if content.keys() == {"payload"}:
+        return torch_lzma.read(as_dict(content["payload"], "payload"), torch_lzma.form_of(data))
+    return _read_saved(content, allowance)
 
 
 def _read_saved(content: dict[str, Any], allowance: Allowance) -> Container:
-    """Tell formats inside ``torch.save`` by their keys."""
+    """Tell other formats inside ``torch.save`` by their keys."""
     if rans_archive.FORMAT_KEY in content:
         return rans_archive.read(content, allowance)
-    if content.keys() == {"payload"}:
-        return torch_lzma.read(as_dict(content["payload"], "payload"))
     if content.keys() != {"w", "m"}:
         raise CorruptError(f"an archive with the keys {sorted(content)!s:.100} is no known format")
     entries, meta = as_dict(content["w"], "w").copy(), as_dict(content["m"], "m")

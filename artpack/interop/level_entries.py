@@ -2,7 +2,8 @@
 Five-level tensors by PR 2086's exporter: fields of an entry, and payloads of codes.
 
 Rows are filled up to whole groups. The codes of a fused projection lie in three
-payloads: as many query rows as columns, and the rest halved into keys and values.
+payloads: as many query rows as columns, the filled-up ones counted, and the rest halved
+into keys and values.
 
 Source: parameter-golf pull request 2086.
 """
@@ -18,7 +19,6 @@ from artpack.interop.five_levels import LAYOUTS, ZERO, describe, lay_out, take_u
 from artpack.interop.payloads import NewPayloads, Payloads
 from artpack.interop.scale_deltas import read_scales, write_scales
 from artpack.quantize import GroupLevels
-from artpack.quantize.scales import LogDeltaScales
 from artpack.quantize.weights import matrix_shape
 from artpack.symbols import Quantized, Symbols
 
@@ -58,7 +58,7 @@ def read_levels(
     symbols = _read_codes(packed, (rows, width), payloads, where)
     if (symbols[:, cols:] != ZERO).any():
         raise CorruptError(f"{where}: the codes that fill up the last group are not zero")
-    scales, scale_parts = read_scales(entry, (rows, width // group), where)
+    scales, scale_parts = read_scales(entry, (rows, width // group), payloads, where)
     parts = {"codes": np.ascontiguousarray(symbols[:, :cols]), **scale_parts}
     return GroupLevels(2, group, scales), Quantized(shape, parts)
 
@@ -102,28 +102,29 @@ def write_levels(tensor: StoredTensor, grid: GroupLevels, payloads: NewPayloads)
         Its entry.
 
     Raises:
-        UsageError: The grid does not have five levels, or stores its scales otherwise.
+        UsageError: The grid does not have five levels.
 
     """
-    if grid.radius != ZERO or not isinstance(grid.scales, LogDeltaScales):
-        raise UsageError(f"{tensor.name!r}: the format has five levels with log-delta scales only")
+    if grid.radius != ZERO:
+        raise UsageError(f"{tensor.name!r}: the format has five levels, not three")
     codes = tensor.quantized.parts["codes"]
     rows, cols = codes.shape
     padding = -cols % grid.group
     symbols = np.pad(codes, ((0, 0), (0, padding)), constant_values=ZERO)
     return {
         "type": "quinary",
-        "packed": _write_codes(tensor.name, symbols, cols, payloads),
+        "packed": _write_codes(tensor.name, symbols, payloads),
         "shape": [rows, cols],
         "padded_cols": cols + padding,
         "group_size": grid.group,
         "n_quins": symbols.size,
         "orig_shape": list(tensor.quantized.shape),
-        **write_scales(grid.scales, tensor.quantized),
+        **write_scales(grid.scales, tensor.quantized, payloads),
     }
 
 
-def _write_codes(name: str, symbols: Symbols, queries: int, payloads: NewPayloads) -> Any:
+def _write_codes(name: str, symbols: Symbols, payloads: NewPayloads) -> Any:
+    queries = symbols.shape[1]
     half = (len(symbols) - queries) // 2
     if name.endswith(SPLIT_NAME) and half > 0 and len(symbols) == queries + 2 * half:
         pieces = np.split(symbols, [queries, queries + half])

@@ -8,12 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from artpack.errors import CorruptError
-from artpack.interop.fields import as_count, as_dict, pop
+from artpack.interop.archive import read_archive, write_archive
+from artpack.interop.fields import as_count, as_dict, as_tensor, pop
+from artpack.interop.five_levels import RAW
 from artpack.interop.wrapping import encode_xz
 
 REFERENCE = "__BULK_REF_V2__"
 PRESET = 9
+BULK_BYTES = 65536
+"""Plain tensors from this size on go into payloads."""
 
 
 class Payloads:
@@ -89,3 +96,47 @@ class NewPayloads:
         layout = min(packed, key=lambda layout: len(packed[layout]))
         self.bodies.append((candidates[layout], packed[layout]))
         return layout, {"_v2": REFERENCE, "idx": len(self.bodies) - 1, "layout": layout}
+
+
+def read_plain(
+    value: object, payloads: Payloads, where: str, dtype: torch.dtype | None = None
+) -> Tensor:
+    """
+    Read a tensor that lies in the metadata or in a payload.
+
+    Args:
+        value: The tensor, or a reference to it.
+        payloads: Where large values are.
+        where: What it is, for messages.
+        dtype: What it must be; None for anything.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        ArtifactError: It is no such tensor, or its payload does not decode.
+
+    """
+    if isinstance(value, dict):
+        body, reference = payloads.take(value, where)
+        if reference != {"layout": RAW}:
+            raise CorruptError(f"{where}: the payload is no tensor")
+        value = read_archive(body)
+    return as_tensor(value, where, dtype) if dtype is not None else as_tensor(value, where)
+
+
+def write_plain(tensor: Tensor, payloads: NewPayloads) -> Tensor | dict[str, Any]:
+    """
+    Undo :func:`read_plain`.
+
+    Args:
+        tensor: Any tensor.
+        payloads: Where to add it if it is large.
+
+    Returns:
+        The tensor, or a reference to it.
+
+    """
+    if tensor.nbytes < BULK_BYTES:
+        return tensor
+    return payloads.add({RAW: write_archive(tensor)})[1]

@@ -9,18 +9,13 @@ Source: parameter-golf pull request 2086.
 from typing import Any
 
 from artpack.errors import CorruptError, UsageError
-from artpack.interop.archive import read_archive, write_archive
 from artpack.interop.codes import plain, plain_tensor
 from artpack.interop.container import StoredTensor
-from artpack.interop.fields import as_dict, as_tensor, check_empty, pop
-from artpack.interop.five_levels import RAW
+from artpack.interop.fields import as_dict, check_empty, pop
 from artpack.interop.level_entries import read_levels, write_levels
-from artpack.interop.payloads import NewPayloads, Payloads
+from artpack.interop.payloads import NewPayloads, Payloads, read_plain, write_plain
 from artpack.quantize import GroupLevels
 from artpack.quantize.floats import Fp8, Fp16
-
-BULK_BYTES = 65536
-"""Tensors from this size on go into payloads."""
 
 PLAIN = {"fp8": Fp8.dtype, "fp16": Fp16.dtype}
 DTYPE = "bfloat16"
@@ -49,13 +44,8 @@ def read_entry(name: str, value: object, payloads: Payloads) -> StoredTensor:
     if kind == "quinary":
         tensor = StoredTensor(name, DTYPE, *read_levels(entry, payloads, where))
     elif isinstance(kind, str) and kind in PLAIN:
-        data = pop(entry, "data", where)
-        if isinstance(data, dict):
-            body, reference = payloads.take(data, where)
-            if reference != {"layout": RAW}:
-                raise CorruptError(f"{where}: the payload is no tensor")
-            data = read_archive(body)
-        tensor = plain(name, as_tensor(data, where, PLAIN[kind]), DTYPE)
+        data = read_plain(pop(entry, "data", where), payloads, where, PLAIN[kind])
+        tensor = plain(name, data, DTYPE)
     else:
         raise CorruptError(f"{where}: unknown type {kind!r:.40}")
     check_empty(entry, where)
@@ -85,7 +75,4 @@ def write_entry(tensor: StoredTensor, payloads: NewPayloads) -> dict[str, Any]:
             f"{tensor.name!r}: the format has no place for {grid.label}: only for five levels"
             " in groups, fp8 and fp16"
         )
-    data = plain_tensor(tensor)
-    if data.nbytes < BULK_BYTES:
-        return {"type": grid.label, "data": data}
-    return {"type": grid.label, "data": payloads.add({RAW: write_archive(data)})[1]}
+    return {"type": grid.label, "data": write_plain(plain_tensor(tensor), payloads)}

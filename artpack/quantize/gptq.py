@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from artpack.errors import UsageError
-from artpack.quantize.inverse import Inverse, invert
+from artpack.quantize.inverse import RAISES, Inverse, invert
 from artpack.quantize.one_thread import one_thread
 from artpack.quantize.steps import RowGrid
 from artpack.stages import ConfiguredStage, nearest
@@ -51,6 +51,10 @@ class Gptq(ConfiguredStage):
             the inverse instead of those of its Cholesky factor, and lets columns
             that were never excited be; only for PR 576, which does it.
         precision: ``fp64`` or ``fp32``.
+        refinements: Round without a Hessian where there is none, by
+            :class:`~artpack.quantize.steps.RefinedSteps` of so many refinements, and of one
+            where the Hessian cannot be factorised; as PR 826 does. 0 refuses the one and
+            raises the damping of the other.
 
     Source: Frantar et al., "GPTQ: Accurate Post-Training Quantization for
     Generative Pre-trained Transformers", 2023.
@@ -63,6 +67,7 @@ class Gptq(ConfiguredStage):
     block: int = 128
     form: str = "cholesky"
     precision: str = "fp64"
+    refinements: int = 0
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -73,6 +78,8 @@ class Gptq(ConfiguredStage):
             raise UsageError(f"gptq: damping must be positive, got {self.damping}")
         if self.block < 1:
             raise UsageError(f"gptq: block must be positive, got {self.block}")
+        if self.refinements < 0:
+            raise UsageError(f"gptq: refinements must be 0 or more, got {self.refinements}")
 
 
 def gptq(grid: RowGrid, hessian: Tensor, options: Gptq) -> tuple[Tensor, float]:
@@ -92,7 +99,8 @@ def gptq(grid: RowGrid, hessian: Tensor, options: Gptq) -> tuple[Tensor, float]:
         damping that it took, which is that of the options unless it had to be raised.
 
     Raises:
-        UsageError: The Hessian does not fit, is not finite, or not positive definite.
+        NotPositiveDefiniteError: The Hessian cannot be factorised.
+        UsageError: It does not fit, or is not finite.
 
     >>> grid = RowGrid(torch.tensor([[0.4, 0.4]]), torch.ones(1, 1), torch.ones(1, 1).half(), 3)
     >>> gptq(grid, torch.tensor([[1.0, 0.9], [0.9, 1.0]]), Gptq(order="none"))[0].tolist()
@@ -112,7 +120,13 @@ def gptq(grid: RowGrid, hessian: Tensor, options: Gptq) -> tuple[Tensor, float]:
     steps = grid.steps.to(curvature).flatten()
     codes = torch.empty_like(weight)
     with one_thread():
-        inverse = invert(curvature, order=options.order, damping=options.damping, form=options.form)
+        inverse = invert(
+            curvature,
+            order=options.order,
+            damping=options.damping,
+            form=options.form,
+            raises=0 if options.refinements else RAISES,
+        )
         ordered = weight[:, inverse.order]
         codes[:, inverse.order] = _rounded(ordered, steps, grid.radius, inverse, options)
     return codes.float(), inverse.damping

@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from artpack.errors import UsageError
 from artpack.quantize.parts import check_parts
-from artpack.quantize.scales import SCALES, Fp16Scales, Scales, positive_scales
+from artpack.quantize.scales import SCALES, Fp16Scales, Scales, fp16_scales, positive_scales
 from artpack.quantize.weights import finite_chunks, matrix_shape, row_chunks, steady_sum
 from artpack.stages import ConfiguredStage
 from artpack.symbols import PartSpec, Quantized
@@ -64,12 +64,15 @@ class GroupLevels(ConfiguredStage):
         codes = PartSpec("codes", rows, cols, 2 * self.radius + 1)
         return codes, *self.scales.parts(*self._scale_shape(rows, cols))
 
-    def quantize(self, weight: Tensor) -> Quantized:
+    def quantize(self, weight: Tensor, *, zero_scales: bool = False) -> Quantized:
         """
         Round a weight tensor to its groups' mean magnitudes, half to even.
 
         Args:
             weight: Floating point, any shape, finite.
+            zero_scales: As published by PR 2086: a group too small for fp16 has the scale 0
+                instead of the smallest of the others, and what is not zero in it gets
+                outermost codes.
 
         Returns:
             Codes plus radius, and the scales.
@@ -83,12 +86,13 @@ class GroupLevels(ConfiguredStage):
         padded_cols = means.shape[1] * self.group
         for at, chunk in finite_chunks(weight, shape, padded_cols=padded_cols):
             means[at] = steady_sum(_grouped(chunk, self.group).abs()) / self.group
-        scales = positive_scales(means)
+        scales = fp16_scales(means.clamp(min=1e-8)) if zero_scales else positive_scales(means)
         symbols = np.empty(shape, np.uint8)
         for at, chunk in finite_chunks(weight, shape, padded_cols=padded_cols):
             codes = (_grouped(chunk, self.group) / scales[at].float().unsqueeze(2)).round_()
-            codes = codes.clamp_(-self.radius, self.radius).add_(self.radius).flatten(1)
-            symbols[at] = codes[:, :cols].to(torch.uint8).numpy()
+            # Nothing over nothing is no number: such a weight is zero.
+            codes = codes.nan_to_num_(nan=0.0).clamp_(-self.radius, self.radius)
+            symbols[at] = codes.add_(self.radius).flatten(1)[:, :cols].to(torch.uint8).numpy()
         return Quantized(tuple(weight.shape), {"codes": symbols, **self.scales.quantize(scales)})
 
     def dequantize(self, quantized: Quantized) -> Tensor:

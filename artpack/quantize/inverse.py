@@ -11,6 +11,10 @@ RAISES = 6
 """How often damping is raised tenfold before a Hessian is given up."""
 
 
+class NotPositiveDefiniteError(UsageError):
+    """A Hessian that cannot be factorised."""
+
+
 @dataclass(frozen=True, eq=False)
 class Inverse:
     """
@@ -28,7 +32,9 @@ class Inverse:
     damping: float
 
 
-def invert(hessian: Tensor, *, order: str, damping: float, form: str) -> Inverse:
+def invert(
+    hessian: Tensor, *, order: str, damping: float, form: str, raises: int = RAISES
+) -> Inverse:
     """
     Damp a Hessian, order its columns and invert it.
 
@@ -40,19 +46,20 @@ def invert(hessian: Tensor, *, order: str, damping: float, form: str) -> Inverse
             ``none`` as they are.
         damping: Share of the mean of the diagonal that is added to it.
         form: ``cholesky``, the upper factor of the inverse, or ``inverse``, all of it.
+        raises: How often damping may be raised.
 
     Returns:
         The inverse, of the Hessian's dtype.
 
     Raises:
-        UsageError: The Hessian is not finite, or not positive definite even with a
-            million times the damping.
+        NotPositiveDefiniteError: It is not positive definite even with the largest damping.
+        UsageError: The Hessian is not finite.
 
     """
     if not hessian.isfinite().all():
         raise UsageError("its Hessian is not finite: collect the calibration again")
     mean = hessian.diagonal().mean()
-    for raised in range(RAISES + 1):
+    for raised in range(raises + 1):
         share = damping * 10**raised
         damped = hessian.clone()
         damped.diagonal().add_(share * mean)
@@ -60,7 +67,7 @@ def invert(hessian: Tensor, *, order: str, damping: float, form: str) -> Inverse
         matrix = _inverted(damped[columns][:, columns], form)
         if matrix is not None:
             return Inverse(matrix, columns, share)
-    raise UsageError(
+    raise NotPositiveDefiniteError(
         f"its Hessian is not positive definite even with a damping of {share:g}:"
         " collect the calibration again"
     )

@@ -1,6 +1,7 @@
 """Weights that are set to zero: the smallest before rounding, codes of one after it."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,17 +48,17 @@ def zero_ones(
     """
     Set codes of plus and minus one to zero until a file is small enough.
 
-    Whole rows lose them, those with the finest steps first, a batch of rows at a time.
-    It ends when the size is right, when ``most`` of all ones are gone, or when two
-    batches in a row made nothing smaller.
+    Whole rows lose them, those with the finest steps first, a batch of rows at a time. A
+    batch that does not make the file smaller is undone. It ends when the size is right,
+    when ``most`` of all ones are gone, or after two such batches in a row.
 
     Args:
         codes: Name to signed codes, shape ``(rows, cols)``; changed in place.
         steps: Name to the rows' steps, shape ``(rows,)``.
         size: Says how large the file is with the codes as they are.
         limit_bytes: How large it may be.
-        batch_rows: Rows between two looks at the size.
-        most: Share of all ones after which no further batch begins.
+        batch_rows: Rows between two looks at the size, 1 or more.
+        most: Share of all ones after which no further batch begins; 0 zeroes none.
 
     Returns:
         How many rows lost their ones.
@@ -74,22 +75,43 @@ def zero_ones(
 
     """
     waiting = rows_with_ones(codes, steps)
-    left = (1 - most) * sum(ones for *_, ones in waiting)
-    smallest, idle, done = size(), 0, 0
-    while smallest > limit_bytes and idle < 2 and sum(ones for *_, ones in waiting) > left:
-        batch, waiting = waiting[:batch_rows], waiting[batch_rows:]
-        for _, name, row, _ in batch:
-            codes[name][row].masked_fill_(codes[name][row].abs() == 1, 0)
-        done += len(batch)
-        now = size()
-        idle = 0 if now < smallest else idle + 1
-        smallest = min(now, smallest)
-    return done
+    most_ones = int(most * sum(row.ones for row in waiting))
+    smallest, idle, rows, ones = size(), 0, 0, 0
+    for low in range(0, len(waiting), batch_rows):
+        if smallest <= limit_bytes or idle == 2 or ones >= most_ones:
+            break
+        batch = waiting[low : low + batch_rows]
+        before = [codes[row.name][row.number].clone() for row in batch]
+        for row in batch:
+            codes[row.name][row.number].masked_fill_(codes[row.name][row.number].abs() == 1, 0)
+        if (now := size()) < smallest:
+            smallest, idle = now, 0
+            rows, ones = rows + len(batch), ones + sum(row.ones for row in batch)
+            continue
+        idle += 1
+        for row, own in zip(batch, before, strict=True):
+            codes[row.name][row.number] = own
+    return rows
 
 
-def rows_with_ones(
-    codes: Mapping[str, Tensor], steps: Mapping[str, Tensor]
-) -> list[tuple[float, str, int, int]]:
+class RowWithOnes(NamedTuple):
+    """
+    A row that holds codes of plus or minus one.
+
+    Attributes:
+        square: Of its step.
+        name: Of its tensor.
+        number: Of the row.
+        ones: How many it holds.
+    """
+
+    square: float
+    name: str
+    number: int
+    ones: int
+
+
+def rows_with_ones(codes: Mapping[str, Tensor], steps: Mapping[str, Tensor]) -> list[RowWithOnes]:
     """
     List rows that hold codes of plus or minus one, finest steps first.
 
@@ -98,13 +120,12 @@ def rows_with_ones(
         steps: Name to the rows' steps, shape ``(rows,)``.
 
     Returns:
-        For each row the square of its step, its tensor's name, its number, and how
-        many ones it holds, sorted in this order.
+        The rows, those with equal steps in the order of ``codes``.
 
     """
     found = []
     for name, matrix in codes.items():
         ones = (matrix.abs() == 1).sum(dim=1).tolist()
         squares = steps[name].float().square().tolist()
-        found += [(squares[r], name, r, count) for r, count in enumerate(ones) if count]
-    return sorted(found)
+        found += [RowWithOnes(squares[r], name, r, n) for r, n in enumerate(ones) if n]
+    return sorted(found, key=lambda row: row.square)

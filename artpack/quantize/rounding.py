@@ -1,6 +1,6 @@
 """From a matrix and its steps to symbols: to the nearest code, or with data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
 import numpy as np
@@ -9,8 +9,9 @@ from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.quantize.gptq import Gptq, gptq
+from artpack.quantize.inverse import NotPositiveDefiniteError
 from artpack.quantize.row_int import RowInt
-from artpack.quantize.steps import RowGrid, Steps
+from artpack.quantize.steps import RefinedSteps, RowGrid, RowPercentiles, Steps
 from artpack.quantize.watersic import WaterSic
 from artpack.quantize.weights import finite_matrix
 from artpack.stages import ConfiguredStage, Table, by_id
@@ -61,14 +62,41 @@ class RowRounding:
 
         """
         grid = self._grid(weight)
-        codes = grid.nearest()
         notes: tuple[str, ...] = ()
-        if isinstance(self.rounding, Gptq) and codes.numel():
-            codes, notes = _gptq(grid, hessian, self.rounding)
+        if isinstance(self.rounding, Gptq) and grid.rows.numel():
+            grid, codes, notes = self._with_data(grid, hessian, self.rounding)
+        else:
+            codes = grid.nearest()
         symbols = codes.add_(grid.radius).to("cpu", torch.uint8).numpy()
         scales = self.quantizer.scales.quantize(grid.stored)
         parts = {"codes": np.ascontiguousarray(symbols), **scales}
         return Quantized(tuple(weight.shape), parts), notes
+
+    def _with_data(
+        self, grid: RowGrid, hessian: Tensor | None, options: Gptq
+    ) -> tuple[RowGrid, Tensor, tuple[str, ...]]:
+        if hessian is None:
+            if not options.refinements:
+                raise UsageError("the calibration has no Hessian for it: give it another rounding")
+            refined = self._refined(grid, options, options.refinements)
+            return refined, refined.nearest(), ("rounded without a Hessian: there is none",)
+        try:
+            codes, damping = gptq(grid, hessian, options)
+        except NotPositiveDefiniteError as error:
+            if not options.refinements:
+                raise
+            live = replace(grid, rows=grid.rows.masked_fill(hessian.diagonal() == 0, 0))
+            refined = self._refined(live, options, 1)
+            return refined, refined.nearest(), (f"rounded without a Hessian: {error}",)
+        if damping == options.damping:
+            return grid, codes, ()
+        note = f"damping raised from {options.damping:g} to {damping:g}: GPTQ failed below"
+        return grid, codes, (note,)
+
+    def _refined(self, grid: RowGrid, options: Gptq, refinements: int) -> RowGrid:
+        searched = self.steps if isinstance(self.steps, RowPercentiles) else RowPercentiles()
+        steps = RefinedSteps(searched.floor, refinements, options.damping, searched.percentiles)
+        return steps.grid(grid.rows, radius=grid.radius)
 
     def _grid(self, weight: Tensor) -> RowGrid:
         rows = finite_matrix(weight)
@@ -78,12 +106,3 @@ class RowRounding:
         scales = self.quantizer.scales
         seen = scales.dequantize(scales.quantize(stored), shape=(len(rows), 1))
         return RowGrid(rows, seen, stored, self.quantizer.radius)
-
-
-def _gptq(grid: RowGrid, hessian: Tensor | None, options: Gptq) -> tuple[Tensor, tuple[str, ...]]:
-    if hessian is None:
-        raise UsageError("the calibration has no Hessian for it: give it another rounding")
-    codes, damping = gptq(grid, hessian, options)
-    if damping == options.damping:
-        return codes, ()
-    return codes, (f"damping raised from {options.damping:g} to {damping:g}: GPTQ failed below",)

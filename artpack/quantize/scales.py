@@ -187,7 +187,8 @@ class LogDeltaScales(ConfiguredStage):
         Turn scales into parts.
 
         Args:
-            scales: fp16, positive, shape ``(rows, cols)``.
+            scales: fp16, shape ``(rows, cols)``, positive; a zero counts as 1e-12 and
+                stretches the range accordingly.
 
         Returns:
             ``scales``: uint8, shape ``(rows, cols)``, delta plus ``2**(bits - 1)``;
@@ -203,7 +204,7 @@ class LogDeltaScales(ConfiguredStage):
         """
         # The largest and the smallest scale lie exactly on a rounding tie, so the last
         # bit of each logarithm decides: rounded from float64 it is every machine's.
-        logs = scales.double().log2().float()
+        logs = scales.double().clamp(min=1e-12).log2().float()
         low, high = logs.aminmax() if logs.numel() else logs.new_zeros(2)
         anchor = (low + high) / 2
         step = ((high - low) / (2**self.bits - 1)).clamp(min=1e-9)

@@ -19,7 +19,7 @@ from artpack.quantize.weights import row_chunks
 from artpack.stages import ConfiguredStage, Stage, Table, by_id
 
 PERCENTILES = (0.999, 0.9995, 0.9999, 0.99999, 1.0)
-"""What the searches try, in this order; the first of equals wins."""
+"""What the searches try as published, in this order; the first of equals wins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +101,14 @@ class FlooredPercentile(ConfiguredStage):
 @dataclass(frozen=True)
 class RowPercentiles(ConfiguredStage):
     """
-    Clip each row at that of five percentiles which gives it the least squared error.
+    Clip each row at that of some percentiles which gives it the least squared error.
 
     Attributes:
         floor: Steps are never finer than this over the outermost code.
         rounded: Round weights with the steps as stored, and not before fp16. The
             errors are always those before fp16.
+        percentiles: Shares of the row's magnitudes, above 0, at most 1; the first of
+            equally good ones wins.
 
     Source: parameter-golf pull requests 576 (not ``rounded``) and 826, int5 rows.
 
@@ -115,9 +117,11 @@ class RowPercentiles(ConfiguredStage):
     stage_id: ClassVar[str] = "row-percentiles"
     floor: float = 1.0
     rounded: bool = True
+    percentiles: tuple[float, ...] = PERCENTILES
 
     def __post_init__(self) -> None:
         _check_floor(self.stage_id, self.floor)
+        _check_percentiles(self.stage_id, self.percentiles)
 
     def grid(self, rows: Tensor, *, radius: int) -> RowGrid:
         """
@@ -136,7 +140,7 @@ class RowPercentiles(ConfiguredStage):
         """
         best = rows.new_ones(len(rows), 1)
         least = rows.new_full((len(rows), 1), math.inf)
-        for percentile in PERCENTILES:
+        for percentile in self.percentiles:
             steps = _steps(_percentile(rows, percentile), radius, self.floor)
             errors = _errors(rows, steps, radius).mean(dim=1, keepdim=True)
             best = torch.where(errors < least, steps, best)
@@ -147,11 +151,13 @@ class RowPercentiles(ConfiguredStage):
 @dataclass(frozen=True)
 class TensorPercentile(ConfiguredStage):
     """
-    Clip all rows at that of five percentiles which gives the least squared error in all.
+    Clip all rows at that of some percentiles which gives the least squared error in all.
 
     Attributes:
         floor: Steps are never finer than this over the outermost code.
         rounded: Round weights with the steps as stored, and not before fp16.
+        percentiles: Shares of the row's magnitudes, above 0, at most 1; the first of
+            equally good ones wins.
 
     Source: parameter-golf pull requests 576 and 826 (not ``rounded``), what
     they do with a matrix that they have no Hessian for.
@@ -161,9 +167,11 @@ class TensorPercentile(ConfiguredStage):
     stage_id: ClassVar[str] = "tensor-percentile"
     floor: float = 1.0
     rounded: bool = True
+    percentiles: tuple[float, ...] = PERCENTILES
 
     def __post_init__(self) -> None:
         _check_floor(self.stage_id, self.floor)
+        _check_percentiles(self.stage_id, self.percentiles)
 
     def grid(self, rows: Tensor, *, radius: int) -> RowGrid:
         """
@@ -187,7 +195,7 @@ class TensorPercentile(ConfiguredStage):
                 radius,
                 rounded=self.rounded,
             )
-            for percentile in PERCENTILES
+            for percentile in self.percentiles
         ]
         return min(grids, key=lambda grid: _errors(rows, grid.steps, radius).mean().item())
 
@@ -200,17 +208,24 @@ class RefinedSteps(ConfiguredStage):
     Attributes:
         floor: Steps are never finer than this over the outermost code.
         refinements: How often; the last steps are stored, but not rounded with.
+        damping: Share of the columns that is added to a row's sum of squared codes.
+        percentiles: As :class:`RowPercentiles` has them.
 
-    Source: parameter-golf pull request 826, what it does where GPTQ fails.
+    Source: parameter-golf pull request 826, what it does without a Hessian.
 
     """
 
     stage_id: ClassVar[str] = "refined"
     floor: float = 1.0
     refinements: int = 3
+    damping: float = 0.01
+    percentiles: tuple[float, ...] = PERCENTILES
 
     def __post_init__(self) -> None:
         _check_floor(self.stage_id, self.floor)
+        _check_percentiles(self.stage_id, self.percentiles)
+        if not (self.damping >= 0 and math.isfinite(self.damping)):
+            raise UsageError(f"refined: damping must be 0 or more, got {self.damping}")
         if self.refinements < 1:
             raise UsageError(f"refined: refinements must be positive, got {self.refinements}")
 
@@ -229,11 +244,12 @@ class RefinedSteps(ConfiguredStage):
             UsageError: A step is too large for fp16.
 
         """
-        fitted = RowPercentiles(self.floor).grid(rows, radius=radius).steps
+        searched = RowPercentiles(self.floor, percentiles=self.percentiles)
+        fitted = searched.grid(rows, radius=radius).steps
         for _ in range(self.refinements):
             steps = fitted
             codes = (rows / steps).round_().clamp_(-radius, radius)
-            squares = codes.square().sum(dim=1, keepdim=True) + 0.01 * rows.shape[1]
+            squares = codes.square().sum(dim=1, keepdim=True) + self.damping * rows.shape[1]
             products = (rows * codes).sum(dim=1, keepdim=True)
             fitted = (products.abs() / squares).clamp(min=self.floor / radius)
         return RowGrid(rows, steps, positive_scales(fitted), radius)
@@ -245,6 +261,13 @@ STEPS: Table[Steps] = by_id((FlooredPercentile, RowPercentiles, TensorPercentile
 def _check_floor(stage_id: str, floor: float) -> None:
     if not (floor > 0 and math.isfinite(floor)):
         raise UsageError(f"{stage_id}: floor must be positive, got {floor}")
+
+
+def _check_percentiles(stage_id: str, percentiles: tuple[float, ...]) -> None:
+    if not percentiles or not all(0 < share <= 1 for share in percentiles):
+        raise UsageError(
+            f"{stage_id}: percentiles must be shares above 0, at most 1, got {list(percentiles)}"
+        )
 
 
 def _percentile(rows: Tensor, share: float) -> Tensor:

@@ -74,8 +74,15 @@ def _levels() -> Iterable[StoredTensor]:
     yield stored("blocks.0.attn.c_qkv.weight", QUINARY, 32, 16, dtype="bfloat16")
     yield stored("blocks.0.mlp.fc.weight", QUINARY, 24, 20, dtype="bfloat16")
     four, eight = (GroupLevels(2, 8, LogDeltaScales(bits)) for bits in (4, 8))
+    one = GroupLevels(2, 1, LogDeltaScales(5))
     yield stored("blocks.0.mlp.proj.weight", four, 5, 24, dtype="bfloat16")
     yield stored("blocks.0.odd.weight", eight, 2, 3, 8, dtype="bfloat16")
+    # Queries are as many rows as columns, the filled-up ones counted: 24 of 30, not 20.
+    yield stored("blocks.1.attn.c_qkv.weight", QUINARY, 30, 20, dtype="bfloat16")
+    yield stored("blocks.1.plain.weight", GroupLevels(2, 8), 5, 24, dtype="bfloat16")
+    # So many scales that they go into a payload.
+    yield stored("blocks.1.mlp.fc.weight", GroupLevels(2, 1), 128, 256, dtype="bfloat16")
+    yield stored("blocks.1.mlp.proj.weight", one, 256, 256, dtype="bfloat16")
     yield stored("tok_emb.weight", Fp8(), 260, 256, dtype="bfloat16")
     yield stored("skip_weights", Fp8(), 2, 16, dtype="bfloat16")
     yield stored("vocab_bias", Fp16(), 260, dtype="bfloat16")
@@ -113,6 +120,8 @@ MAKERS: dict[str, Callable[[], Iterable[StoredTensor]]] = {
     "byte-shuffle": _gptq,
     "torch-zstd": _mixed,
     "torch-lzma": _payload,
+    "payload-zstd": _payload,
+    "payload-zlib": _payload,
     "rans": _rans,
 }
 

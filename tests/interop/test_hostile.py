@@ -168,7 +168,7 @@ LIES: list[tuple[str, Callable[[Any], object], str]] = [
     ("per-stream", put(QKV, "packed", lambda p: (p[0], p[1][:2])), "the payloads hold 24 rows"),
     ("per-stream", put(QKV, "packed", lambda p: (p[0], [])), "this is no reference|not a dict"),
     ("per-stream", put(EMB, "data", "layout", 1), "the payload is no tensor"),
-    ("per-stream", put(EMB, ...), "payload 6 belongs to no tensor"),
+    ("per-stream", put(EMB, ...), "payload 14 belongs to no tensor"),
 ]
 
 
