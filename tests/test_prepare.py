@@ -224,3 +224,33 @@ def test_tensors_of_the_frontier_are_left_to_it_and_never_packed_without_it() ->
         assert prepare(checkpoint, selection, spec, None) == {}
         with pytest.raises(UsageError, match=r"'fc.weight' must be prepared first"):
             compress(checkpoint, selection, spec)
+
+
+def test_refined_steps_are_searched_without_data() -> None:
+    weights = {"fc.weight": 3 * torch.randn(64, 48, generator=torch.Generator().manual_seed(2))}
+    refined = 'matrices.steps={id="refined", refinements=%s, damping=%s}'
+    clip = 'matrices.quantizer={id="row-int", bits=5, clip="given"}'
+    tries = {
+        (damping, count): run(weights, [clip, refined % (count, damping)], None)["fc.weight"]
+        for damping in (0.01, 0.5)
+        for count in (1, 3)
+    }
+    errors = {options: _error(prepared) for options, prepared in tries.items()}
+    assert len(set(errors.values())) == 4
+    search = "search={damping=[0.5, 0.01], refinements=[3, 1]}"
+    found = run(weights, [clip, refined % (2, 0.1), search], None)["fc.weight"]
+    assert _error(found) == min(errors.values())
+
+
+def _error(prepared: Prepared) -> float:
+    assert prepared.report is not None
+    return prepared.report.mean_squared_error
+
+
+def test_zero_scales_are_for_groups_alone() -> None:
+    with pytest.raises(RecipeError, match="zero_scales is for group-absmean only"):
+        load_recipe("int6", ["matrices.zero_scales=true"])
+    spec = load_recipe("pr2086", ["matrices.zero_scales=true"])
+    assert spec.rules[0].zero_scales
+    assert spec.rules[0].to_json()["zero_scales"] is True
+    assert "zero_scales" not in load_recipe("pr2086").rules[0].to_json()

@@ -17,14 +17,17 @@ from artpack.interop import (
     FORMATS,
     Container,
     from_artifact,
+    per_stream,
     read_container,
     repack,
+    torch_lzma,
     write_container,
 )
 from artpack.interop.archive import read_archive, write_archive
 from artpack.interop.five_levels import LAYOUTS, lay_out, take_up
 from artpack.interop.rans_kernel import decode, encode, frequencies
 from artpack.interop.shuffle import shuffle, unshuffle
+from artpack.interop.wrapping import Allowance, decode_xz
 from artpack.symbols import Symbols, histogram
 from tests.interop.containers import INT8, NAMES, QUINARY, check_same, make, stored
 
@@ -133,3 +136,24 @@ def test_an_archive_is_what_torch_writes() -> None:
     again = read_archive(buffer.getvalue())
     assert torch.equal(again.pop("a"), content.pop("a"))
     assert again == content
+
+
+def test_fused_projections_are_split_by_the_width_that_is_stored() -> None:
+    data = write_container(make("per-stream"), "per-stream")
+    metadata, _ = per_stream.split(data)
+    entries = read_archive(decode_xz(metadata, Allowance(1 << 30)))
+    assert isinstance(entries, dict)
+    mark, pieces = entries["blocks.1.attn.c_qkv.weight"]["packed"]
+    assert mark == "__QKV_SPLIT__"
+    assert [piece["rows"] for piece in pieces] == [24, 3, 3]
+    scales = entries["blocks.1.mlp.proj.weight"]["scale_delta"]
+    assert scales["_v2"] == entries["blocks.1.mlp.fc.weight"]["scale"]["_v2"]
+    assert entries["blocks.1.plain.weight"]["scale"].dtype == torch.float16
+    assert "scale_bits" not in entries["blocks.1.plain.weight"]
+
+
+def test_parts_packed_by_themselves_are_told_apart() -> None:
+    sizes = torch_lzma.part_bytes(make("torch-lzma"))
+    assert list(sizes) == list(torch_lzma.PARTS)
+    alone = Container("torch-lzma", tuple(t for t in make("torch-lzma").tensors if "ve_" in t.name))
+    assert sizes["ve_"] == len(write_container(alone, "torch-lzma"))

@@ -139,3 +139,21 @@ def test_labels_and_alphabets() -> None:
     assert GroupLevels(2, 8).label == "quinary"
     assert [GroupLevels(r, 8).parts((2, 20))[0].alphabet for r in (1, 2)] == [3, 5]
     assert GroupLevels(2, 8, LogDeltaScales(5)).parts((2, 20))[1].shape == (2, 3)
+
+
+def test_as_published_groups_of_nothing_have_no_scale_and_stretch_the_range() -> None:
+    weight = torch.tensor([[0.0, 0.0, 0.02, -0.1], [3e-9, -1e-9, 0.01, 0.0], [1.0, 0.5, 0.3, 0.2]])
+    stage = GroupLevels(2, 2, LogDeltaScales(5))
+    parts = stage.quantize(weight, zero_scales=True).parts
+    assert (parts["codes"].astype(int) - 2).tolist() == [[0, 0, 0, -2], [2, -2, 2, 0], [1, 1, 1, 1]]
+    anchor, step = join_bytes("anchor_step", parts, torch.float16).tolist()
+    low, high = -39.863137, float(np.log2(0.75))
+    assert anchor == pytest.approx((low + high) / 2, rel=1e-3)
+    assert step == pytest.approx((high - low) / 31, rel=1e-3)
+    assert parts["scales"][:2, 0].tolist() == [0, 0]
+    guarded = stage.quantize(weight).parts
+    anchor, step = join_bytes("anchor_step", guarded, torch.float16).tolist()
+    assert step < 0.3
+    plain = GroupLevels(2, 2).quantize(weight, zero_scales=True)
+    assert join_bytes("scales", plain.parts, torch.float16).view(3, 2)[:2, 0].tolist() == [0, 0]
+    assert GroupLevels(2, 2).dequantize(plain)[:2, :2].eq(0).all()

@@ -95,3 +95,31 @@ def test_refined_steps_fit_their_codes_better() -> None:
         return (rows - codes * steps.float()).square().mean().item()
 
     assert error(refined.nearest(), refined.stored) < error(plain.nearest(), plain.stored)
+
+
+def test_percentiles_are_those_asked_for() -> None:
+    rows = torch.cat([torch.linspace(-0.5, 0.5, 99), torch.tensor([9.0])])[None]
+    for steps in (
+        RowPercentiles(1e-3, percentiles=(0.98,)),
+        TensorPercentile(1e-3, percentiles=(0.98,)),
+    ):
+        wanted = torch.quantile(rows.abs(), 0.98) / 15
+        assert steps.grid(rows, radius=15).stored.item() == pytest.approx(wanted.item(), rel=1e-3)
+    with pytest.raises(UsageError, match="percentiles must be shares above 0, at most 1"):
+        RowPercentiles(percentiles=(0.5, 1.1))
+    with pytest.raises(UsageError, match="percentiles must be shares"):
+        RefinedSteps(percentiles=())
+
+
+@pytest.mark.parametrize(("refinements", "damping"), [(1, 0.01), (2, 0.005), (5, 0.3)])
+def test_refined_steps_follow_their_formula(refinements: int, damping: float) -> None:
+    rows = 3 * torch.randn(4, 50, generator=torch.Generator().manual_seed(1))
+    grid = RefinedSteps(0.01, refinements, damping, (0.9, 1.0)).grid(rows, radius=7)
+    fitted = RowPercentiles(0.01, percentiles=(0.9, 1.0)).grid(rows, radius=7).steps
+    for _ in range(refinements):
+        steps = fitted
+        codes = (rows / steps).round().clamp(-7, 7)
+        fitted = ((rows * codes).sum(1).abs() / ((codes**2).sum(1) + 50 * damping))[:, None]
+    assert torch.allclose(grid.steps, steps)
+    assert torch.equal(grid.nearest(), codes)
+    assert torch.allclose(grid.stored.float(), fitted, rtol=1e-3)
