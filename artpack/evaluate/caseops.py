@@ -153,13 +153,19 @@ def _is_letter(char: str) -> bool:
 
 
 class _Reader:
-    """Reads encoded text one character at a time, giving the original characters."""
+    """
+    Reads encoded text one character at a time, giving the original characters.
+
+    A word mode (title or all capitals) and "the next is a capital" wait for their letter
+    independently: one may be pending while the other is.
+    """
 
     def __init__(self, *, in_word: bool = False) -> None:
         self._in_word = in_word
         self._all_caps = False
         self._escaped = False
-        self._pending = ""
+        self._mode = ""
+        self._cap_next = False
 
     def read(self, char: str) -> str:
         """Return the original character, or nothing for an operator."""
@@ -176,27 +182,41 @@ class _Reader:
 
     def finish(self) -> None:
         """Check that no operator waits for its letter."""
-        if self._escaped or self._pending:
+        if self._escaped or self._mode or self._cap_next:
             raise UsageError("CaseOps operator without its letter; was the text cut?")
 
     def _mark(self, operator: str) -> None:
-        if self._pending or (self._in_word and operator != CAP_NEXT):
+        wrong = self._cap_next or (operator != CAP_NEXT and (self._mode or self._in_word))
+        if wrong:
             raise UsageError(f"CaseOps operator U+{ord(operator):04X} is misplaced or doubled")
-        self._pending = operator
+        if operator == CAP_NEXT:
+            self._cap_next = True
+        else:
+            self._mode = operator
 
     def _letter(self, char: str) -> str:
-        self._all_caps |= self._pending == ALL_CAPS
-        upper = self._all_caps or self._pending
-        self._pending = ""
-        self._in_word = True
+        if self._in_word:
+            self._check_mode(char)
+        self._all_caps |= self._mode == ALL_CAPS
+        upper = self._all_caps or self._mode or self._cap_next
+        self._mode, self._cap_next, self._in_word = "", False, True
         return char.upper() if upper else char
 
     def _other(self, char: str) -> str:
-        if self._pending:
+        if self._cap_next:
             raise UsageError(f"CaseOps operator is followed by {char!r}, not by its letter")
         return self._literal(char)
 
     def _literal(self, char: str) -> str:
-        if not _is_letter(char):
+        """Take a character as it is; a capital that is due next is still due after it."""
+        if _is_letter(char):
+            self._in_word = True
+        else:
+            self._check_mode(char)
             self._in_word = self._all_caps = False
         return char
+
+    def _check_mode(self, char: str) -> None:
+        """Refuse what cannot start the word that a pending mode is for."""
+        if self._mode:
+            raise UsageError(f"CaseOps operator is followed by {char!r}, not by its word")
