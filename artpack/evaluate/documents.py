@@ -1,5 +1,6 @@
 """Finds documents in a stream, and places windows that do not see beyond theirs."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -38,6 +39,7 @@ def by_document(
     *,
     place: Placement = sliding,
     bos_id: int = 1,
+    spans: Sequence[tuple[int, int]] | None = None,
 ) -> WindowPlan:
     """
     Place windows in each document on its own, so that no context crosses a BOS.
@@ -50,14 +52,15 @@ def by_document(
         stride_tokens: Passed on to ``place``.
         place: How to place windows in one document.
         bos_id: The id that starts a document.
+        spans: First target and end of the documents to place windows in; None finds all.
 
     Returns:
-        A plan that scores every target as often as ``place`` does: once.
+        A plan that scores every target of them as often as ``place`` does: once.
 
     """
     targets = max(ids.size - 1, 0)
     parts = [np.empty((0, 3), np.int64)]
-    for start, stop in document_spans(ids[:targets], bos_id):
+    for start, stop in document_spans(ids[:targets], bos_id) if spans is None else spans:
         windows = place(stop - start, window_tokens, stride_tokens).windows
         parts.append(windows + np.array([start, 0, 0]))
     windows = np.concatenate(parts)

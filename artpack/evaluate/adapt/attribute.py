@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from artpack.evaluate.adapt.loop import Watch, adapt
-from artpack.evaluate.adapt.recipe import AnyRecipe, Phased
+from artpack.evaluate.adapt.recipe import AnyRecipe, Phased, Rule
 from artpack.evaluate.adapt.strategy import Observer
 from artpack.evaluate.adapt.windows import plan_of
 from artpack.evaluate.estimate import Estimate, Sums, bootstrap_errors
@@ -137,10 +137,12 @@ def at_rate_zero(recipe: AnyRecipe) -> AnyRecipe:
         The recipe with all learning rates 0.
 
     """
-    still = replace(recipe, rule=replace(recipe.rule, lr=0.0))
-    return (
-        replace(still, shared=replace(still.shared, lr=0.0)) if isinstance(still, Phased) else still
-    )
+    still = replace(recipe, rule=_still(recipe.rule))
+    return replace(still, shared=_still(still.shared)) if isinstance(still, Phased) else still
+
+
+def _still(rule: Rule) -> Rule:
+    return replace(rule, lr=0.0, warmup_lr=0.0)
 
 
 def _whole(stream: Stream, recipe: AnyRecipe) -> Stream:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from artpack.evaluate.adapt.recipe import Lora
 from artpack.evaluate.adapt.strategy import Ranges
-from artpack.evaluate.documents import document_spans
+from artpack.evaluate.adapt.windows import spans_of
 from artpack.evaluate.stream import Stream
 
 
@@ -82,12 +82,12 @@ class Course:
     @classmethod
     def of(cls, stream: Stream, recipe: Lora) -> "Course":
         """Lay out the documents of a stream."""
-        spans = np.array(document_spans(stream.ids[:-1], stream.bos_id), np.int64).reshape(-1, 2)
+        spans = np.array(spans_of(recipe, stream), np.int64).reshape(-1, 2)
         starts, lengths = spans[:, 0], spans[:, 1] - spans[:, 0]
         if recipe.order == "short-first":
             # Documents of as many chunks are alike: among them the stream's order stays.
             order = np.argsort(-(-lengths // recipe.chunk_tokens), kind="stable")
-        elif recipe.order == "long-first":
+        elif recipe.order in ("long-last", "long-first"):
             order = np.argsort(lengths, kind="stable")
         else:
             order = np.arange(len(starts))

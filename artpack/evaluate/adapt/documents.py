@@ -84,6 +84,8 @@ class DocumentStrategy:
     def score(self, step: Step, observer: Observer | None) -> Scores:
         """Score a chunk of this process's documents of a group."""
         if isinstance(step.place, Phase):
+            # After a phase, even one without documents, no group starts with another's matrices.
+            self._kept = self._fresh(self._recipe.documents) if self._recipe.keep_inputs else None
             columns = len(self.temperature.candidates)
             return Scores(np.empty(0, np.int64), np.empty((0, columns), np.float32))
         group, chunk = step.place
@@ -128,10 +130,7 @@ class DocumentStrategy:
 
     def _learn_phase(self, phase: Phase) -> list[Lesson]:
         assert isinstance(self._recipe, Phased)
-        lessons = learn_phase(self._model, self._recipe, phase, self._stream, self._settings)
-        if self._recipe.keep_inputs:
-            self._kept = self._fresh(self._recipe.documents)
-        return lessons
+        return learn_phase(self._model, self._recipe, phase, self._stream, self._settings)
 
     def _begin(self, group: Group) -> None:
         """Make ready the matrices of a group."""

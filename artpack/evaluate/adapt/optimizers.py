@@ -43,7 +43,7 @@ def optimizer(rule: Rule, parameters: Sequence[Tensor]) -> Optimizer:
 
 class Sgd:
     """
-    Gradient descent with momentum, neither dampened nor Nesterov's.
+    Gradient descent with momentum, neither dampened nor Nesterov's; decay joins the gradient.
 
     Args:
         rule: Settings.
@@ -59,7 +59,8 @@ class Sgd:
         """Change the parameters."""
         for parameter, velocity in zip(self._parameters, self._velocity, strict=True):
             if parameter.grad is not None:
-                velocity.mul_(self._rule.momentum).add_(parameter.grad)
+                pull = parameter.grad.add(parameter, alpha=self._rule.weight_decay)
+                velocity.mul_(self._rule.momentum).add_(pull)
                 parameter.sub_(velocity * rate)
 
     def reset(self) -> None:

@@ -12,7 +12,9 @@ from artpack.evaluate.adapt.strategy import Lesson, Ranges
 from artpack.evaluate.documents import packed
 from artpack.evaluate.forward import Settings
 from artpack.evaluate.shards import Tokens
+from artpack.evaluate.sliding import sequential
 from artpack.evaluate.stream import Stream
+from artpack.evaluate.windows import WindowPlan
 from artpack.models import GPT
 
 
@@ -35,6 +37,8 @@ class Phase:
 
     def tokens(self, ids: Tokens, *, doubled_bos: bool) -> Tokens:
         """Return the documents in a row, and the BOS after the last."""
+        if not self.starts.size:
+            return ids[:0]
         spans = [slice(low, high + doubled_bos) for low, high in self.lesson()]
         end = self.lesson()[-1][1]
         tail = [] if doubled_bos else [ids[end : end + 1]]
@@ -50,17 +54,19 @@ def phases(course: Course, recipe: Phased) -> dict[int, Phase]:
         recipe: How many documents, and in how many phases.
 
     Returns:
-        Number of a group to the phase that follows it; none follows the last group.
+        Number of a group to the phase that follows it, at most one; none follows the last
+        group, unless the recipe asks for it. A phase of less than one document is empty.
 
     """
     wanted = min(recipe.prefix_documents, len(course.starts))
     bounds = [wanted * (phase + 1) // recipe.phases for phase in range(recipe.phases)]
     found: dict[int, Phase] = {}
     scored: list[int] = []
-    for group in list(course.groups())[:-1]:
+    groups = list(course.groups())
+    for group in groups if recipe.idle_phase else groups[:-1]:
         scored += group.members
         if wanted and len(found) < len(bounds) and len(scored) >= bounds[len(found)]:
-            at = np.array(sorted(scored)[: bounds[len(found)]])
+            at = np.array(sorted(scored)[: bounds[len(found)]], np.int64)
             found[group.number] = Phase(course.starts[at], course.lengths[at])
     return found
 
@@ -82,8 +88,7 @@ def learn_phase(
         What happened.
 
     """
-    window = recipe.window_tokens
-    assert window is not None
+    window = _window_tokens(recipe)
     names = [name for name, _ in model.named_parameters()]
     model.requires_grad_(requires_grad=True)
     pupil = Pupil(model, names, recipe.shared, settings)
@@ -96,16 +101,22 @@ def learn_phase(
             end = (chunk * length) + length // window * window
             for low in range(chunk * length, end, recipe.batch_windows * window):
                 part = tokens[low : min(low + recipe.batch_windows * window, end) + 1]
-                plan = packed(
-                    part, window, _row_tokens(part.size - 1, recipe), bos_id=stream.bos_id
-                )
+                plan = _plan(part, recipe, bos_id=stream.bos_id)
                 lessons.append(pupil.study(part, plan, rate))
     model.requires_grad_(requires_grad=False)
     return lessons
 
 
-def _row_tokens(tokens: int, recipe: Phased) -> int:
-    """Return the length of rows; all in one where they would not come out even."""
-    assert recipe.window_tokens is not None
-    row = recipe.row_windows * recipe.window_tokens
-    return tokens if tokens % row else row
+def _window_tokens(recipe: Phased) -> int:
+    window = recipe.shared_window_tokens or recipe.window_tokens
+    assert window is not None
+    return window
+
+
+def _plan(ids: Tokens, recipe: Phased, *, bos_id: int) -> WindowPlan:
+    """Lay the windows of a step into rows; all in one where they would not come out even."""
+    window, tokens = _window_tokens(recipe), ids.size - 1
+    if recipe.across_documents:
+        return sequential(tokens, window)
+    row = recipe.row_windows * window
+    return packed(ids, window, tokens if tokens % row else row, bos_id=bos_id)

@@ -30,10 +30,14 @@ class Rule(Record):
         beta1: Of AdamW.
         beta2: Of AdamW.
         epsilon: Of AdamW.
-        weight_decay: Of AdamW; each step multiplies by ``1 - lr * weight_decay``.
+        weight_decay: Of AdamW each step multiplies by ``1 - lr * weight_decay``; of SGD it is
+            the share of a parameter that is added to its gradient.
         clip_norm: Largest norm of the gradient; None leaves it as it is.
         schedule: Of the learning rate over the chunks: ``cosine`` to ``lr_end``.
         lr_end: Share of ``lr`` that a cosine ends at.
+        warmup_chunks: The rate rises over the first so many chunks, and follows its schedule
+            over the others; nothing is learned from the last, so it never rises there.
+        warmup_lr: Rate that it rises from.
     """
 
     kind: Literal["sgd", "adamw"]
@@ -46,9 +50,13 @@ class Rule(Record):
     clip_norm: float | None = None
     schedule: Literal["cosine", "constant"] = "cosine"
     lr_end: float = 0.0
+    warmup_chunks: int = 0
+    warmup_lr: float = 0.0
 
     def __post_init__(self) -> None:
         check_range(self, "lr", 0, 1e6)
+        check_range(self, "warmup_lr", 0, 1e6)
+        check_range(self, "warmup_chunks", 0, MANY)
         check_range(self, "clip_norm", 0, 1e12)
         for name in ("momentum", "beta1", "beta2"):
             check_range(self, name, 0, 1)
@@ -68,9 +76,12 @@ class Rule(Record):
         0.2
 
         """
+        warm = min(self.warmup_chunks, chunks - 1)
+        if chunk < warm:
+            return self.warmup_lr + (self.lr - self.warmup_lr) * chunk / max(warm - 1, 1)
         if self.schedule == "constant" or chunks < 2:
             return self.lr
-        fall = (1 + math.cos(math.pi * chunk / (chunks - 1))) / 2
+        fall = (1 + math.cos(math.pi * (chunk - warm) / max(chunks - 1 - warm, 1))) / 2
         return self.lr * (self.lr_end + (1 - self.lr_end) * fall)
 
 
@@ -207,8 +218,8 @@ class Lora(Recipe):
         v_lr: Factor on that of the values' matrices.
         head_lr_only: As published by PR 826: ``q_lr`` and ``v_lr`` reach no matrix.
         documents: Documents that run at once.
-        order: Of the documents: ``stream``; ``short-first``, in batches of similar length;
-            ``long-first``: those batches backwards.
+        order: Of the documents: ``stream``; ``short-first``, in batches of as many chunks;
+            ``long-last``, in batches of similar length; ``long-first``: these backwards.
         polyak: Scoring uses the running average of the matrices, where each step's share
             fades by this factor a step; 0 scores with the matrices themselves.
         restart_polyak: As published by PR 826: the average starts at the untrained
@@ -219,6 +230,10 @@ class Lora(Recipe):
             their gradients and the schedule of the longest.
         keep_inputs: Documents that run at once after others start with the others'
             trained input matrices.
+        drops_headless: As published by PR 826 and PR 1934: tokens before the first BOS belong
+            to no document and are left out.
+        document_share: So many of the documents are scored, drawn at random; at least one.
+        document_seed: Of that draw.
     """
 
     rank: int
@@ -230,16 +245,20 @@ class Lora(Recipe):
     v_lr: float = 1.0
     head_lr_only: bool = False
     documents: int
-    order: Literal["stream", "short-first", "long-first"] = "stream"
+    order: Literal["stream", "short-first", "long-last", "long-first"] = "stream"
     polyak: float = 0.0
     restart_polyak: bool = False
     short_rows: bool = False
     joint: bool = False
     keep_inputs: bool = False
+    drops_headless: bool = False
+    document_share: float = 1.0
+    document_seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range(self, "rank", 1, 1 << 20)
+        check_range(self, "document_share", 0, 1)
         check_range(self, "documents", 1, MANY)
         check_range(self, "polyak", 0, 1)
         for name in ("head_lr", "q_lr", "v_lr"):
@@ -267,10 +286,15 @@ class Phased(Lora):
         shared: How the model is changed.
         shared_chunk_tokens: Tokens that a learning rate of its schedule is for.
         shared_epochs: How often each of these chunks is learned from.
+        shared_window_tokens: Tokens a window of what the model learns from; None takes
+            ``window_tokens``.
         batch_windows: Windows that one step learns from.
         row_windows: Windows that are packed in a row, documents kept apart.
+        across_documents: Each window is a row of its own, whatever documents it crosses.
         doubled_bos: As published by PR 1934: a document ends with the next one's BOS even
             where the next to be learned from is another.
+        idle_phase: As published by PR 1934: a phase may follow the last documents, when
+            nothing is left to be scored.
     """
 
     prefix_documents: int
@@ -278,15 +302,20 @@ class Phased(Lora):
     shared: Rule
     shared_chunk_tokens: int
     shared_epochs: int = 1
+    shared_window_tokens: int | None = None
     batch_windows: int
     row_windows: int = 1
+    across_documents: bool = False
     doubled_bos: bool = False
+    idle_phase: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range(self, "prefix_documents", 0, MANY)
         check_range(self, "phases", 1, MANY)
         check_range(self, "shared_chunk_tokens", 1, MANY)
+        check_range(self, "shared_epochs", 0, MANY)
+        check_range(self, "shared_window_tokens", 1, MANY)
         check_range(self, "batch_windows", 1, MANY)
         check_range(self, "row_windows", 1, MANY)
 

@@ -69,7 +69,7 @@ def test_documents_that_are_joined_do_depend_on_each_other(model: GPT, stream: S
     assert len(losses) == 2
 
 
-@pytest.mark.parametrize("order", ["stream", "short-first", "long-first"])
+@pytest.mark.parametrize("order", ["stream", "short-first", "long-last", "long-first"])
 def test_every_order_runs_every_document_once(stream: Stream, order: str) -> None:
     groups = list(Course.of(stream, lora(f"order={order}")).groups())
     starts = np.flatnonzero(stream.ids[:-1] == 1)

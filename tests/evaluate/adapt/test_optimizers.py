@@ -4,12 +4,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from artpack.evaluate.adapt.attribute import at_rate_zero
 from artpack.evaluate.adapt.optimizers import clip, optimizer
-from artpack.evaluate.adapt.recipe import Rule
+from artpack.evaluate.adapt.recipe import Phased, Rule
+from tests.evaluate.adapt.conftest import tiny_recipe
 
 RULES = [
     Rule(kind="sgd", lr=0.1, momentum=0.9),
     Rule(kind="sgd", lr=0.1, momentum=0.0),
+    Rule(kind="sgd", lr=0.1, momentum=0.5, weight_decay=0.3),
     Rule(kind="adamw", lr=0.01, beta2=0.95),
     Rule(kind="adamw", lr=0.01, beta1=0.0, epsilon=1e-10, weight_decay=1.0),
 ]
@@ -17,7 +20,9 @@ RULES = [
 
 def torchs(rule: Rule, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     if rule.kind == "sgd":
-        return torch.optim.SGD(parameters, lr=rule.lr, momentum=rule.momentum)
+        return torch.optim.SGD(
+            parameters, lr=rule.lr, momentum=rule.momentum, weight_decay=rule.weight_decay
+        )
     return torch.optim.AdamW(
         parameters,
         lr=rule.lr,
@@ -84,3 +89,38 @@ def test_rates_fall_along_half_a_cosine() -> None:
     assert [rule.rate(chunk, 3) for chunk in range(3)] == pytest.approx([1.0, 0.55, 0.1])
     assert rule.rate(0, 1) == 1.0
     assert Rule(kind="sgd", lr=1.0, schedule="constant").rate(7, 9) == 1.0
+
+
+def warming(chunks: int, warmup_chunks: int) -> list[float]:
+    """Return the rates of all chunks that something is learned from."""
+    rule = Rule(kind="sgd", lr=1.0, warmup_chunks=warmup_chunks, warmup_lr=0.2)
+    return [rule.rate(chunk, chunks) for chunk in range(chunks - 1)]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "warmup_chunks", "rates"),
+    [
+        (5, 0, [1.0, 0.853553391, 0.5, 0.146446609]),
+        # The only chunk of the rise is where it starts.
+        (5, 1, [0.2, 1.0, 0.75, 0.25]),
+        (5, 2, [0.2, 1.0, 1.0, 0.5]),
+        (6, 3, [0.2, 0.6, 1.0, 1.0, 0.5]),
+        # Longer than there are chunks to learn from: all of them rise.
+        (5, 4, [0.2, 0.466666667, 0.733333333, 1.0]),
+        (5, 99, [0.2, 0.466666667, 0.733333333, 1.0]),
+        (2, 1, [0.2]),
+        (2, 0, [1.0]),
+    ],
+)
+def test_rates_rise_and_then_fall(chunks: int, warmup_chunks: int, rates: list[float]) -> None:
+    assert warming(chunks, warmup_chunks) == pytest.approx(rates)
+
+
+def test_a_constant_rate_rises_too_and_nothing_is_left_of_it_at_rate_zero() -> None:
+    rule = Rule(kind="sgd", lr=1.0, schedule="constant", warmup_chunks=2)
+    assert [rule.rate(chunk, 5) for chunk in range(4)] == [0.0, 1.0, 1.0, 1.0]
+    assert rule.rate(0, 1) == 1.0
+    recipe = tiny_recipe("phased", "shared.warmup_chunks=2", "shared.warmup_lr=0.5")
+    still = at_rate_zero(recipe)
+    assert isinstance(still, Phased)
+    assert {still.shared.rate(chunk, 5) for chunk in range(4)} == {0.0}
