@@ -12,6 +12,7 @@ from artpack.models.config import ModelConfig
 from artpack.models.documents import Documents
 from artpack.models.gates import exclude_self, head_gate
 from artpack.models.linear import Linear, rms_norm
+from artpack.models.mechanisms import HeadGate
 from artpack.models.memory import Memory
 from artpack.models.rope import rotate
 
@@ -82,10 +83,11 @@ class Attention(nn.Module):
         self.q_gain = nn.Parameter(torch.ones(config.num_heads))
         if config.value_residual:
             self.vr_lambda = nn.Parameter(torch.full((2,), 0.5))
-        if config.head_gate is not None:
-            self.attn_gate_w = nn.Parameter(
-                torch.zeros(config.num_heads, config.head_gate.window_dims)
-            )
+        gate = config.head_gate
+        if gate is not None and gate.kind == "share":
+            self.attn_gate_w = nn.Parameter(torch.zeros(config.num_heads, gate.window_dims))
+        elif gate is not None:
+            self.attn_gate_proj = Linear(gate.window_dims, config.num_heads)
 
     def forward(self, n: Tensor, shared: Shared, bank: Mapping[str, Tensor]) -> Tensor:
         """
@@ -102,6 +104,7 @@ class Attention(nn.Module):
         """
         epsilon = self.config.norm_epsilon
         q, k, v = self._heads(n, shared, bank)
+        raw_query = q.flatten(2)
         if self.config.value_residual:
             v = self._mix_first_value(v, shared)
         q = rotate(rms_norm(q, epsilon), shared.cos, shared.sin)
@@ -112,11 +115,18 @@ class Attention(nn.Module):
         if self.excludes_self:
             y = exclude_self(y, v)
         if self.config.head_gate is not None:
-            y = y * head_gate(n, self.attn_gate_w, self.config.head_gate.scale)
+            y = y * self._gate(self.config.head_gate, n, raw_query)
         y = y.flatten(2)
         if self.config.norm_before_projections:
             y = rms_norm(y, epsilon)
         return shared.adapted("o", n, self.proj(y, bank.get("attn.proj")))
+
+    def _gate(self, gate: HeadGate, n: Tensor, raw_query: Tensor) -> Tensor:
+        """Return (B, T, heads, 1)."""
+        read = n if gate.reads == "input" else raw_query
+        if gate.kind == "share":
+            return head_gate(read, self.attn_gate_w, gate.scale)
+        return 2 * head_gate(read, self.attn_gate_proj.weight, gate.scale)
 
     def _heads(
         self, n: Tensor, shared: Shared, bank: Mapping[str, Tensor]

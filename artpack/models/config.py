@@ -148,9 +148,6 @@ class ModelConfig(Record):
         for name, layer in last_used.items():
             if layer >= self.num_layers:
                 raise UsageError(f"{name} goes beyond the last of {self.num_layers} layers")
-        in_lanes = [self.opens_lanes(layer) for layer in self.visits()[1]]
-        if in_lanes != sorted(in_lanes):
-            raise UsageError("the loop goes back from the two lanes to a layer with one")
 
     @property
     def head_dim(self) -> int:

@@ -35,6 +35,9 @@ class GPT(nn.Module):
 
     Args:
         config: The model.
+
+    Attributes:
+        longest_tokens: Longest input so far, where the RoPE base grows with it; 0 forgets it.
     """
 
     inference_temp: Tensor
@@ -43,6 +46,7 @@ class GPT(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.longest_tokens = 0
         self._make_input(config)
         self._make_layers(config)
         self._make_output(config)
@@ -128,7 +132,7 @@ class GPT(nn.Module):
             (B, T, dim).
 
         """
-        cos, sin = rope_tables(self.config.rope, ids, documents)
+        cos, sin = rope_tables(self.config.rope, ids, documents, self._base_tokens(ids.size(1)))
         x0, values = self.embed(ids, documents), self.values(ids)
         return self.run(Shared(x0, cos, sin, documents, values, adapters=adapters))
 
@@ -254,26 +258,40 @@ class GPT(nn.Module):
     def _decode(
         self, x: Tensor, decoder: tuple[int, ...], skips: list[Tensor], shared: Shared
     ) -> Tensor:
-        lane1 = None
+        lanes = None
         for visit, layer in enumerate(decoder):
-            if lane1 is None and self.config.opens_lanes(layer):
-                lane1 = x
-            if visit < self.config.num_skips and skips:
-                x = self._join_skip(x, skips.pop(), visit)
-            block, bank = self._block(layer), self._bank(layer)
-            if lane1 is None:
-                x = block(x, shared, bank)
+            if self.config.opens_lanes(layer):
+                lane0, lane1 = lanes or (x, x)
+                lane0 = self._join_skip(lane0, skips, visit)
+                lanes = self._run_lanes((lane0, lane1), layer, shared)
             else:
-                added = block.branches(x, lane1, shared, bank)
-                keep, post = self.parallel_resid_lambdas[layer], self.parallel_post_lambdas[layer]
-                x, lane1 = self.lane_mix((x, lane1), added, keep, post)
-        if self.config.lanes is None or lane1 is None:
+                x = self._join_skip(x, skips, visit)
+                x = self._block(layer)(x, shared, self._bank(layer))
+        if self.config.lanes is None or lanes is None:
             return x
-        return read_lanes((x, lane1), self.config.lanes.read)
+        return read_lanes(lanes, self.config.lanes.read)
 
-    def _join_skip(self, x: Tensor, skip: Tensor, visit: int) -> Tensor:
-        gates = self.skip_gates
-        return add_skip(x, skip, self.skip_weights[visit], None if gates is None else gates[visit])
+    def _run_lanes(
+        self, lanes: tuple[Tensor, Tensor], layer: int, shared: Shared
+    ) -> tuple[Tensor, Tensor]:
+        added = self._block(layer).branches(*lanes, shared, self._bank(layer))
+        keep, post = self.parallel_resid_lambdas[layer], self.parallel_post_lambdas[layer]
+        mixed: tuple[Tensor, Tensor] = self.lane_mix(lanes, added, keep, post)
+        return mixed
+
+    def _join_skip(self, x: Tensor, skips: list[Tensor], visit: int) -> Tensor:
+        if visit >= self.config.num_skips or not skips:
+            return x
+        gate = None if self.skip_gates is None else self.skip_gates[visit]
+        return add_skip(x, skips.pop(), self.skip_weights[visit], gate)
+
+    def _base_tokens(self, tokens: int) -> int:
+        """Return the length that a RoPE base follows, which may be that of an earlier input."""
+        ntk = self.config.rope.ntk
+        if ntk is None or not ntk.grows:
+            return tokens
+        self.longest_tokens = max(self.longest_tokens, tokens)
+        return self.longest_tokens
 
     def _smeared(self, documents: Documents | None) -> Documents | None:
         smear = self.config.smear

@@ -47,14 +47,19 @@ class Ntk(Record):
         window_tokens: The window that the base is fixed at: the one that the model was
             trained with. None takes the length of the input at hand, as published by
             PR 576 and PR 826; then a shorter window is another model.
+        grows: As published by PR 1934: the longest input that the model has seen so far
+            fixes the base, so that a score depends on what was scored before.
     """
 
     reference_tokens: int
     window_tokens: int | None = None
+    grows: bool = later(default=False)
 
     def __post_init__(self) -> None:
         check_range(self, "reference_tokens", 1, MAX_WIDTH)
         check_range(self, "window_tokens", 1, MAX_WIDTH)
+        if self.grows and self.window_tokens is not None:
+            raise UsageError("a base that grows has no window_tokens")
 
 
 @dataclass(frozen=True)
@@ -179,12 +184,17 @@ class HeadGate(Record):
     A gate an attention head, read from the first channels of the attention input.
 
     Attributes:
-        window_dims: Channels that the gate reads.
+        window_dims: Channels that the gate reads; all of them for a dense gate.
         scale: Factor on the gate's argument.
+        kind: ``share``: a sigmoid, of the matrix ``attn_gate_w``; ``gain``: twice a sigmoid,
+            of the matrix ``attn_gate_proj``.
+        reads: ``input``: what the attention reads; ``query``: the raw query projection.
     """
 
     window_dims: int
     scale: float = 1.0
+    kind: Literal["share", "gain"] = later(default="share")
+    reads: Literal["input", "query"] = later(default="input")
 
     def __post_init__(self) -> None:
         check_range(self, "window_dims", 1, MAX_WIDTH)
@@ -233,6 +243,9 @@ class Loop(Record):
 class Lanes(Record):
     """
     Two parallel residual lanes in the last layers, one read by attention, one by the MLP.
+
+    Where a loop goes back to an earlier layer, that layer runs on the stream as it was before
+    there were lanes, and what it makes never reaches the output, as in PR 1934.
 
     Attributes:
         first_layer: From its first visit in the second half, 1 or more; the number of layers

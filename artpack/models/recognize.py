@@ -102,7 +102,7 @@ def _read_shapes(shapes: Shapes) -> Config:
     # them it is off. Loops leave no tensor of their own, but only banked models have them.
     owners = {
         "value_embedding": "ve_shared.embed.weight",
-        "head_gate": first + "attn.attn_gate_w",
+        "head_gate": first + _gate_name(shapes, first),
         "lanes": "parallel_resid_lambdas",
         "loop": "qo_bank",
     }
@@ -128,6 +128,11 @@ def _read_matrices(shapes: Shapes, blocks: str) -> Config:
         "mlp_kind": "swiglu" if gated else "squared",
         "names": {"blocks": blocks, "mlp_up": up, "mlp_down": down, "matrices": stored},
     }
+
+
+def _gate_name(shapes: Shapes, first: str) -> str:
+    gain = "attn.attn_gate_proj.weight"
+    return gain if first + gain in shapes else "attn.attn_gate_w"
 
 
 def _read_skips(shapes: Shapes) -> JsonValue:

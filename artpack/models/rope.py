@@ -12,6 +12,7 @@ def rope_tables(
     rope: Rope,
     ids: Tensor,
     documents: Documents | None = None,
+    window_tokens: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """
     Return the cosines and sines that rotate queries and keys.
@@ -21,12 +22,13 @@ def rope_tables(
         ids: (B, T) tokens, for their number and device.
         documents: Packed documents; each starts at position 0 unless the settings let
             positions run on.
+        window_tokens: Length that an NTK base follows; None takes that of the rows.
 
     Returns:
         Cosines and sines, float32, (T, dims / 2) or (B, T, dims / 2).
 
     """
-    frequencies = rope_frequencies(rope, ids.size(1)).to(ids.device)
+    frequencies = rope_frequencies(rope, window_tokens or ids.size(1)).to(ids.device)
     if documents is None or rope.crosses_documents:
         positions = torch.arange(ids.size(1), device=ids.device)
     else:
@@ -63,7 +65,8 @@ def rope_frequencies(rope: Rope, window_tokens: int) -> Tensor:
     frequencies = 1.0 / (base**steps)
     if rope.yarn is not None:
         frequencies = frequencies / _yarn_divisor(rope.yarn, steps)
-    if rope.arithmetic != "fp32":
+    if rope.arithmetic != "fp32" and base == rope.base:
+        # What is rounded is the stored table of the base itself; one that has grown is not.
         frequencies = frequencies.bfloat16().float()
     return frequencies
 

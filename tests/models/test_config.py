@@ -84,7 +84,6 @@ def test_the_first_pattern_that_matches_gives_the_grid() -> None:
         ({"lanes": Lanes(5), "token_gates": True}, "a model without lanes"),
         ({"loop": Loop(4, 6, 2)}, "loop.last goes beyond"),
         ({"lanes": Lanes(7)}, "lanes.first_layer goes beyond"),
-        ({"loop": Loop(3, 5, 2), "lanes": Lanes(5)}, "back from the two lanes"),
         ({"xsa_last_layers": -1}, "xsa_last_layers must be in 0.."),
         ({"mlp_slope": 1.5}, "mlp_slope must be in"),
     ],

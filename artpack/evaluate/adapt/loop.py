@@ -102,6 +102,7 @@ def adapt(
     if state is not None:
         keeper = Keeper(state, _fingerprint(model, stream, recipe, settings))
     own = copy.deepcopy(model)
+    own.longest_tokens = 0
     strategy: Strategy
     if isinstance(recipe, Lora):
         strategy = DocumentStrategy(own, recipe, stream, settings, draw)

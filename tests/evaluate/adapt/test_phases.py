@@ -1,5 +1,6 @@
 """Phases, and which documents there are: the forks of PR 1934."""
 
+from collections.abc import Mapping
 from random import Random
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_an_empty_phase_learns_nothing_and_draws_the_matrices_anew(
 ) -> None:
     drawn = []
 
-    def draw(documents: int, shapes: dict[str, tuple[int, int]]) -> dict[str, Tensor]:
+    def draw(documents: int, shapes: Mapping[str, tuple[int, int]]) -> Mapping[str, Tensor]:
         drawn.append(documents)
         return {name: torch.full((documents, *shape), 0.1) for name, shape in shapes.items()}
 
