@@ -20,8 +20,9 @@ class Correction(ConfiguredStage):
     A low-rank correction of the matrices that GPTQ leaves the largest error in.
 
     Attributes:
-        top: How many matrices: those whose error has the largest norm.
-        rank: Of the correction.
+        top: How many matrices: those whose error has the largest norm, all if there are
+            fewer; 0 corrects none.
+        rank: Of the correction, or the matrix's smaller side if that is less.
         factors: How it is stored.
         ragged: How where groups of ``factors`` do not divide the right matrix.
 
@@ -36,9 +37,10 @@ class Correction(ConfiguredStage):
     ragged: Factors = field(default_factory=lambda: RowFactors(4), metadata={"table": FACTORS})
 
     def __post_init__(self) -> None:
-        for name in ("top", "rank"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"correction: {name} must be positive, got {getattr(self, name)}")
+        for name, lowest in (("top", 0), ("rank", 1)):
+            value = getattr(self, name)
+            if value < lowest:
+                raise UsageError(f"correction: {name} must be at least {lowest}, got {value}")
 
 
 @dataclass(frozen=True)

@@ -194,9 +194,9 @@ def _correct_worst(
 def _correct(
     weight: Tensor, hessian: Tensor | None, prepared: Prepared, correction: Correction
 ) -> Prepared:
-    _, cols = matrix_shape(weight.shape)
-    factors = correction.factors
-    if isinstance(factors, GroupFactors) and correction.rank * cols % factors.group:
+    rows, cols = matrix_shape(weight.shape)
+    factors, rank = correction.factors, min(correction.rank, rows, cols)
+    if isinstance(factors, GroupFactors) and rank * cols % factors.group:
         factors = correction.ragged
     quantizer = LowRank(prepared.quantizer, correction.rank, factors)
     quantized = quantizer.correct(weight, prepared.quantized)

@@ -41,6 +41,7 @@ class Rule:
         min_rows: Its first axis is at least this long: a few rows are a table of
             vectors, such as gates or mixing weights, and no matrix.
         min_weights: The tensor has at least this many weights.
+        max_weights: It has at most this many; None sets no limit.
         split_qkv: Code the query, key and value rows of a fused projection as
             three streams: as many query rows as columns, the rest halved.
         prune: Share of the weights, the smallest, that are zeroed before all else.
@@ -61,6 +62,7 @@ class Rule:
     zero_scales: bool = False
     steps: Steps | None = None
     rounding: Rounding = field(default_factory=Nearest)
+    max_weights: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.prune < 1:
@@ -94,10 +96,11 @@ class Rule:
 
     def takes(self, name: str, shape: tuple[int, ...]) -> bool:
         """Return whether a tensor of this name and shape falls under the rule."""
+        highest = math.inf if self.max_weights is None else self.max_weights
         return (
             len(shape) >= self.min_dims
             and (shape[0] if shape else 1) >= self.min_rows
-            and math.prod(shape) >= self.min_weights
+            and self.min_weights <= math.prod(shape) <= highest
             and re.search(self.match, name) is not None
         )
 
@@ -111,6 +114,8 @@ class Rule:
             "split_qkv": self.split_qkv,
             "quantizer": KEEP if self.quantizer is None else stage_to_json(self.quantizer),
         }
+        if self.max_weights is not None:
+            stated["max_weights"] = self.max_weights
         if self.prune:
             stated["prune"] = self.prune
         if self.zero_scales:
@@ -127,6 +132,7 @@ RULE_KEYS: dict[str, type] = {
     "min_dims": int,
     "min_rows": int,
     "min_weights": int,
+    "max_weights": int,
     "split_qkv": bool,
     "prune": float,
     "zero_scales": bool,

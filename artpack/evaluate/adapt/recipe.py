@@ -224,8 +224,8 @@ class Lora(Recipe):
             fades by this factor a step; 0 scores with the matrices themselves.
         restart_polyak: As published by PR 826: the average starts at the untrained
             matrices, and moves once a chunk.
-        short_rows: As published by PR 826 and PR 1934: a document's first chunks run in rows no longer
-            than they need, even where the model's RoPE base follows that length.
+        short_rows: As published by PR 826 and PR 1934: a document's first chunks run in rows no
+            longer than they need, even where the model's RoPE base follows that length.
         joint: As published by PR 826: documents that run at once share the clipping of
             their gradients and the schedule of the longest.
         keep_inputs: Documents that run at once after others start with the others'
