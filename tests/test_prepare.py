@@ -206,7 +206,10 @@ def test_pruning_comes_first_and_steps_may_come_from_a_rule_of_their_own() -> No
         ("search={dampings=[0.1]}", "did you mean 'damping'"),
         ("search={damping=0.1}", "damping must be a list"),
         ("search={damping=[-0.1]}", "damping must be positive"),
-        ("correction={top=0, rank=1, factors={id='row-factors', bits=4}}", "top must be positive"),
+        (
+            "correction={top=-1, rank=1, factors={id='row-factors', bits=4}}",
+            "top must be at least 0",
+        ),
         ("correction={top=1, ranks=1}", "did you mean 'rank'"),
         ("correction=5", "correction must be a table"),
         ("corection={top=1}", "RULE.FIELD"),

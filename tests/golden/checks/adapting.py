@@ -88,8 +88,9 @@ class Ttt:
         """Adapt as published."""
         sets = [f"{key}={value}" for key, value in changes.items()]
         recipe = load_recipe(self.case.system, sets, faithful=True).recipe
-        assert recipe.window_tokens is not None
-        ids = self.scoring.cut(recipe.window_tokens)
+        window = getattr(recipe, "shared_window_tokens", None) or recipe.window_tokens
+        assert window is not None
+        ids = self.scoring.cut(window)
         stream = Stream(ids, self.scoring.table.count(ids))
         losses = Losses(ids[1:].astype(np.int64))
         model = model or self.scoring.model

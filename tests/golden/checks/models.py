@@ -195,7 +195,8 @@ class Golden:
 
     def unlooped(self) -> GPT:
         """Return the model with its loop switched off."""
-        assert self.model.config.loop is not None
+        if self.model.config.loop is None:
+            return self.model
         return self.changed(loop=replace(self.model.config.loop, active=False))
 
     def rope(self, model: GPT, part: int, ids: str = "input_ids") -> Tensor:
@@ -227,7 +228,8 @@ class Golden:
 
     def lanes(self) -> Tensor:
         """Return both lanes after each visit that has two."""
-        return torch.stack([torch.stack(pair) for pair in self.outputs(LaneMix)])
+        pairs = [torch.stack(pair) for pair in self.outputs(LaneMix)]
+        return torch.stack(pairs) if pairs else torch.empty(0)
 
     def outputs(self, kind: type[nn.Module]) -> list[Any]:
         """Return what every visit of a kind of module gave."""

@@ -48,16 +48,27 @@ def _overrides(asked: Mapping[str, Any]) -> list[str]:
         f"{rule}.quantizer.clip.k={float(asked[f'{key}_clip_sigmas'])}"
         for rule, key in sigmas.items()
     ]
-    changed += [
-        f"embedding.quantizer.bits={asked['embed_bits']}",
-        f"correction.top={asked['lqer_top_k']}",
-        f"correction.rank={asked['lqer_rank']}",
-        f"correction.factors.group={asked['lqer_asym_group']}",
-        f"correction.ragged.bits={asked['lqer_factor_bits']}",
-    ]
+    bits = {rule: asked.get("matrix_bits", 6) for rule in ("mlp", "attention", "matrices")}
+    bits["embedding"] = asked["embed_bits"]
+    changed += [f"{rule}.quantizer.bits={value}" for rule, value in bits.items()]
+    changed += _corrections(asked)
     if bool(int(asked["gated_attn_quant_gate"])):
         changed.append(GATE)
     return changed
+
+
+def _corrections(asked: Mapping[str, Any]) -> list[str]:
+    """Return what was asked of the low-rank corrections."""
+    top = int(asked["lqer_top_k"]) if int(asked.get("lqer_enabled", 1)) else 0
+    ragged = f'{{id="row-factors", bits={asked["lqer_factor_bits"]}}}'
+    grouped = f'{{id="group-factors", group={asked["lqer_asym_group"]}}}'
+    asymmetric = int(asked.get("lqer_asym_enabled", 1))
+    return [
+        f"correction.top={max(top, 0)}",
+        f"correction.rank={asked['lqer_rank']}",
+        f"correction.factors={grouped if asymmetric else ragged}",
+        f"correction.ragged={ragged}",
+    ]
 
 
 def _check(case: Case, state: dict[str, Tensor], asked: Mapping[str, Any], report: Report) -> None:
@@ -91,7 +102,7 @@ def _check(case: Case, state: dict[str, Tensor], asked: Mapping[str, Any], repor
 def _check_ranking(case: Case, export: Export, facts: Entries, report: Report) -> None:
     if "lqer_ranking_by_error_norm" not in facts:
         return
-    published = dict(facts.take("lqer_ranking_by_error_norm"))
+    published = dict(facts.take("lqer_ranking_by_error_norm") or {})
     norms = {
         name: (export.weights[name].double() - export.inner_back(name).double()).norm().item()
         for name in published
@@ -108,7 +119,8 @@ def _check_corrections(
     wanted = {name: fact for name, fact in tensors.items() if "lqer" in fact["meta"]}
     ours = [name for name, t in export.tensors.items() if isinstance(t.quantizer, LowRank)]
     report.exact(f"{case.label} corrected tensors", sorted(ours), sorted(wanted))
-    weights = case.entries("quant_lqer_dequant.npz")
+    held = "quant_lqer_dequant.npz" in case
+    weights = case.entries("quant_lqer_dequant.npz") if held else Entries({})
     for name, fact in wanted.items():
         what = f"{case.label} {name}"
         stage, parts = _published_parts(case.entries("quant.npz"), name, export)

@@ -234,7 +234,7 @@ def _check_pr1934(s: Scoring, _arguments: dict[str, Any]) -> None:
     ids = s.cut(window)
     _check_stream(s, ids)
     sidecar = s.case.entries("luts.npz").take("byte_sidecar")[: ids.size].astype(np.int64)
-    plan = packed(ids, window, want["args"]["local_batch_seqs"] * window)
+    plan = _packed_pr1934(s, ids, want["args"])
     _compare_both(s, "sequential", want, (ids, sidecar), plan)
     s.compare_tokens("sequential_nll", ids, plan)
     want = s.result("sliding_window")
@@ -245,12 +245,18 @@ def _check_pr1934(s: Scoring, _arguments: dict[str, Any]) -> None:
     spans = [[a, b - a + 1] for a, b in document_spans(ids[:-1], 1)]
     what = f"{s.case.label} evals.json docs"
     s.report.exact(f"{what} docs_start_len", spans, documents["docs_start_len"])
-    if "doc_chunked_no_update" not in s.case.entries("evals.json"):
-        return
-    want = s.result("doc_chunked_no_update")
-    window, chunk = want["args"]["ttt_eval_seq_len"], want["args"]["ttt_chunk_size"]
-    plan = by_document(ids, window, chunk, place=chunked)
-    _compare_both(s, "doc_chunked_no_update", want, (ids, sidecar), plan)
+
+
+def _packed_pr1934(s: Scoring, ids: Tokens, args: dict[str, Any]) -> WindowPlan:
+    """Pack as many sequences into a row as the batch leaves a process; check the numbers."""
+    window, ranks = args["eval_seq_len"], args["world_size"]
+    per_row = args["val_batch_tokens"] // (ranks * args["grad_accum_steps"]) // window
+    plan = packed(ids, window, per_row * window, ranks=ranks)
+    got = [per_row, (ids.size - 1) // window, plan.coverage().scored // window]
+    names = ("local_batch_seqs", "total_seqs", "scored_seqs_after_truncation")
+    what = f"{s.case.label} evals.json sequential {', '.join(names)}"
+    s.report.exact(what, got, [args[name] for name in names])
+    return plan
 
 
 def _check_lm6m(s: Scoring, arguments: dict[str, Any]) -> None:

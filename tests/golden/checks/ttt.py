@@ -163,11 +163,11 @@ def _check_calls_pr826(run: Run, want: Mapping[str, Any]) -> None:
 
 def _check_pr1934(ttt: Ttt) -> None:
     entries = ttt.case.entries("evals.json")
-    for name in ("lora_ttt_no_global_phases", "phased_ttt"):
+    for name in ("doc_chunked_no_update", "lora_ttt_no_global_phases", "phased_ttt"):
         if name not in entries:
             continue
-        stored = entries.peek(name)
-        run = ttt.run(name, _changes_pr1934(stored["args"]), draw=Inits(ttt.case, skip=0))
+        changes = _changes_pr1934(entries.peek(name)["args"], ttt.case.config["hyperparameters"])
+        run = ttt.run(name, changes, draw=Inits(ttt.case, skip=0))
         want = run.compare()
         run.score(f"{name} lut", want["lut"], run.adapted.score)
         _check_sidecar(run, want)
@@ -179,32 +179,48 @@ def _check_pr1934(ttt: Ttt) -> None:
             _check_phases(run, want["global_phases"])
 
 
-def _changes_pr1934(args: Mapping[str, Any]) -> dict[str, Any]:
+def _changes_pr1934(args: Mapping[str, Any], everything: Mapping[str, Any]) -> dict[str, Any]:
     sites = ["q", "v", *(s for s in ("k", "mlp", "o") if args[f"ttt_{s}_lora"]), "head"]
-    windows = args["global_ttt_batch_seqs"]
+    sgd = args["ttt_optimizer"] == "sgd"  # any other word is AdamW
     return {
         "window_tokens": args["ttt_eval_seq_len"],
         "chunk_tokens": args["ttt_chunk_size"],
         "documents": args["ttt_batch_size"],
-        "epochs": args["ttt_grad_steps"],
+        "document_share": args["val_doc_fraction"],
+        "document_seed": everything["seed"],
+        "order": "long-last" if args["ttt_eval_batches"] else "long-first",
+        "epochs": max(args["ttt_grad_steps"], 0),
         "rank": args["ttt_lora_rank"],
-        "alpha": args["TTT_LORA_ALPHA"],
+        "alpha": float(args["TTT_LORA_ALPHA"]),
         "sites": sites,
         "keep_inputs": str(args["TTT_WARM_START_A"]).lower(),
-        "prefix_documents": args["phased_ttt_prefix_docs"],
-        "phases": args["phased_ttt_num_phases"],
-        "shared_chunk_tokens": args["global_ttt_chunk_tokens"],
-        "shared_epochs": args["global_ttt_epochs"],
-        "batch_windows": windows,
-        "row_windows": windows,
+        "rule.kind": "sgd" if sgd else "adamw",
         "rule.lr": args["ttt_lora_lr"],
+        "rule.momentum": args["ttt_beta1"] if sgd else 0.0,
         "rule.beta1": args["ttt_beta1"],
         "rule.beta2": args["ttt_beta2"],
         "rule.epsilon": args["adamw_eps"],
         "rule.weight_decay": args["ttt_weight_decay"],
+    } | _shared_changes_pr1934(args)
+
+
+def _shared_changes_pr1934(args: Mapping[str, Any]) -> dict[str, Any]:
+    windows, clip = args["global_ttt_batch_seqs"], args["global_ttt_grad_clip"]
+    across = not args["global_ttt_respect_doc_boundaries"]
+    return {
+        "prefix_documents": max(args["phased_ttt_prefix_docs"], 0),
+        "phases": max(args["phased_ttt_num_phases"], 1),
+        "shared_window_tokens": args["eval_seq_len"],
+        "shared_chunk_tokens": args["global_ttt_chunk_tokens"],
+        "shared_epochs": max(args["global_ttt_epochs"], 0),
+        "batch_windows": windows,
+        "row_windows": windows,
+        "across_documents": str(across).lower(),
         "shared.lr": args["global_ttt_lr"],
         "shared.momentum": args["global_ttt_momentum"],
-        "shared.clip_norm": args["global_ttt_grad_clip"],
+        "shared.clip_norm": clip if clip > 0 else "none",
+        "shared.warmup_chunks": max(args["global_ttt_warmup_chunks"], 0),
+        "shared.warmup_lr": args["global_ttt_warmup_start_lr"],
     }
 
 
