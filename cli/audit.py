@@ -123,7 +123,7 @@ def audit(
     windows = Windows(placement, window_tokens, stride_tokens, limit_tokens)
     own = choose_device(device)
     settings = Settings(own, precision, BATCH_TOKENS)
-    subject = read_tokens(tokens, tokenizer, sidecar, prove=False)
+    subject = read_tokens(tokens, tokenizer, sidecar, check=False, faithful=faithful)
     subject = with_models(subject, Source(artifact, None, model, key, strip_prefix, faithful), own)
     named = None
     if ttt is not None:

@@ -20,7 +20,7 @@ from artpack.models import GPT
 
 from . import render_audit
 from .scoring import Windows, check_windows, place_windows
-from .subject import Subject, read_tokenizer, restorer
+from .subject import Subject, read_tokenizer
 
 FEWEST_TOKENS = 4096
 
@@ -131,7 +131,7 @@ def _evaluator(
 
 def _judge_text(subject: Subject, claims: Claims) -> tuple[list[Condition], dict[str, str]]:
     tokenizer = read_tokenizer(claims.tokenizer)
-    finding, hashes = judge_bytes(subject.stream, tokenizer, restore=restorer(tokenizer))
+    finding, hashes = judge_bytes(subject.stream, tokenizer, texts=subject.texts)
     findings = [finding]
     if claims.train_tokens is not None:
         findings.append(judge_overlap(subject.stream, find_shards(claims.train_tokens)))

@@ -60,10 +60,10 @@ BATCH_TOKENS = 16384
 @sidecar_option
 @click.option(
     "--check-bytes",
-    "prove",
+    "check",
     is_flag=True,
-    help="Decode the tokens and count their bytes again; exit code 1 if the counts"
-    " differ. Without ARTIFACT, do only that.",
+    help="Decode the tokens and count their bytes again, token by token; exit code 1 if"
+    " the counts differ or text is lost. Without ARTIFACT, do only that.",
 )
 @window_option
 @stride_option
@@ -110,7 +110,7 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     tokens: str,
     tokenizer: Path | None,
     sidecar: str | None,
-    prove: bool,
+    check: bool,
     window_tokens: int,
     stride_tokens: int | None,
     placement: str,
@@ -139,7 +139,7 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     _check_usage(
         artifact,
         hf,
-        prove=prove,
+        check=check,
         tokenizer=tokenizer,
         sidecar=sidecar,
         baseline=baseline,
@@ -158,20 +158,20 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
         batch = batch_tokens or (BATCH_TOKENS if hf is None else window_tokens)
         settings = Settings(own, precision, batch)
         if hf is None:
-            subject = read_tokens(tokens, tokenizer, sidecar, prove=prove)
+            subject = read_tokens(tokens, tokenizer, sidecar, check=check, faithful=faithful)
         else:
-            subject = read_hugging_face(hf, tokens, own)
+            subject = read_hugging_face(hf, tokens, own, check=check)
         if artifact is not None and subject.sound:
             source = Source(artifact, baseline, model, key, strip_prefix, faithful)
             subject = with_models(subject, source, own)
         if compiled:
             subject = with_compiled_models(subject)
         numbers = {}
-        if subject.models:
+        if subject.models and subject.sound:
             numbers = _numbers(
                 subject, windows, settings, adapting=adapting, mixer=ngram, faithful=faithful
             )
-        if subject.models and audit:
+        if subject.models and subject.sound and audit:
             assert artifact is not None
             assert tokenizer is not None
             recipe = None
@@ -200,7 +200,7 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
                     render_audit.lines(found),
                 ),
             )
-    legal = not audit or not subject.models or numbers["audit"]["passed"]
+    legal = "audit" not in numbers or numbers["audit"]["passed"]
     return 0 if subject.sound and legal else EXIT_FAULT
 
 
@@ -220,16 +220,17 @@ def _numbers(
     return score_subject(subject, windows, settings)
 
 
-def _check_usage(artifact: Path | None, hf: Path | None, *, prove: bool, **others: object) -> None:
+def _check_usage(artifact: Path | None, hf: Path | None, *, check: bool, **others: object) -> None:
     """Check that what is given goes together."""
     if artifact is not None and hf is not None:
         raise UsageError("ARTIFACT and --hf are two models: give one")
-    if artifact is None and hf is None and not prove:
+    if artifact is None and hf is None and not check:
         raise UsageError("nothing to score: give ARTIFACT or --hf, or --check-bytes")
     given = [f"--{name}" for name, value in others.items() if value is not None]
-    if hf is not None and (prove or given):
-        flags = ", ".join([*given, *(["--check-bytes"] if prove else [])])
-        raise UsageError(f"--hf takes no {flags}: it counts the bytes of the text itself")
+    if hf is not None and given:
+        raise UsageError(
+            f"--hf takes no {', '.join(given)}: it counts the bytes of the text itself"
+        )
     if artifact is None and others["baseline"] is not None:
         raise UsageError("--baseline is compared with ARTIFACT: give both")
 

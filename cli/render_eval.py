@@ -159,10 +159,12 @@ def _run(found: Mapping[str, Any]) -> str:
 def _byte_check(check: Mapping[str, Any]) -> str:
     first = check["first"]
     if first is None:
+        if any(check["losses"].values()):
+            return "FAILED: the tokens do not give their text back (see the notes)"
         return f"passed: {check['counted']:,} bytes counted and decoded"
     return (
         f"FAILED in {check['mismatches']:,} of {check['documents']:,} documents:"
         f" {check['counted']:,} bytes counted, {check['decoded']:,} decoded; first in document"
         f" {first['document']:,} at token {first['start']:,}: {first['counted']:,} counted,"
-        f" {first['decoded']:,} decoded, {first['text']!r}"
+        f" {first['decoded']:,} decoded, wrong from token {first['token']:,} on, {first['text']!r}"
     )

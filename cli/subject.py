@@ -1,6 +1,6 @@
 """What ``artpack eval`` scores: models that are ready to run, and a stream of tokens."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
@@ -8,11 +8,11 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor
 
 from artpack.errors import UsageError
-from artpack.evaluate import caseops
-from artpack.evaluate.bytes import ByteCheck, check_bytes
+from artpack.evaluate.byte_check import ByteCheck, check_bytes, find_losses
 from artpack.evaluate.compiled import Compiled
+from artpack.evaluate.documents import DOCUMENT_SEPARATOR
 from artpack.evaluate.forward import Scorable
-from artpack.evaluate.hugging_face import read_causal_lm, tokenize_documents
+from artpack.evaluate.hugging_face import check_text, read_causal_lm, tokenize_documents
 from artpack.evaluate.shards import find_shards
 from artpack.evaluate.stream import Stream, is_text, read_stream, read_text
 from artpack.models import ModelConfig, build
@@ -58,6 +58,7 @@ class Subject:
         max_tokens: Longest window that the models take; None for any.
         config: Of all the models, if they are ours.
         ttt: Recipe of test-time training that came with the weights, if any.
+        texts: The documents that the tokens were made of; None if they were tokens already.
         check: Outcome of counting the bytes twice, if that was asked for.
     """
 
@@ -69,31 +70,56 @@ class Subject:
     max_tokens: int | None = None
     config: ModelConfig | None = None
     ttt: Config | None = None
+    texts: list[str] | None = None
     check: ByteCheck | None = None
 
     @property
     def sound(self) -> bool:
-        """Whether no proof of the bytes has failed."""
-        return self.check is None or not self.check.mismatches
+        """Whether no check of the bytes has failed."""
+        return self.check is None or self.check.sound
 
 
 def read_tokens(
-    tokens: str, tokenizer: Path | None, sidecar: str | None, *, prove: bool
+    tokens: str, tokenizer: Path | None, sidecar: str | None, *, check: bool, faithful: bool
 ) -> Subject:
     """Read a stream that no model is chosen for yet; count its bytes twice if asked to."""
     if tokenizer is None:
         raise UsageError("bytes are counted with the tokenizer: give --tokenizer")
     processor = read_tokenizer(tokenizer)
-    stream = read_stream(tokens, processor, sidecar=sidecar)
-    notes = (_text_note(tokens, stream),) if is_text(tokens) else ()
+    stream = read_stream(tokens, processor, sidecar=sidecar, faithful=faithful)
     files = [Path(tokens)] if is_text(tokens) else find_shards(tokens)
     files += find_shards(sidecar, sidecars=True) if sidecar else []
+    texts = read_text(Path(tokens)).split(DOCUMENT_SEPARATOR) if is_text(tokens) else None
+    found = None
+    if check or texts is not None:
+        found = check_bytes(
+            stream.ids, stream.byte_counts, processor, bos_id=stream.bos_id, texts=texts
+        )
     return Subject(
         stream,
         _hash_files([*files, tokenizer]),
-        notes,
-        check=_count_again(stream, processor) if prove else None,
+        tuple(_token_notes(tokens, stream, processor, found, sidecar=sidecar)),
+        texts=texts,
+        check=found if check else None,
     )
+
+
+def _token_notes(
+    tokens: str,
+    stream: Stream,
+    tokenizer: SentencePieceProcessor,
+    check: ByteCheck | None,
+    *,
+    sidecar: str | None,
+) -> Iterator[str]:
+    """Yield what is to be known of a stream's bytes."""
+    if is_text(tokens):
+        yield _text_note(tokens, stream)
+    if check is not None and check.mismatches:
+        yield f"{check.counted:,} bytes are counted, the tokens decode to {check.decoded:,}"
+    if check is None and sidecar is not None:
+        yield "bytes are those of the sidecar as it is; --check-bytes compares them with the text"
+    yield from (find_losses(stream.ids, tokenizer) if check is None else check.losses).lines()
 
 
 def with_models(subject: Subject, source: Source, device: str) -> Subject:
@@ -123,16 +149,19 @@ def with_compiled_models(subject: Subject) -> Subject:
     return replace(subject, models=tuple(map(Compiled, subject.models)))
 
 
-def read_hugging_face(folder: Path, tokens: str, device: str) -> Subject:
+def read_hugging_face(folder: Path, tokens: str, device: str, *, check: bool) -> Subject:
     """Read a model of Hugging Face and tokenize a text with its own tokenizer."""
     if not is_text(tokens):
         raise UsageError(f"{tokens}: --hf scores plain text, a file that ends in .txt")
     model, tokenizer = read_causal_lm(folder)
-    stream = tokenize_documents(read_text(Path(tokens)), tokenizer)
+    text = read_text(Path(tokens))
+    stream = tokenize_documents(text, tokenizer)
+    found = check_text(stream, text, tokenizer)
     return Subject(
         stream,
         _hash_files([*sorted(p for p in folder.iterdir() if p.is_file()), Path(tokens)]),
-        (_text_note(tokens, stream),),
+        (_text_note(tokens, stream), *found.losses.lines()),
+        check=found if check else None,
         models=(model.to(device),),
         vocab_size=model.vocab_size,
         max_tokens=model.max_tokens,
@@ -155,21 +184,6 @@ def read_tokenizer(path: Path) -> SentencePieceProcessor:
         return SentencePieceProcessor(model_proto=path.read_bytes())
     except RuntimeError as error:
         raise UsageError(f"{path}: not a SentencePiece model") from error
-
-
-def restorer(tokenizer: SentencePieceProcessor) -> Callable[[str], str]:
-    """Return what makes original text of decoded text."""
-    return caseops.decode if caseops.knows_operators(tokenizer) else str
-
-
-def _count_again(stream: Stream, tokenizer: SentencePieceProcessor) -> ByteCheck:
-    return check_bytes(
-        stream.ids,
-        stream.byte_counts,
-        tokenizer,
-        bos_id=stream.bos_id,
-        restore=restorer(tokenizer),
-    )
 
 
 def _choose_model(weights: Weights, source: Source) -> tuple[ModelConfig, tuple[str, ...]]:

@@ -8,7 +8,7 @@ from sentencepiece import SentencePieceProcessor
 
 from artpack.checkpoint import open_checkpoint
 from artpack.demo import CALIBRATION, CHECKPOINT, CONFIG, FILES, HELD_OUT, TOKENIZER, write_demo
-from artpack.evaluate.bytes import check_bytes
+from artpack.evaluate.byte_check import check_bytes
 from artpack.evaluate.documents import document_spans
 from artpack.evaluate.shards import read_shard
 from artpack.evaluate.stream import read_stream

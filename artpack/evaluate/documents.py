@@ -11,6 +11,9 @@ from artpack.evaluate.shards import Tokens
 from artpack.evaluate.sliding import Placement, sliding
 from artpack.evaluate.windows import WindowPlan
 
+DOCUMENT_SEPARATOR = "\0"
+"""Between documents of plain text."""
+
 
 def document_spans(ids: Tokens, bos_id: int) -> list[tuple[int, int]]:
     """

@@ -2,10 +2,12 @@
 Causal language models of Hugging Face, from a local folder.
 
 Needs transformers, which ``pip install 'artpack[hf]'`` brings; nothing is fetched and
-no code of the folder is run. Bytes are those of the text itself, whatever its tokens.
+no code of the folder is run. Bytes are those of the text itself, where its tokens give
+it back; unknown tokens stand for none.
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
 from importlib import import_module
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -15,8 +17,12 @@ import numpy as np
 from torch import Tensor
 
 from artpack.errors import CheckpointError, UsageError
-from artpack.evaluate.stream import DOCUMENT_SEPARATOR, Stream
+from artpack.evaluate.byte_check import ByteCheck, Losses, same_text
+from artpack.evaluate.documents import DOCUMENT_SEPARATOR, document_spans
+from artpack.evaluate.stream import Stream
 from artpack.models.documents import Documents
+
+_AS_IT_IS = {"clean_up_tokenization_spaces": False}
 
 
 class CausalLM:
@@ -110,8 +116,8 @@ def tokenize_documents(text: str, tokenizer: Any) -> Stream:
 
     A token stands for the bytes of text up to its end that no token before it stands
     for, and the last one for all that is left: a document's tokens stand for exactly
-    its UTF-8 bytes, also where several tokens spell one character or the tokenizer
-    changes the text.
+    its UTF-8 bytes, also where several tokens spell one character. Unknown tokens stand
+    for nothing, as their text is lost.
 
     Args:
         text: Documents, separated by NUL.
@@ -139,8 +145,50 @@ def tokenize_documents(text: str, tokenizer: Any) -> Stream:
         if document and not encoded["input_ids"]:
             raise UsageError(f"the tokenizer makes no token of {document[:40]!r}")
         ids += [start, *encoded["input_ids"]]
-        byte_counts += [0, *_bytes_of(document, [end for _, end in encoded["offset_mapping"]])]
+        counts = _bytes_of(document, [end for _, end in encoded["offset_mapping"]])
+        known = [_is_known(token, tokenizer) for token in encoded["input_ids"]]
+        byte_counts += [0, *(count * one for count, one in zip(counts, known, strict=True))]
     return Stream(np.array(ids, np.uint32), np.array(byte_counts, np.int64), start)
+
+
+def check_text(stream: Stream, text: str, tokenizer: Any) -> ByteCheck:
+    """
+    Decode every document and compare it with the text that it was made of.
+
+    Args:
+        stream: What :func:`tokenize_documents` made.
+        text: Of this.
+        tokenizer: With this.
+
+    Returns:
+        How many documents are not given back, and how many tokens are unknown.
+
+    """
+    documents = text.split(DOCUMENT_SEPARATOR)
+    spans = document_spans(stream.ids, stream.bos_id)
+    decoded = [
+        str(tokenizer.decode(stream.ids[start + 1 : stop].tolist(), **_AS_IT_IS))
+        for start, stop in spans
+    ]
+    changed = sum(not same_text(*pair) for pair in zip(documents, decoded, strict=False))
+    return ByteCheck(
+        documents=len(documents),
+        counted=int(stream.byte_counts.sum()),
+        decoded=sum(len(document.encode()) for document in decoded),
+        mismatches=0,
+        first=None,
+        losses=Losses(
+            tokens=sum(not _is_known(token, tokenizer) for token in stream.ids.tolist()),
+            documents=changed + abs(len(documents) - len(decoded)),
+        ),
+        sha256=sha256(DOCUMENT_SEPARATOR.join(decoded).encode()).hexdigest(),
+    )
+
+
+def _is_known(token: int, tokenizer: Any) -> bool:
+    """Say whether a token stands for text; many tokenizers start documents with their unknown."""
+    starts = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    return token != tokenizer.unk_token_id or token in starts
 
 
 def _bytes_of(document: str, ends: Sequence[int]) -> list[int]:

@@ -9,10 +9,9 @@ from sentencepiece import SentencePieceProcessor
 
 from artpack.errors import UsageError
 from artpack.evaluate import caseops
-from artpack.evaluate.bytes import ByteTable
+from artpack.evaluate.bytes import count_bytes
+from artpack.evaluate.documents import DOCUMENT_SEPARATOR
 from artpack.evaluate.shards import Tokens, read_sidecar, read_tokens
-
-DOCUMENT_SEPARATOR = "\0"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,11 @@ class Stream:
 
 
 def read_stream(
-    pattern: str, tokenizer: SentencePieceProcessor, *, sidecar: str | None = None
+    pattern: str,
+    tokenizer: SentencePieceProcessor,
+    *,
+    sidecar: str | None = None,
+    faithful: bool = False,
 ) -> Stream:
     """
     Read tokens and count their bytes.
@@ -47,6 +50,7 @@ def read_stream(
             documents separated by NUL.
         tokenizer: The model that the tokens were made with, or are to be.
         sidecar: Shards of bytes per token, for tokens that do not tell by themselves.
+        faithful: Count bytes by the published rule where that is wrong.
 
     Returns:
         The stream.
@@ -59,7 +63,7 @@ def read_stream(
     if is_text(pattern):
         if sidecar is not None:
             raise UsageError(f"{pattern}: text tells its bytes itself; leave the sidecar out")
-        return tokenize_text(read_text(Path(pattern)), tokenizer)
+        return tokenize_text(read_text(Path(pattern)), tokenizer, faithful=faithful)
     ids = read_tokens(pattern, vocab_size=tokenizer.vocab_size())
     if sidecar is not None:
         return Stream(ids, read_sidecar(sidecar, count=ids.size), tokenizer.bos_id())
@@ -68,10 +72,12 @@ def read_stream(
             f"{pattern}: CaseOps tokens do not tell how many bytes they stand for; "
             "give their byte sidecar too"
         )
-    return Stream(ids, ByteTable.from_tokenizer(tokenizer).count(ids), tokenizer.bos_id())
+    return Stream(ids, count_bytes(ids, tokenizer, faithful=faithful), tokenizer.bos_id())
 
 
-def tokenize_text(text: str, tokenizer: SentencePieceProcessor) -> Stream:
+def tokenize_text(
+    text: str, tokenizer: SentencePieceProcessor, *, faithful: bool = False
+) -> Stream:
     """
     Turn text into the stream that the seeds' shards hold.
 
@@ -79,6 +85,7 @@ def tokenize_text(text: str, tokenizer: SentencePieceProcessor) -> Stream:
         text: Documents, separated by NUL.
         tokenizer: A model with a BOS id; one that knows the CaseOps operators gets
             CaseOps text.
+        faithful: Count bytes by the published rule where that is wrong.
 
     Returns:
         Each document's BOS and tokens, uint32, no EOS, and their byte counts.
@@ -97,7 +104,7 @@ def tokenize_text(text: str, tokenizer: SentencePieceProcessor) -> Stream:
         return Stream(ids, byte_counts, bos)
     pieces = tokenizer.encode(documents, out_type=int)
     flat = np.array([i for document in pieces for i in (bos, *document)], np.uint32)
-    return Stream(flat, ByteTable.from_tokenizer(tokenizer).count(flat), bos)
+    return Stream(flat, count_bytes(flat, tokenizer, faithful=faithful), bos)
 
 
 def is_text(pattern: str) -> bool:

@@ -19,8 +19,9 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from artpack.atomic import write_atomically
 from artpack.errors import UsageError
 from artpack.evaluate import caseops
+from artpack.evaluate.documents import DOCUMENT_SEPARATOR
 from artpack.evaluate.shards import SIDECAR_MARK, write_shard
-from artpack.evaluate.stream import DOCUMENT_SEPARATOR, Stream, tokenize_text
+from artpack.evaluate.stream import Stream, tokenize_text
 
 TOKENIZER_NAME = "tokenizer.model"
 SHARD_TOKENS = 10_000_000

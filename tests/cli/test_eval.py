@@ -205,7 +205,7 @@ def test_a_wrong_count_of_bytes_is_found_before_scoring(invoke: Invoke, folder: 
         ((), "give ARTIFACT or --hf"),
         (("a.bin",), "give --tokenizer"),
         (("a.bin", "--hf", "."), "two models"),
-        (("--hf", ".", "--tokenizer", "sp.model", "--check-bytes"), "--tokenizer, --check-bytes"),
+        (("--hf", ".", "--tokenizer", "sp.model", "--check-bytes"), "--hf takes no --tokenizer"),
         (("--hf", ".", "--faithful"), "takes no --faithful"),
         (("--hf", "."), "ends in .txt"),
         (("--check-bytes", "--baseline", "ckpt.pt", "--tokenizer", "sp.model"), "give both"),

@@ -40,25 +40,36 @@ class Fading(nn.Module):
         return hidden @ self.readout.T
 
 
-def train_tokenizer(symbols: tuple[str, ...] = ()) -> sentencepiece.SentencePieceProcessor:
+def train_tokenizer(
+    symbols: tuple[str, ...] = (), **settings: object
+) -> sentencepiece.SentencePieceProcessor:
     """Train a byte-fallback BPE model on a few words."""
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([TEXT, TEXT.lower()] * 20),
-        model_writer=model,
-        model_type="bpe",
-        vocab_size=340,
-        byte_fallback=True,
-        pad_id=0,
-        bos_id=1,
-        eos_id=2,
-        unk_id=3,
-        user_defined_symbols=list(symbols),
-        add_dummy_prefix=not symbols,
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
+    usual: dict[str, object] = {
+        "sentence_iterator": iter([TEXT, TEXT.lower()] * 20),
+        "model_writer": model,
+        "model_type": "bpe",
+        "vocab_size": 340,
+        "byte_fallback": True,
+        "pad_id": 0,
+        "bos_id": 1,
+        "eos_id": 2,
+        "unk_id": 3,
+        "user_defined_symbols": list(symbols),
+        "add_dummy_prefix": not symbols,
+        "hard_vocab_limit": False,
+        "minloglevel": 2,
+    }
+    sentencepiece.SentencePieceTrainer.train(**{**usual, **settings})
     return sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+
+
+def without_space_marks(
+    tokenizer: sentencepiece.SentencePieceProcessor,
+) -> sentencepiece.SentencePieceProcessor:
+    """Put another character of three bytes in the place of every space mark."""
+    model = tokenizer.serialized_model_proto().replace("\u2581".encode(), "\u2582".encode())
+    return sentencepiece.SentencePieceProcessor(model_proto=model)
 
 
 @pytest.fixture(scope="session")

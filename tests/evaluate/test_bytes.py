@@ -8,7 +8,8 @@ import sentencepiece
 
 from artpack.errors import UsageError
 from artpack.evaluate import caseops
-from artpack.evaluate.bytes import ByteTable, check_bytes
+from artpack.evaluate.byte_check import check_bytes
+from artpack.evaluate.bytes import ByteTable
 from artpack.evaluate.documents import document_spans
 from artpack.evaluate.shards import read_tokens
 from artpack.evaluate.stream import tokenize_text
@@ -50,8 +51,8 @@ def test_spaces_counted_twice_are_found_in_the_first_document_that_has_them(
 def test_case_operators_counted_as_text_are_found(caseops_tokenizer: Tokenizer) -> None:
     ids, credited = caseops.tokenize("The NASA cat", caseops_tokenizer)
     by_table = ByteTable.from_tokenizer(caseops_tokenizer).count(ids)
-    wrong = check_bytes(ids, by_table, caseops_tokenizer, restore=caseops.decode)
-    right = check_bytes(ids, credited, caseops_tokenizer, restore=caseops.decode)
+    wrong = check_bytes(ids, by_table, caseops_tokenizer)
+    right = check_bytes(ids, credited, caseops_tokenizer)
     assert wrong.counted == 12 + 2 * 3
     assert (right.counted, right.decoded, right.mismatches) == (12, 12, 0)
 

@@ -1,20 +1,20 @@
 """The text behind the tokens: its bytes, its hash, and whether it was trained on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
 
 from artpack.evaluate.audit.condition import Condition
-from artpack.evaluate.bytes import check_bytes
+from artpack.evaluate.byte_check import ByteCheck, check_bytes
 from artpack.evaluate.documents import document_spans
 from artpack.evaluate.shards import Tokens, read_tokens
-from artpack.evaluate.stream import DOCUMENT_SEPARATOR, Stream
+from artpack.evaluate.stream import Stream
 
 
 def judge_bytes(
-    stream: Stream, tokenizer: SentencePieceProcessor, *, restore: Callable[[str], str] = str
+    stream: Stream, tokenizer: SentencePieceProcessor, *, texts: Sequence[str] | None = None
 ) -> tuple[Condition, dict[str, str]]:
     """
     Decode the text, count its bytes and compare with those that the score divides by.
@@ -22,40 +22,36 @@ def judge_bytes(
     Args:
         stream: All tokens and the bytes that they are said to stand for.
         tokenizer: The model that the tokens were made with.
-        restore: From decoded to original text, such as CaseOps decoding.
+        texts: The documents that they were made of, if they are known.
 
     Returns:
         The finding, and the SHA-256 of the token ids (32 bits each, little endian) and of
         the text (documents parted by NUL).
 
     """
-    text, parts = sha256(), 0
-
-    def hashed(decoded: str) -> str:
-        nonlocal parts
-        restored = restore(decoded)
-        text.update((DOCUMENT_SEPARATOR * (parts > 0) + restored).encode())
-        parts += 1
-        return restored
-
     check = check_bytes(
-        stream.ids, stream.byte_counts, tokenizer, bos_id=stream.bos_id, restore=hashed
+        stream.ids, stream.byte_counts, tokenizer, bos_id=stream.bos_id, texts=texts
     )
-    violations = []
-    if (first := check.first) is not None:
-        violations.append(
-            f"{check.mismatches:,} documents: {check.counted:,} bytes counted,"
-            f" {check.decoded:,} decoded; first document {first.document:,} at token"
-            f" {first.start:,}: {first.counted:,} counted, {first.decoded:,} decoded"
-        )
     finding = Condition.judge(
         "bytes",
-        "the bytes that the score divides by are those of the decoded text",
+        "the bytes that the score divides by are those of the decoded text, token by token,"
+        " and no text is lost",
         f"{check.documents:,} documents, {check.decoded:,} bytes",
-        violations,
+        _byte_violations(check),
     )
     tokens = sha256(stream.ids.astype("<u4").tobytes()).hexdigest()
-    return finding, {"token ids": tokens, "text": text.hexdigest()}
+    return finding, {"token ids": tokens, "text": check.sha256}
+
+
+def _byte_violations(check: ByteCheck) -> Iterator[str]:
+    if (first := check.first) is not None:
+        yield (
+            f"{check.mismatches:,} documents: {check.counted:,} bytes counted,"
+            f" {check.decoded:,} decoded; first document {first.document:,} at token"
+            f" {first.start:,}: {first.counted:,} counted, {first.decoded:,} decoded,"
+            f" wrong from token {first.token:,} on"
+        )
+    yield from check.losses.lines()
 
 
 def judge_overlap(stream: Stream, shards: list[Path]) -> Condition:
