@@ -7,6 +7,7 @@ Every error that artpack raises on purpose.
       UsageError             the caller asked for something impossible
       CheckpointError        the input is not a usable checkpoint
       RecipeError            the recipe is wrong (names the file, the key, the rule)
+      ScoreError             a score is no number (names the token)
       BudgetError            nothing fits the budget (says what would)
       ArtifactError          the artifact is not readable
         TruncatedError       its bytes end early
@@ -32,6 +33,10 @@ class CheckpointError(ArtpackError):
 
 class RecipeError(ArtpackError):
     """The recipe is wrong; the message names the file and the key."""
+
+
+class ScoreError(ArtpackError):
+    """A score is no finite number; the message names the token, or the tensor to blame."""
 
 
 class BudgetError(ArtpackError):

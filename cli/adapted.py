@@ -165,6 +165,7 @@ def _facts(adapted: Adapted, task: Task) -> dict[str, Any]:
         "recipe": task.named.to_json(),
         "score_first": not any(fault.why.startswith("learned") for fault in faults),
         "lessons": len(adapted.lessons),
+        "resumed_steps": adapted.resumed_steps,
         "temperature": last.temperature,
         "scored_tokens_s": round(last.scored / last.seconds) if last.seconds else None,
     }

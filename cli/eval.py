@@ -149,10 +149,8 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
         faithful=faithful or None,
         audit=audit or None,
     )
-    if audit and (artifact is None or baseline is not None or compiled):
-        raise UsageError("--audit takes one ARTIFACT, no --baseline or --compile")
-    if audit and adapting is not None and (adapting.two_pass or adapting.attribute):
-        raise UsageError("--audit takes one score: leave --two-pass and --attribute out")
+    if audit:
+        _check_audit(adapting, alone=artifact is not None and baseline is None and not compiled)
     windows = Windows(placement, window_tokens, stride_tokens, limit_tokens)
     with joined(choose_device(device)) as own:
         batch = batch_tokens or (BATCH_TOKENS if hf is None else window_tokens)
@@ -233,6 +231,16 @@ def _check_usage(artifact: Path | None, hf: Path | None, *, check: bool, **other
         )
     if artifact is None and others["baseline"] is not None:
         raise UsageError("--baseline is compared with ARTIFACT: give both")
+
+
+def _check_audit(adapting: Adapting | None, *, alone: bool) -> None:
+    """Check that there is one score to audit, and that it was made in one go."""
+    if not alone:
+        raise UsageError("--audit takes one ARTIFACT, no --baseline or --compile")
+    if adapting is not None and (adapting.two_pass or adapting.attribute):
+        raise UsageError("--audit takes one score: leave --two-pass and --attribute out")
+    if adapting is not None and adapting.state is not None:
+        raise UsageError("--audit takes no --resume: what is audited runs from its beginning")
 
 
 def _report(subject: Subject, settings: dict[str, Any]) -> dict[str, Any]:

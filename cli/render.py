@@ -20,6 +20,7 @@ from rich.text import Text
 from artpack.artifact.describe import Description, TensorRow
 from artpack.artifact.header import Header
 from artpack.artifact.verify import TensorError, Verification
+from artpack.finite import without_nan
 from artpack.plan import PlanSpec
 from artpack.quantize.report import Report
 
@@ -38,7 +39,7 @@ from .rows import (
 
 def print_json(value: object) -> None:
     """Print JSON for programs."""
-    click.echo(json.dumps(value, indent=2))
+    click.echo(json.dumps(without_nan(value), indent=2, allow_nan=False))
 
 
 def print_table(table: Table) -> None:

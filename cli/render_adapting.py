@@ -52,6 +52,8 @@ def lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         return
     order = "score-first" if facts["score_first"] else "NOT score-first"
     yield "test-time training", f"{name}, {facts['lessons']:,} lessons, {order}"
+    if facts["resumed_steps"]:
+        yield "resumed", f"{facts['resumed_steps']:,} steps are those of an earlier run, as kept"
     if facts["temperature"] is not None:
         yield "temperature", f"{facts['temperature']:g}"
     if "second_pass" in facts:

@@ -15,6 +15,7 @@ from artpack.evaluate.forward import Scorable
 from artpack.evaluate.hugging_face import check_text, read_causal_lm, tokenize_documents
 from artpack.evaluate.shards import find_shards
 from artpack.evaluate.stream import Stream, is_text, read_stream, read_text
+from artpack.finite import check_weights
 from artpack.models import ModelConfig, build
 from artpack.models.defects import as_meant, as_published
 from artpack.models.find import find_model, read_model, stored_model
@@ -132,12 +133,15 @@ def with_models(subject: Subject, source: Source, device: str) -> Subject:
     run = as_published(config) if source.faithful else as_meant(config)
     if run != config:
         notes = (*notes, _defect_note(faithful=source.faithful))
+    models = tuple(build(run, one.tensors).to(device) for one in weights)
+    for path, model in zip(paths, models, strict=True):
+        check_weights(dict(model.named_parameters()), str(path))
     hashes = {str(path): one.sha256 for path, one in zip(paths, weights, strict=True)}
     return replace(
         subject,
         sha256=hashes | subject.sha256,
         notes=(*subject.notes, *(note for one in weights for note in one.notes), *notes),
-        models=tuple(build(run, one.tensors).to(device) for one in weights),
+        models=models,
         vocab_size=run.vocab_size,
         config=run,
         ttt=weights[-1].ttt,

@@ -29,6 +29,7 @@ from artpack.evaluate.stream import Stream
 from artpack.evaluate.summary import (
     Score,
     check_byte_counts,
+    check_losses,
     document_sums,
     score_numbers,
     score_of_sums,
@@ -87,6 +88,7 @@ def score(
     Raises:
         UsageError: Plan, stream and byte counts do not fit each other, or the plan
             scores nothing that stands for text.
+        ScoreError: Some score is no finite number.
 
     """
     stream = Stream(ids, byte_counts, bos_id)
@@ -118,6 +120,7 @@ def score_documents(
     Raises:
         UsageError: Plan and stream do not fit each other, or the plan scores nothing
             that stands for text.
+        ScoreError: Some score is no finite number.
 
     """
     run = _Run(stream.ids, plan, stream.byte_counts, settings, stream.bos_id, progress)
@@ -154,6 +157,7 @@ def compare(
     Raises:
         UsageError: Plan, stream and byte counts do not fit each other, or the plan
             scores nothing that stands for text.
+        ScoreError: Some score is no finite number.
 
     """
     run = _Run(ids, plan, byte_counts, settings, bos_id, progress)
@@ -220,6 +224,7 @@ class _Run:
             progress=self.progress,
         )
         scored = part.scored_targets()
+        check_losses(scored, numbers)
         shares = document_sums(self.ids, self.byte_counts, self.bos_id, scored, numbers)
         sums = sum_over_ranks(shares, device=self.settings.device)
         return sums[sums[:, 0] > 0]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.errors import UsageError
+from artpack.errors import ScoreError, UsageError
 from artpack.evaluate.estimate import Estimate, Sums, bootstrap_errors
 from artpack.evaluate.shards import Tokens
 from artpack.evaluate.windows import Coverage
@@ -67,9 +67,11 @@ def score_losses(
 
     Raises:
         UsageError: There is not one byte count per token, or the targets stand for no text.
+        ScoreError: One of the losses is no finite number.
 
     """
     check_byte_counts(ids, byte_counts, np.bincount(targets, minlength=ids.size - 1))
+    check_losses(targets, losses)
     sums = document_sums(ids, byte_counts, bos_id, targets, losses[:, None])
     return score_of_sums(sums[sums[:, 0] > 0], coverage)
 
@@ -85,9 +87,36 @@ def score_of_sums(sums: Sums, coverage: Coverage) -> Score:
     Returns:
         Loss and bits per byte with standard errors.
 
+    Raises:
+        UsageError: What was scored stands for no text.
+
     """
+    if not sums[:, 1].any():
+        raise UsageError("the scored tokens stand for no text; score more of the stream")
     errors = bootstrap_errors(sums, lambda total: score_numbers(total, 2))
     return summed_score(sums.sum(0), 2, errors, len(sums), coverage)
+
+
+def check_losses(targets: NDArray[np.int64], losses: NDArray[np.floating[Any]]) -> None:
+    """
+    Check that what was measured are numbers.
+
+    Args:
+        targets: What was scored, shape (scored,): target i is token i + 1.
+        losses: What was measured at each, shape (scored,) or (scored, columns).
+
+    Raises:
+        ScoreError: One of them is NaN or infinite.
+
+    """
+    rows = losses if losses.ndim > 1 else losses[:, None]
+    wrong = ~np.isfinite(rows).all(axis=1)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise ScoreError(
+            f"target {targets[at]:,} and {int(wrong.sum()) - 1:,} more score"
+            f" {', '.join(map(str, rows[at].tolist()))}: the model computes no finite numbers there"
+        )
 
 
 def document_sums(
@@ -129,11 +158,14 @@ def check_byte_counts(
         times_scored: How often each target is scored, shape (N - 1,).
 
     Raises:
-        UsageError: There is not one count per token, or what is scored stands for no text.
+        UsageError: There is not one count per token, one is negative or no integer, or
+            what is scored stands for no text.
 
     """
     if byte_counts.shape != ids.shape:
         raise UsageError(f"{byte_counts.size} byte counts for {ids.size} tokens")
+    if byte_counts.dtype.kind not in "iu" or byte_counts.min(initial=0) < 0:
+        raise UsageError("byte counts must be integers that are not negative")
     if not byte_counts[1:][times_scored > 0].any():
         raise UsageError("the scored tokens stand for no text; score more of the stream")
 

@@ -16,6 +16,7 @@ import torch
 from artpack.atomic import write_atomically
 from artpack.errors import UsageError
 from artpack.evaluate.ranks import Ranks
+from artpack.finite import without_nan
 from artpack.models.build import parameter_count
 from artpack.models.config import ModelConfig
 from artpack.models.find import CONFIG_NAME
@@ -183,4 +184,4 @@ def _score_json(candidate: Candidate) -> Config:
 
 
 def _write_json(path: Path, value: object) -> None:
-    write_atomically(path, [json.dumps(value, indent=1).encode()])
+    write_atomically(path, [json.dumps(without_nan(value), indent=1).encode()])

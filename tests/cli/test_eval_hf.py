@@ -1,6 +1,7 @@
 """Models of Hugging Face: tokens, bytes and scores, where transformers is installed."""
 
 import json
+import re
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from artpack.errors import CheckpointError, UsageError
-from artpack.evaluate.hugging_face import read_causal_lm, tokenize_documents
+from artpack.evaluate.byte_check import Losses
+from artpack.evaluate.hugging_face import check_text, read_causal_lm, tokenize_documents
 from artpack.models import Documents
 from tests.cli.conftest import Invoke
 
@@ -136,3 +138,41 @@ def test_a_tokenizer_that_tells_too_little_is_refused() -> None:
             tokenize_documents("x", tokenizer)
         tokenizer.is_fast = tokenizer.eos_token_id is not None
         tokenizer.eos_token_id = 0
+
+
+class Words:
+    """A tokenizer of words, as far as transformers' interface is asked of it here."""
+
+    bos_token_id, eos_token_id, unk_token_id, is_fast = 1, None, 0, True
+
+    def __init__(self, *, lowers: bool) -> None:
+        self._lowers, self._words = lowers, ["[UNK]", "[CLS]", "the", "cat", " ", "The"]
+
+    def __call__(self, text: str, **_: object) -> dict[str, Any]:
+        ids, offsets = [], []
+        for match in re.finditer(r" |\w+", text):
+            word = match[0].lower() if self._lowers else match[0]
+            ids.append(self._words.index(word) if word in self._words else 0)
+            offsets.append(match.span())
+        return {"input_ids": ids, "offset_mapping": offsets}
+
+    def decode(self, ids: list[int], **_: object) -> str:
+        return "".join(self._words[i] for i in ids)
+
+
+@pytest.mark.parametrize(
+    ("text", "lowers", "losses"),
+    [
+        ("The cat\0the", False, Losses()),
+        ("The cat\0the", True, Losses(documents=1)),
+        ("the dog\0the", False, Losses(tokens=1, documents=1)),
+    ],
+)
+def test_text_that_is_not_given_back_is_told(text: str, losses: Losses, *, lowers: bool) -> None:
+    tokenizer = Words(lowers=lowers)
+    stream = tokenize_documents(text, tokenizer)
+    check = check_text(stream, text, tokenizer)
+    assert check.losses == losses
+    assert check.sound == (losses == Losses())
+    lost = 3 if "dog" in text else 0
+    assert stream.byte_counts.sum() == len(text.replace("\0", "")) - lost

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sentencepiece
@@ -41,11 +42,11 @@ class Fading(nn.Module):
 
 
 def train_tokenizer(
-    symbols: tuple[str, ...] = (), **settings: object
+    symbols: tuple[str, ...] = (), **settings: Any
 ) -> sentencepiece.SentencePieceProcessor:
     """Train a byte-fallback BPE model on a few words."""
     model = io.BytesIO()
-    usual: dict[str, object] = {
+    usual: dict[str, Any] = {
         "sentence_iterator": iter([TEXT, TEXT.lower()] * 20),
         "model_writer": model,
         "model_type": "bpe",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from artpack.errors import UsageError
+from artpack.errors import ScoreError, UsageError
 from artpack.evaluate.documents import by_document
 from artpack.evaluate.forward import Settings
 from artpack.evaluate.score import compare, score, token_losses
@@ -162,3 +162,22 @@ def test_what_does_not_fit_together_is_refused(fading: Maker) -> None:
         score(model, IDS, plan, BYTES[1:])
     with pytest.raises(UsageError, match="stand for no text"):
         score(model, IDS, plan, np.zeros_like(BYTES))
+
+
+def test_scores_that_are_no_numbers_name_their_target(fading: Maker) -> None:
+    model = fading(20)
+    with torch.no_grad():
+        model.table[7] = torch.nan
+    ids = np.array([1, 3, 4, 7, 5, 1, 6, 8], np.uint16)
+    plan, counts = sequential(7, 7), np.ones(8, np.int64)
+    with pytest.raises(ScoreError, match="target 3 and 3 more score nan"):
+        score(model, ids, plan, counts)
+    with pytest.raises(ScoreError, match=r"target 3 .* score [0-9.]+, nan, nan"):
+        compare(fading(20), model, ids, plan, counts)
+
+
+@pytest.mark.parametrize("counts", [[0, 5, -1, 1], [0.0, 1.0, 1.0, 1.0], [True] * 4])
+def test_byte_counts_are_integers_that_are_not_negative(fading: Maker, counts: list[float]) -> None:
+    ids = np.array([1, 3, 4, 7], np.uint16)
+    with pytest.raises(UsageError, match="integers that are not negative"):
+        score(fading(20), ids, sequential(3, 3), np.array(counts))

@@ -22,7 +22,13 @@ from artpack.evaluate.observe import Recorder
 from artpack.evaluate.score import score_documents
 from artpack.evaluate.sliding import sequential
 from artpack.evaluate.stream import Stream
-from artpack.evaluate.summary import Score, document_sums, score_numbers, score_of_sums
+from artpack.evaluate.summary import (
+    Score,
+    check_losses,
+    document_sums,
+    score_numbers,
+    score_of_sums,
+)
 from artpack.evaluate.windows import Coverage
 from artpack.models import GPT
 
@@ -106,6 +112,7 @@ def _ways(
         seen = mix(recorder.observed(settings.device), stream, MIXERS[name]())
         targets = np.flatnonzero(seen.times)
         losses = -seen.log_probs[targets, None]
+        check_losses(targets, losses)
         sums = document_sums(stream.ids, stream.byte_counts, stream.bos_id, targets, losses)
         return sums[sums[:, 0] > 0], plan_of(recipe, stream).coverage()
 

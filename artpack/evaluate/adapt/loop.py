@@ -52,6 +52,7 @@ class Adapted:
         lessons: Every change of parameters.
         model: The model after the last lesson.
         sums: Tokens, bytes and nats of each document with scores, float64 (documents, 3).
+        resumed_steps: How many steps were taken over from a state; 0 if all were run.
     """
 
     score: Score
@@ -60,6 +61,7 @@ class Adapted:
     lessons: list[Lesson]
     model: GPT
     sums: np.ndarray
+    resumed_steps: int = 0
 
 
 def adapt(
@@ -94,6 +96,7 @@ def adapt(
 
     Raises:
         UsageError: The recipe does not fit the model, or the state another evaluation.
+        ScoreError: Some score is no finite number.
 
     """
     if stream.ids.size < 2:
@@ -109,11 +112,11 @@ def adapt(
     else:
         strategy = StreamStrategy(own, recipe, stream, settings)
     run = _Run(strategy, stream, settings, watch, observer)
-    run.go(keeper)
+    resumed = run.go(keeper)
     sums = sum_over_ranks(run.tally.sums, device=settings.device)
     sums = sums[sums[:, 0] > 0]
     score = score_of_sums(sums, strategy.coverage())
-    return Adapted(score, run.journal, run.curve, run.lessons, own, sums)
+    return Adapted(score, run.journal, run.curve, run.lessons, own, sums, resumed)
 
 
 class _Run:
@@ -135,8 +138,8 @@ class _Run:
         self._unfitted: list[tuple[int, int]] = []
         self._started, self._before = time.monotonic(), 0.0
 
-    def go(self, keeper: Keeper | None) -> None:
-        """Take all steps that have not been taken."""
+    def go(self, keeper: Keeper | None) -> int:
+        """Take all steps that have not been taken; return how many had been."""
         done = self._resume(keeper) if keeper else 0
         for number, step in enumerate(self._strategy.steps(), start=1):
             if number <= done:
@@ -148,6 +151,7 @@ class _Run:
                     keeper.write(number, self._state())
         if keeper is not None:
             keeper.remove()
+        return done
 
     def _resume(self, keeper: Keeper) -> int:
         """Take up what was kept and return how many steps are done."""
@@ -157,7 +161,10 @@ class _Run:
         if together[0] != steps * Ranks.current().world:
             raise UsageError("the processes kept states of different steps: delete their files")
         if kept is not None:
-            self._load(kept[1])
+            try:
+                self._load(kept[1])
+            except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+                raise UsageError(f"the state does not fit this evaluation: {error}") from error
         return steps
 
     def _agreed(self, mine: bool) -> bool:  # noqa: FBT001 - one process's vote

@@ -3,11 +3,12 @@
 import json
 import time
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, uint8
 
 from artpack.atomic import write_atomically
 from artpack.errors import UsageError
@@ -42,7 +43,7 @@ class Keeper:
             None if there is no file.
 
         Raises:
-            UsageError: The file is no state, or that of another evaluation.
+            UsageError: The file is no state, or that of another evaluation, or edited.
 
         """
         if not self._path.exists():
@@ -52,9 +53,14 @@ class Keeper:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             found, steps = json.loads(metadata["fingerprint"]), int(metadata["steps"])
+            same = metadata["sha256"] == _digest(metadata, tensors)
         except (SafetensorError, KeyError, ValueError) as error:
             raise UsageError(f"{self._path}: not the state of an evaluation ({error})") from error
         wrong = [key for key, value in self._fingerprint.items() if found.get(key) != value]
+        if not same:
+            raise UsageError(
+                f"{self._path}: was changed since the evaluation wrote it; delete it and start anew"
+            )
         if wrong:
             raise UsageError(
                 f"{self._path}: the state of another evaluation: {', '.join(wrong)} differ;"
@@ -66,7 +72,8 @@ class Keeper:
         """Write the state, whole or not at all."""
         content = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
         metadata = {"fingerprint": json.dumps(self._fingerprint), "steps": str(steps)}
-        write_atomically(self._path, [save(content, metadata)])
+        signed = {**metadata, "sha256": _digest(metadata, content)}
+        write_atomically(self._path, [save(content, signed)])
         self._written = time.monotonic()
 
     def is_due(self) -> bool:
@@ -76,3 +83,14 @@ class Keeper:
     def remove(self) -> None:
         """Delete the file: the evaluation is over."""
         self._path.unlink(missing_ok=True)
+
+
+def _digest(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """Return a hash of all that an evaluation carries on from."""
+    whole = sha256()
+    for key in ("fingerprint", "steps"):
+        whole.update(json.dumps([key, metadata[key]]).encode())
+    for name, tensor in sorted(tensors.items()):
+        whole.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        whole.update(tensor.contiguous().flatten().view(uint8).numpy().data)
+    return whole.hexdigest()

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.evaluate.stream import Stream
+from artpack.evaluate.summary import check_losses
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Tally:
         self.sums = np.zeros((int(self._document[-1]) + 1, 3))
 
     def add(self, targets: NDArray[np.int64], losses: NDArray[np.float32]) -> None:
-        """Add the losses (n,) of targets (n,)."""
+        """Add the losses (n,) of targets (n,), which must be finite."""
+        check_losses(targets, losses)
         columns = np.ones(len(targets)), self._bytes[targets + 1], losses.astype(np.float64)
         np.add.at(self.sums, self._document[targets], np.stack(columns, axis=1))
 

@@ -71,7 +71,8 @@ def try_cut(
     turn = turns(before, stream.ids.size - 1)
     later = turn >= turn[target]
     after = evaluator(sample.replaced(stream, later, before.rows.shape[1]), before.watched.tolist())
-    scores = np.abs(np.expm1(after.log_probs - before.log_probs))
+    with np.errstate(invalid="ignore"):
+        scores = np.abs(np.expm1(after.log_probs - before.log_probs))
     scores[later] = 0
     rows = np.abs(after.rows - before.rows).max(axis=1)
     rows[turn[before.watched] > turn[target]] = 0

@@ -13,6 +13,7 @@ from artpack.evaluate.audit.order import judge_one_pass, judge_score_first
 from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.evaluators import Evaluator
 from artpack.evaluate.stream import Stream
+from artpack.evaluate.summary import check_losses
 
 
 def audit_evaluator(
@@ -38,11 +39,13 @@ def audit_evaluator(
 
     Raises:
         UsageError: The stream is too short for the sample.
+        ScoreError: Some score is no finite number.
 
     """
     bound, runs = 0.0 if exact else LOOSE_BOUND, sample.cuts + 1
     places = sample.draw_cuts(stream)
     seen = evaluator(stream, [*places, *sample.draw_rows(stream)])
+    check_losses(seen.order, seen.log_probs[seen.order])
     cuts = []
     for number, target in enumerate(places, start=1):
         if progress is not None:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from artpack.errors import UsageError
@@ -128,6 +130,7 @@ def test_an_interrupted_evaluation_ends_as_if_it_had_not_been(
         assert state.exists()
     resumed = adapt(model, stream, recipe, state=state)
     assert numbers(resumed) == numbers(whole)
+    assert (resumed.resumed_steps > 0, whole.resumed_steps) == (True, 0)
     assert not state.exists()
     weights = resumed.model.state_dict()
     assert all(torch.equal(weights[key], t) for key, t in whole.model.state_dict().items())
@@ -142,6 +145,53 @@ def test_the_state_of_another_evaluation_is_refused(
         adapt(model, stream, tiny_recipe("scalars"), state=state)
     state.write_bytes(b"no state at all")
     with pytest.raises(UsageError, match="not the state of an evaluation"):
+        adapt(model, stream, tiny_recipe("scalars"), state=state)
+
+
+def kept_state(model: GPT, stream: Stream, path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Interrupt an evaluation; return what it kept."""
+
+    def watch(point: Point, total: int) -> None:
+        if point.scored >= stream.ids.size // 2:
+            raise UnpluggedError
+
+    with pytest.raises(UnpluggedError):
+        adapt(model, stream, tiny_recipe("scalars"), state=path, watch=watch)
+    with safe_open(path, framework="pt") as file:
+        return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@pytest.mark.parametrize("what", ["sums", "journal", "curve", "weights", "steps", "missing"])
+def test_an_edited_state_is_refused(
+    what: str, model: GPT, stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Keeper, "is_due", lambda _: True)
+    state = tmp_path / "state"
+    metadata, tensors = kept_state(model, stream, state)
+    save_file(tensors, state, metadata)
+    assert adapt(model, stream, tiny_recipe("scalars"), state=state).resumed_steps > 0
+    name = next(name for name in tensors if what in name or what in ("steps", "missing"))
+    if what == "steps":
+        metadata["steps"] = str(int(metadata["steps"]) + 1)
+    elif what == "missing":
+        del tensors[name]
+    else:
+        tensors[name] = tensors[name] * 0.99 if what != "journal" else tensors[name].flip(0)
+    save_file(tensors, state, metadata)
+    with pytest.raises(UsageError, match="was changed since the evaluation wrote it"):
+        adapt(model, stream, tiny_recipe("scalars"), state=state)
+    del metadata["sha256"]
+    save_file(tensors, state, metadata)
+    with pytest.raises(UsageError, match="not the state of an evaluation"):
+        adapt(model, stream, tiny_recipe("scalars"), state=state)
+
+
+def test_a_state_without_its_parts_is_refused(
+    model: GPT, stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    monkeypatch.setattr(Keeper, "read", lambda _: (1, {}))
+    with pytest.raises(UsageError, match="does not fit this evaluation"):
         adapt(model, stream, tiny_recipe("scalars"), state=state)
 
 
