@@ -20,6 +20,7 @@ from artpack.across import Correction, Search
 from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.errors import CheckpointError, UsageError
 from artpack.plan import PlanSpec
+from artpack.quantize import Raw, RowAsymInt
 from artpack.quantize.calibration import Calibration
 from artpack.quantize.factors import GroupFactors
 from artpack.quantize.group_levels import GroupLevels
@@ -133,11 +134,11 @@ class _Source:
 
 
 def _quantizing_rule(spec: PlanSpec, info: TensorInfo) -> Rule | None:
-    """Return the tensor's rule, if it is not stored as it is."""
+    """Return the tensor's rule, if it is not stored exactly as it is."""
     if not info.dtype.is_floating_point or info.dtype.itemsize == 1:
         return None
     rule = spec.rule_for(info.name, info.shape)
-    return None if rule is None or rule.quantizer is None else rule
+    return None if rule is None or (rule.quantizer is None and not rule.prune) else rule
 
 
 def _prepare_all(
@@ -164,8 +165,7 @@ def _changed(
 
 
 def _quantize(weight: Tensor, hessian: Tensor | None, rule: Rule) -> Prepared:
-    quantizer = rule.quantizer
-    assert quantizer is not None
+    quantizer = rule.quantizer or Raw(str(weight.dtype).removeprefix("torch."))
     notes: tuple[str, ...] = ()
     pruned = prune_smallest(weight, rule.prune) if rule.prune else weight
     if isinstance(quantizer, RowInt):
@@ -173,6 +173,10 @@ def _quantize(weight: Tensor, hessian: Tensor | None, rule: Rule) -> Prepared:
         quantized, notes = rounding.quantize(pruned, hessian)
     elif isinstance(quantizer, GroupLevels):
         quantized = quantizer.quantize(pruned, zero_scales=rule.zero_scales)
+    elif isinstance(quantizer, RowAsymInt) and rule.shared_clip:
+        share = quantizer.shared_clip(pruned)
+        quantized = quantizer.quantize(pruned, share=share)
+        notes = (f"clipped at {share:.4g} of each row's magnitudes",)
     else:
         quantized = quantizer.quantize(pruned)
     report = measure(weight, quantizer, quantized, hessian)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from artpack.errors import RecipeError
-from artpack.quantize import QUANTIZERS
+from artpack.quantize import QUANTIZERS, RowAsymInt
 from artpack.quantize.gptq import Gptq
 from artpack.quantize.group_levels import GroupLevels
 from artpack.quantize.lattice import Lattice
@@ -47,6 +47,8 @@ class Rule:
         prune: Share of the weights, the smallest, that are zeroed before all else.
         zero_scales: As published by PR 2086, for ``group-absmean`` alone: groups too small
             for fp16 have scales of 0, which coarsen the ``log-delta`` of all others.
+        shared_clip: Clip a ``row-asym-int`` at the share of each row's magnitudes that a
+            search finds for the whole matrix.
         steps: Where the steps of a ``row-int`` come from, if not from its clip.
         rounding: How the weights of a ``row-int`` or a ``lattice`` become codes.
     """
@@ -60,6 +62,7 @@ class Rule:
     split_qkv: bool = False
     prune: float = 0.0
     zero_scales: bool = False
+    shared_clip: bool = False
     steps: Steps | None = None
     rounding: Rounding = field(default_factory=Nearest)
     max_weights: int | None = None
@@ -73,6 +76,8 @@ class Rule:
             raise RecipeError(f"rule {self.name!r}: watersic cannot prune")
         if self.zero_scales and not isinstance(self.quantizer, GroupLevels):
             raise RecipeError(f"rule {self.name!r}: zero_scales is for group-absmean only")
+        if self.shared_clip and not isinstance(self.quantizer, RowAsymInt):
+            raise RecipeError(f"rule {self.name!r}: shared_clip is for row-asym-int only")
         special = "steps" if self.steps else "rounding" if self.needs_data else None
         if special and not isinstance(self.quantizer, RowInt):
             raise RecipeError(f"rule {self.name!r}: {special} is for the quantizer row-int only")
@@ -92,7 +97,8 @@ class Rule:
     @property
     def needs_preparing(self) -> bool:
         """Whether the quantizer alone does not make what is stored."""
-        return self.needs_data or self.steps is not None or self.prune > 0 or self.zero_scales
+        special = self.steps is not None or self.zero_scales or self.shared_clip
+        return self.needs_data or special or self.prune > 0
 
     def takes(self, name: str, shape: tuple[int, ...]) -> bool:
         """Return whether a tensor of this name and shape falls under the rule."""
@@ -120,6 +126,8 @@ class Rule:
             stated["prune"] = self.prune
         if self.zero_scales:
             stated["zero_scales"] = True
+        if self.shared_clip:
+            stated["shared_clip"] = True
         if self.steps is not None:
             stated["steps"] = stage_to_json(self.steps)
         if self.rounding != Nearest():
@@ -136,6 +144,7 @@ RULE_KEYS: dict[str, type] = {
     "split_qkv": bool,
     "prune": float,
     "zero_scales": bool,
+    "shared_clip": bool,
 }
 STAGES = {"steps": STEPS, "rounding": ROUNDINGS}
 

@@ -1,7 +1,7 @@
 """
 The container of PR 1123: ``torch.save`` of rANS streams, one for each matrix.
 
-Matrices with 8 to 256 levels are scaled by their rows' largest magnitudes, those with
+Matrices with 4 to 256 levels are scaled by their rows' largest magnitudes, those with
 five by a factor a row; everything else is fp16. The archive is not compressed, and its
 root folder has the file's name without its last ending.
 
@@ -32,8 +32,10 @@ MATRIX_KEYS = ("rans_data", "rans_counts", "rans_alphas", "rans_shapes", "rans_s
 PLAIN_KEY = "passthrough"
 ALPHABETS: dict[int, RowPentanary | RowAsymInt] = {
     5: RowPentanary(),
-    **{1 << bits: RowAsymInt(bits) for bits in range(3, 9)},
+    **{1 << bits: RowAsymInt(bits) for bits in range(2, 9)},
 }
+UNDIVIDED = 4
+"""An alphabet up to 5 is read without a division by half of it: its scales are half as large."""
 
 
 def read(content: dict[str, Any], allowance: Allowance) -> Container:
@@ -84,6 +86,7 @@ def _read_matrix(name: str, fields: dict[str, Any], allowance: Allowance) -> Sto
     allowance.spend(rows * cols, where)
     counted = table.flatten().numpy().astype(np.int64)
     codes = decode(stream.flatten().numpy(), counted, count=rows * cols)
+    steps = steps * (UNDIVIDED // 2) if alphabet == UNDIVIDED else steps
     parts = {"codes": codes.reshape(rows, cols), **split_bytes("scales", steps)}
     return StoredTensor(name, "float32", grid, Quantized(size, parts))
 
@@ -128,5 +131,6 @@ def _write_matrix(tensor: StoredTensor) -> tuple[Tensor, Tensor, int, list[int],
     except CorruptError as error:
         raise UsageError(f"{tensor.name!r}: the format cannot hold it: {error}") from error
     scales = join_bytes("scales", tensor.quantized.parts, torch.float16)
+    scales = scales / (UNDIVIDED // 2) if alphabet == UNDIVIDED else scales
     table = torch.from_numpy(counts.astype(np.int32))
     return stream, table, alphabet, list(shape), scales

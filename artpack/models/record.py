@@ -10,7 +10,7 @@ default. Ranges are checked by the record's own ``__post_init__``.
 from dataclasses import MISSING, Field, fields
 from dataclasses import field as declare
 from types import NoneType, UnionType
-from typing import Any, Literal, Self, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, Union, cast, get_args, get_origin, get_type_hints
 
 from artpack.errors import UsageError
 from artpack.stages import Config, JsonValue, nearest, stage_from_json, stage_to_json
@@ -124,7 +124,7 @@ def _to_json(field: Field[Any], value: Any) -> JsonValue:
 def _read(field: Field[Any], hint: Any, value: JsonValue, where: str) -> object:
     if "table" in field.metadata:
         return stage_from_json(field.metadata["table"], value)
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in (Union, UnionType):  # the first is that of Literal[...] | None
         if value is None:
             return None
         hint = next(choice for choice in get_args(hint) if choice is not NoneType)

@@ -17,6 +17,8 @@ from artpack.models.record import Record, check_range
 
 MANY = 1 << 40
 
+Placement: TypeAlias = Literal["sliding", "pr2086", "pr576", "pr1123", "pr826"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rule(Record):
@@ -132,6 +134,7 @@ class OverStream(Recipe):
         stride_tokens: Scored positions a window; None takes those of the evaluation.
         placement: Of the windows, as ``--placement`` names it. As published, chunks may be
             shorter than windows; then nothing is learned.
+        two_pass_placement: That of the second pass of ``--two-pass``; None takes the same.
         batch_windows: Windows that a step learns from; None takes the whole chunk's.
         z_loss: Weight of the squared log-partition in the loss that is learned from.
         off_grid: As published by PR 1123: weights learn off the grid that they are
@@ -139,7 +142,8 @@ class OverStream(Recipe):
     """
 
     stride_tokens: int | None = None
-    placement: Literal["sliding", "pr2086", "pr576", "pr1123", "pr826"] = "sliding"
+    placement: Placement = "sliding"
+    two_pass_placement: Placement | None = None
     batch_windows: int | None = None
     z_loss: float = 0.0
     off_grid: bool = False

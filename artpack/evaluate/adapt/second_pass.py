@@ -1,12 +1,12 @@
 """A second pass with the weights that the first one has learned: not a score-first evaluation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.evaluate.adapt.loop import Adapted
-from artpack.evaluate.adapt.recipe import AnyRecipe, Lora, Phased
+from artpack.evaluate.adapt.recipe import AnyRecipe, Lora, OverStream, Phased
 from artpack.evaluate.adapt.windows import plan_of
 from artpack.evaluate.forward import REFERENCE, Settings
 from artpack.evaluate.score import score
@@ -58,6 +58,8 @@ def score_again(
     """
     if isinstance(recipe, Lora) and not isinstance(recipe, Phased):
         raise UsageError("--two-pass: lora keeps nothing of what it has learned; leave it out")
+    if isinstance(recipe, OverStream) and recipe.two_pass_placement is not None:
+        recipe = replace(recipe, placement=recipe.two_pass_placement)
     plan = plan_of(recipe, stream)
     model = AtTemperature(adapted.model, recipe.two_pass_temperature)
     for start, length, first in plan.windows.tolist():

@@ -11,7 +11,8 @@ from artpack.evaluate.adapt.documents import DocumentStrategy
 from artpack.evaluate.adapt.load import load_recipe
 from artpack.evaluate.adapt.loop import adapt
 from artpack.evaluate.adapt.matrices import Matrices
-from artpack.evaluate.adapt.recipe import Lora, Scalars
+from artpack.evaluate.adapt.recipe import Blocks, Lora, Scalars
+from artpack.evaluate.adapt.second_pass import score_again
 from artpack.evaluate.adapt.stream import StreamStrategy
 from artpack.evaluate.forward import Settings
 from artpack.evaluate.stream import Stream
@@ -54,6 +55,70 @@ def test_a_chunk_that_the_last_window_does_not_reach_is_the_last_all_the_same(mo
     wanted = [0.1 * 0.5 * (1 + math.cos(math.pi * chunk / 3)) for chunk in range(3)]
     assert rates == pytest.approx(wanted)
     assert adapted.score.coverage.scored == 96
+
+
+def blocks(system: str, *sets: str) -> Blocks:
+    small = ["window_tokens=16", "stride_tokens=5", "chunk_tokens=16", "rule.lr=0.1"]
+    recipe = load_recipe(system, [*small, *sets], faithful=True).recipe
+    assert isinstance(recipe, Blocks)
+    return recipe
+
+
+def test_windows_below_the_stride_are_left_out_until_the_second_pass_of_pr576(model: GPT) -> None:
+    # 48 targets, windows every 5: that at 45 has 3 tokens.
+    stream, recipe = targets(50), blocks("pr576", "epochs=0", "temperature=1.0")
+    first = adapt(model, stream, recipe)
+    assert first.score.coverage.windows == 9
+    assert score_again(first, stream, recipe).coverage.windows == 10
+    starts = range(0, 45, 5)
+    assert first.score.coverage.scored == 16 + sum(min(5, 48 - start) for start in starts[1:])
+    assert adapt(model, stream, blocks("pr1123", "epochs=0")).score.coverage.windows == 9
+
+
+def test_blocks_of_pr576_count_from_the_end_and_scales_always_adapt(model: GPT) -> None:
+    names = [name for name, _ in model.named_parameters()]
+    config = model.config
+    none = {n for n in names if blocks("pr576", "last=0").adapts(config, n)}
+    assert none == {n for n in names if any(w in n for w in ("norm", "scale", "lm_head"))}
+    assert "lm_head.weight" not in names
+    assert blocks("pr576", "last=0").adapts(config, "lm_head.weight")
+    every = {n for n in names if blocks("pr576", "last=99").adapts(config, n)}
+    assert every == none | {n for n in names if n.startswith(config.names.blocks)}
+    last = {n for n in names if blocks("pr576", "last=1").adapts(config, n)}
+    assert last == none | {n for n in names if f"blocks.{config.num_layers - 1}." in n}
+
+
+def test_blocks_of_pr1123_are_frozen_from_the_start(model: GPT) -> None:
+    names = [name for name, _ in model.named_parameters()]
+    inside = {n for n in names if n.startswith(model.config.names.blocks)}
+    adapting = {n for n in names if blocks("pr1123", "frozen=99").adapts(model.config, n)}
+    assert adapting == set(names) - inside
+    assert all(blocks("pr1123", "frozen=0").adapts(model.config, n) for n in names)
+
+
+def test_a_gradient_clipped_to_nothing_changes_nothing(model: GPT) -> None:
+    adapted = adapt(model, targets(48), blocks("pr1123", "rule.clip_norm=0", "frozen=0"))
+    assert adapted.lessons
+    before = dict(model.named_parameters())
+    for name, after in adapted.model.named_parameters():
+        assert torch.equal(after, before[name])
+
+
+def test_no_epochs_only_score(model: GPT) -> None:
+    adapted = adapt(model, targets(48), blocks("pr1123", "epochs=0"))
+    assert not adapted.lessons
+    assert adapted.score.coverage.scored == 16 + 8 * 5
+
+
+def test_the_rest_of_a_chunk_is_never_learned_from(model: GPT) -> None:
+    # Chunks of 40 hold 2 windows of 16; batches of 1 make 2 steps an epoch.
+    recipe = blocks("pr1123", "chunk_tokens=40", "batch_windows=1", "epochs=2", "rule.momentum=0")
+    adapted = adapt(model, targets(96), recipe)
+    assert [lesson.rate for lesson in adapted.lessons] == pytest.approx([0.1] * 4 + [0.05] * 4)
+    changed = targets(96)
+    changed.ids[34:40] = 7  # the last targets of the first chunk's rest, scored but not learned
+    again = adapt(model, changed, recipe)
+    assert again.lessons[:4] == adapted.lessons[:4]
 
 
 def test_pr2086_takes_a_step_for_32_windows(model: GPT) -> None:

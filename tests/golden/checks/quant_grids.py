@@ -12,6 +12,7 @@ from artpack.coding.symbol_coders import Base5, Planes
 from artpack.errors import CorruptError
 from artpack.interop.rans_kernel import frequencies
 from artpack.quantize import Fp8, GroupLevels, RowAsymInt, RowPentanary
+from artpack.quantize.asym_int import CLIP_SHARES
 from artpack.quantize.parts import join_bytes
 from artpack.quantize.scales import LogDeltaScales
 from tests.golden.checks.case import Case, Entries
@@ -19,8 +20,6 @@ from tests.golden.checks.export import Array, Export, Tally
 from tests.golden.checks.report import Report
 
 QUINARY = "matrices.quantizer.group={}"
-RATIOS = (0.90, 0.925, 0.95, 0.975, 0.99, 0.995, 1.0)
-"""Shares of a row's magnitudes that PR 1123's clip search tries."""
 
 
 def check_2086(case: Case, report: Report) -> None:
@@ -190,30 +189,24 @@ def _check_clip_search(
         grid = export.tensors[name].quantizer
         assert isinstance(grid, RowAsymInt)
         rows = export.weights[name]
-        errors = torch.stack([_clip_errors(rows, share, grid.half) for share in RATIOS])
-        best = errors.argmin(dim=0)
-        found = torch.tensor(RATIOS)[best].mean().item()
+        found = grid.shared_clip(rows)
         report.close(f"{case.label} quant.json clip_ratio {module}", found, ratio, 1e-7)
+        errors = torch.stack([_errors(grid, rows, share) for share in CLIP_SHARES])
         saved += (errors[-1] - errors.amin(dim=0)).double().sum().item()
         key = f"gptq_clip__{name}"
         if f"{key}__symbols_u8" in stored:
-            codes, widest = _clipped(rows, ratio, grid.half)
+            parts = grid.quantize(rows, share=ratio).parts
             what = f"{case.label} quant.npz {key}"
             want = stored.take(f"{key}__symbols_u8")
-            report.exact_arrays(f"{what} symbols", codes + grid.half, want)
+            report.exact_arrays(f"{what} symbols", parts["codes"], want)
             want = stored.take(f"{key}__scales_f16")
-            report.exact_arrays(f"{what} scales", widest.half().ravel(), want)
+            report.exact_arrays(f"{what} scales", join_bytes("scales", parts, torch.float16), want)
     what = f"{case.label} quant.json gptq_clip_search return_value"
     report.close(what, saved, facts["return_value"], 1e-5 * facts["return_value"])
 
 
-def _clipped(rows: Tensor, share: float, half: int) -> tuple[Tensor, Tensor]:
-    """Return codes and thresholds: the k-th smallest magnitude of a row, k a share of them."""
-    rank = max(1, int(share * rows.shape[1]))
-    widest = rows.abs().kthvalue(rank, dim=1, keepdim=True).values.clamp(min=1e-5)
-    return ((rows / widest).clamp(-1, 1) * half).round().clamp(-half, half - 1), widest
-
-
-def _clip_errors(rows: Tensor, share: float, half: int) -> Tensor:
-    codes, widest = _clipped(rows, share, half)
-    return (rows - codes / half * widest).square().mean(dim=1)
+def _errors(grid: RowAsymInt, rows: Tensor, share: float) -> Tensor:
+    """Return the mean squared error of each row, with its clip before fp16."""
+    widest = rows.abs().kthvalue(max(1, int(share * rows.shape[1])), dim=1, keepdim=True).values
+    codes = torch.from_numpy(grid.quantize(rows, share=share).parts["codes"].astype(np.float32))
+    return (rows - (codes - grid.half) / grid.half * widest.clamp(min=1e-5)).square().mean(dim=1)
