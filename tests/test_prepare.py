@@ -12,7 +12,7 @@ from artpack.coding.profiles import profile_named
 from artpack.compress import Packed, compress
 from artpack.errors import CheckpointError, RecipeError, UsageError
 from artpack.prepare import Prepared, prepare
-from artpack.quantize import LowRank, RowInt
+from artpack.quantize import LowRank, RowAsymInt, RowInt
 from artpack.quantize.calibration import Calibration
 from artpack.quantize.clips import GivenClip
 from artpack.quantize.factors import GroupFactors, RowFactors
@@ -81,10 +81,13 @@ def matrices() -> dict[str, Tensor]:
 
 
 def run(
-    weights: Mapping[str, Tensor], overrides: Sequence[str], data: Calibration | None
+    weights: Mapping[str, Tensor],
+    overrides: Sequence[str],
+    data: Calibration | None,
+    recipe: str = "int6",
 ) -> dict[str, Prepared]:
     with from_state_dict(weights) as checkpoint:
-        return prepare(checkpoint, select(checkpoint), load_recipe("int6", overrides), data)
+        return prepare(checkpoint, select(checkpoint), load_recipe(recipe, overrides), data)
 
 
 def test_a_recipe_that_needs_data_says_so_in_one_line() -> None:
@@ -257,3 +260,26 @@ def test_zero_scales_are_for_groups_alone() -> None:
     assert spec.rules[0].zero_scales
     assert spec.rules[0].to_json()["zero_scales"] is True
     assert "zero_scales" not in load_recipe("pr2086").rules[0].to_json()
+
+
+def test_what_is_kept_can_be_pruned() -> None:
+    weights = matrices()
+    name = "blocks.0.fc.weight"
+    tensor = run(weights, ["matrices.quantizer=keep", "matrices.prune=0.25"], None)[name]
+    back = tensor.quantizer.dequantize(tensor.quantized)
+    threshold = weights[name].abs().quantile(0.25)
+    assert torch.equal(back, weights[name].masked_fill(weights[name].abs() < threshold, 0))
+
+
+def test_the_shared_clip_of_pr1123_is_searched_for_each_matrix() -> None:
+    name, draw = "blocks.0.mlp.down.weight", torch.Generator().manual_seed(4)
+    weights = {name: torch.randn(4, 300, generator=draw)}
+    weights[name][:, 7] = 40
+    tensor = run(weights, ["mlp_down.shared_clip=true"], None, "pr1123")[name]
+    grid = RowAsymInt(4)
+    share = grid.shared_clip(weights[name])
+    assert share < 1
+    expected = grid.quantize(weights[name], share=share)
+    assert tensor.quantized.parts["codes"].tolist() == expected.parts["codes"].tolist()
+    with pytest.raises(RecipeError, match="shared_clip is for row-asym-int only"):
+        load_recipe("pr1123", ["rest.shared_clip=true"])

@@ -25,7 +25,7 @@ def row_int(
 
     Args:
         codes: An int8 tensor.
-        scales: An fp16 tensor with an element for each row.
+        scales: An fp16 tensor with an element for each row, or without dimensions: one for all.
         bits: Of the grid; None for the fewest, of 5 to 8, that hold the codes.
         where: The tensor's name, for messages.
 
@@ -39,6 +39,8 @@ def row_int(
     whole = as_tensor(codes, f"{where}: the codes", torch.int8)
     steps = as_tensor(scales, f"{where}: the scales", torch.float16)
     shape = matrix_shape(whole.shape)
+    if steps.ndim == 0:
+        steps = steps.repeat(shape[0])
     if steps.numel() != shape[0]:
         raise CorruptError(f"{where}: {steps.numel()} scales for {shape[0]} rows")
     grid = RowInt(bits or _fewest_bits(whole), GivenClip())

@@ -2,14 +2,17 @@
 The container of PR 576: a zstd frame around ``torch.save`` of entries ``w`` and meta ``m``.
 
 A tensor is either one entry under its own name, or int8 codes under ``.q`` and one fp16
-scale a row under ``.scale``. The meta is ``passthrough``, ``passthrough_ctrl`` or
-``{"type": "int6"}``; that name means five bits as well as six.
+scale a row under ``.scale``; one without dimensions is for the whole tensor. The meta is
+``passthrough``, ``passthrough_ctrl`` or ``{"type": "int6"}``; that name means five bits
+as well as six.
 
 Source: parameter-golf pull request 576.
 """
 
 from collections.abc import Mapping
 from typing import Any
+
+import torch
 
 from artpack.errors import CorruptError
 from artpack.interop.archive import write_archive
@@ -77,9 +80,11 @@ def write(container: Container) -> bytes:
     for tensor in container.tensors:
         name, grid = tensor.name, tensor.quantizer
         if isinstance(grid, RowInt):
-            entries[name + ".q"], entries[name + ".scale"] = codes_and_scales(tensor)
+            codes, scales = codes_and_scales(tensor)
+            entries[name + ".q"] = codes
+            entries[name + ".scale"] = scales if codes.ndim > 1 else scales.reshape(())
             meta[name] = {"type": "int6" if grid.bits <= 6 else "int8"}
         else:
-            entries[name] = plain_tensor(tensor)
-            meta[name] = "passthrough"
+            entries[name] = kept = plain_tensor(tensor)
+            meta[name] = "passthrough_ctrl" if kept.dtype == torch.float32 else "passthrough"
     return encode_zstd(write_archive({"w": entries, "m": meta}))

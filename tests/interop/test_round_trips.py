@@ -16,6 +16,7 @@ from artpack.errors import CorruptError, UsageError
 from artpack.interop import (
     FORMATS,
     Container,
+    StoredTensor,
     from_artifact,
     per_stream,
     read_container,
@@ -24,12 +25,23 @@ from artpack.interop import (
     write_container,
 )
 from artpack.interop.archive import read_archive, write_archive
+from artpack.interop.codes import row_int
 from artpack.interop.five_levels import LAYOUTS, lay_out, take_up
 from artpack.interop.rans_kernel import decode, encode, frequencies
 from artpack.interop.shuffle import shuffle, unshuffle
-from artpack.interop.wrapping import Allowance, decode_xz
+from artpack.interop.wrapping import Allowance, decode_xz, unwrap
+from artpack.quantize import Fp16, Raw, RowAsymInt
 from artpack.symbols import Symbols, histogram
-from tests.interop.containers import INT8, NAMES, QUINARY, check_same, make, stored
+from tests.interop.containers import (
+    INT5,
+    INT8,
+    NAMES,
+    QUINARY,
+    check_same,
+    make,
+    stored,
+    weight,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_xz")
 
@@ -89,6 +101,50 @@ def test_an_unknown_format_is_named_with_the_nearest_known() -> None:
 def test_a_rans_archive_carries_the_name_of_its_file() -> None:
     content = write_container(make("rans"), "rans", file_name="model.rans.ptz")
     assert b"model.rans/data.pkl" in content
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_the_other_reader_of_rans_divides_by_half_from_six_levels_on(bits: int) -> None:
+    tensor = stored("blocks.0.attn.c_q.weight", RowAsymInt(bits), 6, 40)
+    content = write_container(Container("rans", (tensor,)), "rans")
+    saved = torch.load(io.BytesIO(content), weights_only=True)
+    alphabet = saved["rans_alphas"][tensor.name]
+    half = 1 << (bits - 1)
+    codes = torch.from_numpy(tensor.quantized.parts["codes"].astype(np.float32)) - half
+    scales = saved["rans_scales"][tensor.name].float()[:, None]
+    theirs = codes * scales / (half if alphabet > 5 else 1)
+    ours = read_container(content).tensors[0]
+    assert torch.equal(ours.quantizer.dequantize(ours.quantized), theirs)
+    assert torch.equal(tensor.quantizer.dequantize(tensor.quantized), theirs)
+
+
+def test_pr576_keeps_control_tensors_in_fp32_and_gives_vectors_one_scale() -> None:
+    control, vector = Raw("float32"), stored("mlp.bias", INT5, 24)
+    tensors = (
+        StoredTensor("attn_scale", "float32", control, control.quantize(weight(9))),
+        StoredTensor("count", "int64", Raw("int64"), Raw("int64").quantize(torch.arange(3))),
+        stored("plain", Fp16(), 3, 3),
+        vector,
+    )
+    content = write_container(Container("torch-zstd", tensors), "torch-zstd")
+    saved = torch.load(io.BytesIO(unwrap(content, Allowance(1 << 20))), weights_only=True)
+    assert saved["m"] == {
+        "attn_scale": "passthrough_ctrl",
+        "count": "passthrough",
+        "plain": "passthrough",
+        "mlp.bias": {"type": "int6"},
+    }
+    assert saved["w"]["attn_scale"].dtype == torch.float32
+    assert saved["w"]["mlp.bias.scale"].shape == ()
+    back = {t.name: t.quantizer.dequantize(t.quantized) for t in read_container(content).tensors}
+    assert torch.equal(back["attn_scale"], weight(9))
+    assert torch.equal(back["mlp.bias"], INT5.dequantize(vector.quantized))
+
+
+def test_one_scale_serves_all_rows_of_a_stack() -> None:
+    codes, scale = torch.tensor([[[1, -2]], [[3, 4]]], dtype=torch.int8), torch.tensor(0.5).half()
+    grid, quantized = row_int(codes, scale, bits=5, where="'w'")
+    assert torch.equal(grid.dequantize(quantized), codes.float() / 2)
 
 
 @given(data=st.binary(max_size=40), stride=st.integers(1, 9))
