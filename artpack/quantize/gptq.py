@@ -49,7 +49,9 @@ class Gptq(ConfiguredStage):
             matter of speed alone.
         form: ``cholesky`` is the method. ``inverse`` spreads errors by the rows of
             the inverse instead of those of its Cholesky factor, and lets columns
-            that were never excited be; only for PR 576, which does it.
+            that were never excited be; only for PR 576, which does it. Where it fails,
+            every weight goes to its nearest code, and without a Hessian to that of
+            :class:`~artpack.quantize.steps.TensorPercentile`.
         precision: ``fp64`` or ``fp32``.
         refinements: Round without a Hessian where there is none, by
             :class:`~artpack.quantize.steps.RefinedSteps` of so many refinements, and of one
@@ -120,12 +122,13 @@ def gptq(grid: RowGrid, hessian: Tensor, options: Gptq) -> tuple[Tensor, float]:
     steps = grid.steps.to(curvature).flatten()
     codes = torch.empty_like(weight)
     with one_thread():
+        gives_up = options.refinements or options.form == "inverse"
         inverse = invert(
             curvature,
             order=options.order,
             damping=options.damping,
             form=options.form,
-            raises=0 if options.refinements else RAISES,
+            raises=0 if gives_up else RAISES,
         )
         ordered = weight[:, inverse.order]
         codes[:, inverse.order] = _rounded(ordered, steps, grid.radius, inverse, options)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.quantize.gptq import Gptq, gptq
-from artpack.quantize.steps import RowGrid
+from artpack.quantize.rounding import round_with_data
+from artpack.quantize.steps import RowGrid, RowPercentiles, TensorPercentile
 from tests.quantize.test_published import fill_1934
 
 Array = NDArray[np.float64]
@@ -150,10 +151,10 @@ def test_damping_is_raised_until_the_decomposition_succeeds() -> None:
     assert torch.equal(codes, again)
 
 
-@pytest.mark.parametrize("form", ["cholesky", "inverse"])
-def test_a_hopeless_hessian_is_refused(form: str) -> None:
+@pytest.mark.parametrize(("form", "damping"), [("cholesky", "10000"), ("inverse", "0.01")])
+def test_a_hopeless_hessian_is_refused(form: str, damping: str) -> None:
     grid, hessian = problem(5, 8)
-    with pytest.raises(UsageError, match="not positive definite even with a damping of 10000"):
+    with pytest.raises(UsageError, match=f"definite even with a damping of {damping}:"):
         gptq(grid, -hessian, Gptq(form=form))
     hessian[0, 0] = torch.nan
     with pytest.raises(UsageError, match="its Hessian is not finite"):
@@ -253,3 +254,37 @@ def test_cuda_gives_the_same_codes() -> None:
     codes, _ = gptq(grid, hessian, Gptq())
     on_gpu, _ = gptq(grid, hessian.cuda(), Gptq())
     assert torch.equal(on_gpu.cpu(), codes)
+
+
+def test_where_the_inverse_fails_pr576_rounds_to_the_nearest_code() -> None:
+    options = Gptq(order="ascending", form="inverse", precision="fp32")
+    rows = torch.randn(6, 40, generator=torch.Generator().manual_seed(3))
+    grid = RowPercentiles(rounded=False).grid(rows, radius=15)
+    broken = torch.eye(40)
+    broken[0, 1] = broken[1, 0] = 2.0
+    found, codes, notes = round_with_data(grid, broken, options)
+    assert found is grid
+    # A diagonal inverse hands no error on, and its step is the one before fp16.
+    expected = (rows.double() / grid.steps.double()).round().clamp(-15, 15)
+    assert torch.equal(codes.double(), expected)
+    assert len(notes) == 1
+    assert notes[0].startswith("rounded without a Hessian: its Hessian is not positive definite")
+    # What can be inverted still is.
+    inputs = torch.randn(90, 40, generator=torch.Generator().manual_seed(4)).cumsum(dim=1)
+    _, spread, quiet = round_with_data(grid, inputs.T @ inputs / 90, options)
+    assert not quiet
+    assert not torch.equal(spread, codes)
+
+
+@pytest.mark.parametrize("hessian", [None, torch.eye(39)])
+def test_without_a_hessian_pr576_takes_one_percentile_for_the_matrix(
+    hessian: Tensor | None,
+) -> None:
+    options, rows = Gptq(form="inverse"), 20 * torch.randn(6, 40)
+    steps = RowPercentiles(percentiles=(0.9, 0.8), rounded=False)
+    grid = steps.grid(rows, radius=15)
+    found, codes, notes = round_with_data(grid, hessian, options, steps)
+    expected = TensorPercentile(percentiles=(0.9, 0.8)).grid(rows, radius=15)
+    assert torch.equal(found.stored, expected.stored)
+    assert torch.equal(codes, expected.nearest())
+    assert notes == ("rounded without a Hessian: there is none",)

@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from artpack.calibrate import collect
-from artpack.quantize.gptq import Gptq, gptq
+from artpack.quantize.gptq import Gptq
 from artpack.quantize.prune import prune_smallest
+from artpack.quantize.rounding import round_with_data
 from artpack.quantize.steps import FlooredPercentile, RowGrid, RowPercentiles, TensorPercentile
 from artpack.recipes import load_recipe
 from tests.golden.checks.calibration import read_windows
@@ -95,7 +96,7 @@ def _check_gptq(
         form="inverse",
         precision="fp32",
     )
-    codes, _ = gptq(grid, hessian, options)
+    grid, codes, _ = round_with_data(grid, hessian, options)
     what = f"{case.label} quant.npz {name}"
     report.exact_arrays(f"{what} codes", codes, stored.take(f"{name}__codes_i8"))
     report.exact_arrays(f"{what} scales", grid.stored.ravel(), stored.take(f"{name}__scale_f16"))
