@@ -167,7 +167,7 @@ def _rule(spec: PlanSpec, info: TensorInfo, prepared: Mapping[str, Prepared]) ->
     """Return the tensor's rule; None for what is stored as it is: integers and 8-bit floats."""
     if not info.dtype.is_floating_point or info.dtype.itemsize == 1:
         return None
-    rule = spec.rule_for(info.name, info.shape)
+    rule = spec.rule_of(info)
     if info.name in prepared:
         return rule
     if rule is None:

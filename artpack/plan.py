@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from artpack.across import Correction, Search
+from artpack.checkpoint import TensorInfo
 from artpack.coding.pipeline import Pipeline
 from artpack.rules import Rule
 from artpack.stages import Config, Quantizer
@@ -44,6 +45,26 @@ class PlanSpec:
     def rule_for(self, name: str, shape: tuple[int, ...]) -> Rule | None:
         """Return the first rule that takes the tensor, or None."""
         return next((rule for rule in self.rules if rule.takes(name, shape)), None)
+
+    def rule_of(self, info: TensorInfo) -> Rule | None:
+        """
+        Return the rule of a stored tensor.
+
+        Args:
+            info: The tensor; a slice of a stack falls under the stack's rule.
+
+        Returns:
+            The first rule that takes it; None for what is no floating point or has 8 bits,
+            which is stored as it is, and where no rule takes it.
+
+        """
+        if not info.dtype.is_floating_point or info.dtype.itemsize == 1:
+            return None
+        if info.stack is None:
+            return self.rule_for(info.name, info.shape)
+        whole, rows = info.stack, info.shape[0]
+        taking = (rule for rule in self.rules if rule.takes(whole.name, whole.shape, rows=rows))
+        return next(taking, None)
 
     def to_json(self) -> Config:
         """Return the recipe as data, for the artifact's provenance."""

@@ -135,9 +135,7 @@ class _Source:
 
 def _quantizing_rule(spec: PlanSpec, info: TensorInfo) -> Rule | None:
     """Return the tensor's rule, if it is not stored exactly as it is."""
-    if not info.dtype.is_floating_point or info.dtype.itemsize == 1:
-        return None
-    rule = spec.rule_for(info.name, info.shape)
+    rule = spec.rule_of(info)
     return None if rule is None or (rule.quantizer is None and not rule.prune) else rule
 
 

@@ -39,7 +39,8 @@ class Rule:
         match: Regular expression that must be found in the tensor's name.
         min_dims: The tensor has at least this many dimensions.
         min_rows: Its first axis is at least this long: a few rows are a table of
-            vectors, such as gates or mixing weights, and no matrix.
+            vectors, such as gates or mixing weights, and no matrix. Of a stack of
+            matrices, the first axis of each.
         min_weights: The tensor has at least this many weights.
         max_weights: It has at most this many; None sets no limit.
         split_qkv: Code the query, key and value rows of a fused projection as
@@ -100,12 +101,25 @@ class Rule:
         special = self.steps is not None or self.zero_scales or self.shared_clip
         return self.needs_data or special or self.prune > 0
 
-    def takes(self, name: str, shape: tuple[int, ...]) -> bool:
-        """Return whether a tensor of this name and shape falls under the rule."""
+    def takes(self, name: str, shape: tuple[int, ...], *, rows: int | None = None) -> bool:
+        """
+        Return whether a tensor falls under the rule.
+
+        Args:
+            name: Its name.
+            shape: Its shape.
+            rows: Of a matrix in it, if it is a stack of them.
+
+        Returns:
+            Whether it does; a stack counts as a whole but for the rows.
+
+        """
+        if rows is None:
+            rows = shape[0] if shape else 1
         highest = math.inf if self.max_weights is None else self.max_weights
         return (
             len(shape) >= self.min_dims
-            and (shape[0] if shape else 1) >= self.min_rows
+            and rows >= self.min_rows
             and self.min_weights <= math.prod(shape) <= highest
             and re.search(self.match, name) is not None
         )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from artpack.artifact.format import max_decoded_bytes
+from artpack.checkpoint.source import listed
 from artpack.compress import Packed
 from artpack.prepare import Prepared
 from artpack.selection import Selection
@@ -39,8 +40,8 @@ def packing_notes(packed: Packed, selection: Selection, recipe: str) -> list[str
         pairs = (f"{tie.name} = {tie.target}" for tie in selection.ties)
         notes.append(f"tied, stored once: {', '.join(pairs)}")
     if selection.banks:
-        names = (bank.name for bank in selection.banks)
-        notes.append(f"banks, stored a layer at a time: {', '.join(names)}")
+        names = listed(bank.name for bank in selection.banks)
+        notes.append(f"banks, stored a matrix at a time: {names}")
     if selection.left_out:
         notes.append(f"left out: {', '.join(selection.left_out)}")
     if packed.unused_rules:

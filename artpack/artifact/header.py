@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from artpack.artifact.schema import encode_cbor
 from artpack.checkpoint import Bank, Tie
 from artpack.plan import Member, Plan
-from artpack.stages import Config, stage_to_json
+from artpack.stages import Config, JsonValue, stage_to_json
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ def encode_header(header: Header) -> bytes:
         },
         "outputs": list(header.outputs),
         "ties": [[tie.name, tie.target] for tie in header.ties],
-        "banks": [[bank.name, list(bank.members)] for bank in header.banks],
+        "banks": [_bank(bank) for bank in header.banks],
         "model": header.model,
         "provenance": header.provenance,
     }
@@ -104,3 +104,8 @@ def _member(plan: Plan, member: Member) -> list[int]:
     if member.rows == plan.spec(member).rows:
         return [member.tensor, member.part]
     return [member.tensor, member.part, member.first_row, member.rows]
+
+
+def _bank(bank: Bank) -> list[JsonValue]:
+    fields: list[JsonValue] = [bank.name, list(bank.members)]
+    return [*fields, list(bank.axes)] if bank.axes else fields

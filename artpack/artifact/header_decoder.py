@@ -5,6 +5,7 @@ Everything that can be checked without the streams is checked here, before
 anything is allocated for them.
 """
 
+import math
 from typing import Any
 
 from artpack.artifact import format as fmt
@@ -214,11 +215,26 @@ def _read_outputs(
     )
     banks = []
     for pair in as_list(value["banks"], "banks"):
-        name, members = as_list(pair, "bank", length=2)
+        name, members, *axes = _read_bank(pair)
         texts = tuple(as_text(member, "bank member") for member in as_list(members, "bank"))
-        banks.append(Bank(as_text(name, "bank"), texts))
+        banks.append(Bank(as_text(name, "bank"), texts, _read_axes(axes, len(texts))))
     _check_outputs(outputs, ties, banks, tensors)
     return outputs, ties, tuple(banks)
+
+
+def _read_bank(value: object) -> list[Any]:
+    fields = as_list(value, "bank")
+    return as_list(fields, "bank", length=3 if len(fields) == 3 else 2)
+
+
+def _read_axes(axes: list[Any], members: int) -> tuple[int, ...]:
+    """Read the axes of a bank that has several: they are left out where there is one."""
+    if not axes:
+        return ()
+    sizes = _read_shape(axes[0], "a bank")
+    if len(sizes) < 2 or math.prod(sizes) != members:
+        raise CorruptError(f"a bank has the axes {list(sizes)} for {members} slices")
+    return sizes
 
 
 def _check_outputs(

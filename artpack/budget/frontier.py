@@ -287,8 +287,7 @@ def _naming(name: str) -> Iterator[None]:
 
 def _jobs(selection: Selection, spec: PlanSpec) -> Iterator[Job]:
     for info in selection.tensors:
-        if info.dtype.is_floating_point and info.dtype.itemsize > 1:
-            rule = spec.rule_for(info.name, info.shape)
-            if rule is not None and isinstance(rule.rounding, WaterSic):
-                assert isinstance(rule.quantizer, Lattice)
-                yield Job(info, rule.quantizer, rule.rounding)
+        rule = spec.rule_of(info)
+        if rule is not None and isinstance(rule.rounding, WaterSic):
+            assert isinstance(rule.quantizer, Lattice)
+            yield Job(info, rule.quantizer, rule.rounding)

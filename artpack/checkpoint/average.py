@@ -6,13 +6,13 @@ Averaging the last checkpoints of a run usually scores better than the last one 
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from artpack.checkpoint.checkpoint import Checkpoint
-from artpack.checkpoint.source import TensorInfo
 from artpack.errors import CheckpointError, UsageError
 
 
@@ -85,9 +85,7 @@ class Average(Checkpoint):
         for number, other in enumerate(self._checkpoints, 1):
             _check_same(last, other, f"checkpoint {number} of {len(self._checkpoints)}")
         self.names, self.ties, self.banks = last.names, last.ties, last.banks
-        self.tensors = tuple(
-            TensorInfo(info.name, info.shape, _mean_dtype(info.dtype)) for info in last.tensors
-        )
+        self.tensors = tuple(replace(info, dtype=_mean_dtype(info.dtype)) for info in last.tensors)
         self.notes = tuple(dict.fromkeys(note for one in self._checkpoints for note in one.notes))
         self._dtypes = {info.name: info.dtype for info in self.tensors}
 
@@ -107,7 +105,7 @@ class Average(Checkpoint):
 
         """
         last = self._checkpoints[-1].read(name)
-        if not last.is_floating_point():
+        if not _converts(last.dtype):
             return last
         total = torch.zeros(last.shape, dtype=torch.float64)
         for checkpoint, weight in zip(self._checkpoints, self._weights, strict=True):
@@ -134,8 +132,13 @@ class Average(Checkpoint):
             checkpoint.close()
 
 
+def _converts(dtype: torch.dtype) -> bool:
+    """Return whether a mean can be taken: not of two numbers to a byte."""
+    return dtype.is_floating_point and not str(dtype).endswith("_x2")
+
+
 def _mean_dtype(dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if dtype.is_floating_point and dtype.itemsize < 4 else dtype
+    return torch.float32 if _converts(dtype) and dtype.itemsize < 4 else dtype
 
 
 def _check_same(last: Checkpoint, other: Checkpoint, where: str) -> None:

@@ -1,15 +1,18 @@
 """
-Banks: the matrices of all layers in one three-dimensional tensor.
+Banks: many matrices in one tensor of three or more dimensions.
 
-Speed-run models keep them so to update them together. Quantizers work on a
-matrix, so a bank is opened into the names that the same matrices have in
-models without banks, and closed again on the way back.
+Speed-run models keep those of all layers so, to update them together, and mixtures
+keep their experts so. Quantizers work on a matrix, so a bank is opened into its slices
+and closed again on the way back. Slices of the banks of PR 1934 get the names that the
+same matrices have in models without banks, all others the bank's with their number.
 
-Source: parameter-golf PR 1934, whose names these are.
+Source: parameter-golf PR 1934, for its banks and their names.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -25,19 +28,62 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 """What a bank holds: all layers of the first kind, then all layers of the second."""
 
+MIN_SIDE = 32
+"""Rows and columns that a matrix in a stack has: smaller slices are kernels, or vectors."""
+
+MAX_KERNEL = 64
+"""Larger squares than this are no kernels of a convolution."""
+
+MAX_SLICES = 4096
+"""Stacks of more slices stay closed: a header has room for so many tensors only."""
+
 
 @dataclass(frozen=True)
 class Bank:
     """
-    A tensor that is stored as its slices along the first axis.
+    A tensor that is stored as its slices along the first axis, or the first few.
 
     Attributes:
         name: Name of the bank.
-        members: Names of the slices, in order.
+        members: Names of the slices, row-major.
+        axes: Sizes of the axes that the slices are along, if there are several.
     """
 
     name: str
     members: tuple[str, ...]
+    axes: tuple[int, ...] = ()
+
+    @property
+    def front(self) -> tuple[int, ...]:
+        """Sizes of the axes that the slices are along."""
+        return self.axes or (len(self.members),)
+
+
+def is_stack(info: TensorInfo) -> bool:
+    """
+    Return whether a tensor is a stack of matrices.
+
+    A kernel of a convolution is none: it is one matrix, of a row for each output.
+
+    Args:
+        info: Any tensor.
+
+    Returns:
+        Whether its slices along all axes but the last two are to be stored as matrices.
+
+    >>> is_stack(TensorInfo("experts", (8, 256, 256), torch.float32))
+    True
+    >>> is_stack(TensorInfo("conv.weight", (64, 32, 3, 3), torch.float32))
+    False
+
+    """
+    if len(info.shape) < 3 or not info.dtype.is_floating_point or info.dtype.itemsize == 1:
+        return False
+    *front, rows, cols = info.shape
+    if not 0 < math.prod(front) <= MAX_SLICES or min(rows, cols) < MIN_SIDE:
+        return False
+    kernel = len(front) > 1 and rows == cols <= MAX_KERNEL
+    return not kernel or front[0] < MIN_SIDE
 
 
 def bank_members(info: TensorInfo) -> tuple[str, ...]:
@@ -62,6 +108,18 @@ def bank_members(info: TensorInfo) -> tuple[str, ...]:
     return tuple(f"{prefix}{dot}blocks.{i}.{kind}" for kind in kinds for i in range(layers))
 
 
+def _stack(info: TensorInfo, names: Collection[str]) -> Bank | None:
+    """Return a stack as a bank; None if it is none, or a slice's name is taken."""
+    if not is_stack(info):
+        return None
+    front = info.shape[:-2]
+    places = product(*map(range, front))
+    members = tuple(".".join([info.name, *map(str, place)]) for place in places)
+    if not set(names).isdisjoint(members):
+        return None
+    return Bank(info.name, members, front if len(front) > 1 else ())
+
+
 def find_banks(infos: Iterable[TensorInfo], names: Collection[str]) -> tuple[Bank, ...]:
     """
     Find the banks of a checkpoint.
@@ -77,11 +135,35 @@ def find_banks(infos: Iterable[TensorInfo], names: Collection[str]) -> tuple[Ban
         CheckpointError: A slice would get the name of another tensor.
 
     """
-    banks = [Bank(info.name, members) for info in infos if (members := bank_members(info))]
-    for bank in banks:
-        if clash := set(names).intersection(bank.members):
-            raise CheckpointError(f"bank {bank.name!r} holds {min(clash)!r}, which exists besides")
+    banks: list[Bank] = []
+    for info in infos:
+        if members := bank_members(info):
+            if clash := set(names).intersection(members):
+                raise CheckpointError(
+                    f"bank {info.name!r} holds {min(clash)!r}, which exists besides"
+                )
+            banks.append(Bank(info.name, members))
+        elif stack := _stack(info, names):
+            banks.append(stack)
     return tuple(banks)
+
+
+def open_bank(info: TensorInfo, bank: Bank) -> list[TensorInfo]:
+    """
+    Describe the slices of a bank.
+
+    Args:
+        info: The bank.
+        bank: Its slices' names.
+
+    Returns:
+        The slices, in order. Those of the banks of PR 1934 are tensors of their own; all
+        others know their stack.
+
+    """
+    stack = None if bank_members(info) else info
+    shape = info.shape[len(bank.front) :]
+    return [TensorInfo(member, shape, info.dtype, stack) for member in bank.members]
 
 
 def close_bank(bank: Bank, tensors: Mapping[str, Tensor]) -> Tensor:
@@ -93,7 +175,7 @@ def close_bank(bank: Bank, tensors: Mapping[str, Tensor]) -> Tensor:
         tensors: Name to slice, all of one shape and dtype.
 
     Returns:
-        The bank, with one more axis in front.
+        The bank, with its axes in front.
 
     Raises:
         CorruptError: A slice is missing, or they differ in shape or dtype.
@@ -104,4 +186,4 @@ def close_bank(bank: Bank, tensors: Mapping[str, Tensor]) -> Tensor:
     slices = [tensors[name] for name in bank.members]
     if len({(part.shape, part.dtype) for part in slices}) != 1:
         raise CorruptError(f"bank {bank.name!r}: its slices differ in shape or dtype")
-    return torch.stack(slices)
+    return torch.stack(slices).reshape(*bank.front, *slices[0].shape)

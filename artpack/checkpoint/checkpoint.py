@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from artpack.checkpoint.banks import Bank, close_bank, find_banks
+from artpack.checkpoint.banks import Bank, close_bank, find_banks, open_bank
 from artpack.checkpoint.prefixes import strip_given, strip_prefixes
 from artpack.checkpoint.reader import TensorReader
 from artpack.checkpoint.shards import (
@@ -136,14 +137,17 @@ class Checkpoint:
 
 def _open_banks(
     infos: Iterable[TensorInfo], banks: Iterable[Bank]
-) -> Iterator[tuple[TensorInfo, tuple[str, int | None]]]:
+) -> Iterator[tuple[TensorInfo, tuple[str, tuple[int, ...] | None]]]:
     """Give each stored tensor with the name and the index where the reader has it."""
-    members = {bank.name: bank.members for bank in banks}
+    named = {bank.name: bank for bank in banks}
     for info in infos:
-        if info.name not in members:
+        if info.name not in named:
             yield info, (info.name, None)
-        for index, member in enumerate(members.get(info.name, ())):
-            yield TensorInfo(member, info.shape[1:], info.dtype), (info.name, index)
+            continue
+        bank = named[info.name]
+        places = product(*map(range, bank.front))
+        for part, place in zip(open_bank(info, bank), places, strict=True):
+            yield part, (info.name, place)
 
 
 def open_checkpoint(

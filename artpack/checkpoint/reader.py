@@ -54,13 +54,13 @@ class TensorReader:
             for name, tensor in loaded.tensors.items()
         )
 
-    def read(self, name: str, index: int | None = None) -> Tensor:
+    def read(self, name: str, place: int | tuple[int, ...] | None = None) -> Tensor:
         """
-        Read a tensor, or one slice along its first axis.
+        Read a tensor, or one slice along its first axes.
 
         Args:
             name: One of ``infos``.
-            index: Which slice; None for all.
+            place: Index along each of these axes; None for the whole tensor.
 
         Returns:
             Contiguous, on the CPU, for reading only: it may be the source's own memory.
@@ -69,11 +69,11 @@ class TensorReader:
             CheckpointError: The file was changed since it was opened.
 
         """
-        size = self._view(name, index).nbytes
+        size = self._view(name, place).nbytes
         if self._mapped_bytes + size > self._most_bytes:
             self._map_anew()
         self._mapped_bytes += size
-        view = self._view(name, index).detach()
+        view = self._view(name, place).detach()
         return view.cpu().resolve_conj().resolve_neg().contiguous()
 
     def release(self) -> None:
@@ -148,9 +148,9 @@ class TensorReader:
         """Drop the maps; tensors that were read stay valid."""
         self._tensors = {}
 
-    def _view(self, name: str, index: int | None) -> Tensor:
+    def _view(self, name: str, place: int | tuple[int, ...] | None) -> Tensor:
         tensor = self._tensors[name]
-        return tensor if index is None else tensor[index]
+        return tensor if place is None else tensor[place]
 
     def _map_anew(self) -> None:
         # A training run may have put its next checkpoint in the place of this one.

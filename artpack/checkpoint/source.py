@@ -20,11 +20,13 @@ class TensorInfo:
         name: Unique within the checkpoint.
         shape: Its axes; empty for a scalar.
         dtype: Its dtype in the checkpoint.
+        stack: What it is a slice of, if the checkpoint has it in a stack of matrices.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype
+    stack: "TensorInfo | None" = None
 
     @property
     def weights(self) -> int:

@@ -82,6 +82,9 @@ def from_artifact(artifact: Artifact, name: str) -> Container:
             f"{tie.name!r} is tied to {tie.target!r}, and no container knows ties:"
             " pack the checkpoint without the one or the other, see compress --exclude"
         )
+    for bank in artifact.header.banks:
+        if bank.name not in KINDS:
+            raise UsageError(f"{bank.name!r} is a stack of matrices, and no container knows those")
     plans = {plan.name: plan for plan in artifact.header.plan.tensors}
     opened = {bank.name: _by_layer(bank) for bank in artifact.header.banks}
     names = [member for output in artifact.names for member in opened.get(output, (output,))]
