@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from artpack.errors import UsageError
 from artpack.quantize.parts import check_parts
-from artpack.quantize.scales import SCALES, Fp16Scales, Scales, fp16_scales, positive_scales
+from artpack.quantize.scales import SCALES, Fp16Scales, Scales, fp16_scales
 from artpack.quantize.weights import finite_chunks, matrix_shape, row_chunks, steady_sum
 from artpack.stages import ConfiguredStage
 from artpack.symbols import PartSpec, Quantized
@@ -35,7 +35,7 @@ class GroupLevels(ConfiguredStage):
         radius: The outermost code: 1 for ternary, 2 for quinary.
         group: Columns that share a scale, 1 to 65536. The last group of a
             row counts as filled up with zeros, which are not stored.
-        scales: How the scales are stored. Weights are rounded with fp16 scales.
+        scales: How the scales are stored. Weights are rounded with scales of fp16, or fp32.
 
     Source: parameter-golf pull request 2086, its export.
 
@@ -81,19 +81,37 @@ class GroupLevels(ConfiguredStage):
             UsageError: A weight is not finite, or a scale too large for fp16.
 
         """
-        rows, cols = shape = matrix_shape(weight.shape)
-        means = torch.zeros(self._scale_shape(rows, cols))
-        padded_cols = means.shape[1] * self.group
-        for at, chunk in finite_chunks(weight, shape, padded_cols=padded_cols):
-            means[at] = steady_sum(_grouped(chunk, self.group).abs()) / self.group
-        scales = fp16_scales(means.clamp(min=1e-8)) if zero_scales else positive_scales(means)
+        shape = matrix_shape(weight.shape)
+        means = self.means(weight)
+        scales = fp16_scales(means.clamp(min=1e-8)) if zero_scales else self.scales.rounded(means)
         symbols = np.empty(shape, np.uint8)
-        for at, chunk in finite_chunks(weight, shape, padded_cols=padded_cols):
+        for at, chunk in finite_chunks(weight, shape, padded_cols=means.shape[1] * self.group):
             codes = (_grouped(chunk, self.group) / scales[at].float().unsqueeze(2)).round_()
             # Nothing over nothing is no number: such a weight is zero.
             codes = codes.nan_to_num_(nan=0.0).clamp_(-self.radius, self.radius)
-            symbols[at] = codes.add_(self.radius).flatten(1)[:, :cols].to(torch.uint8).numpy()
+            codes = codes.add_(self.radius).flatten(1)[:, : shape[1]]
+            symbols[at] = codes.to(torch.uint8).numpy()
         return Quantized(tuple(weight.shape), {"codes": symbols, **self.scales.quantize(scales)})
+
+    def means(self, weight: Tensor) -> Tensor:
+        """
+        Return the mean magnitude of each group.
+
+        Args:
+            weight: Floating point, any shape, finite.
+
+        Returns:
+            fp32, shape ``(rows, groups of a row)``.
+
+        Raises:
+            UsageError: A weight is not finite.
+
+        """
+        rows, cols = shape = matrix_shape(weight.shape)
+        means = torch.zeros(self._scale_shape(rows, cols))
+        for at, chunk in finite_chunks(weight, shape, padded_cols=means.shape[1] * self.group):
+            means[at] = steady_sum(_grouped(chunk, self.group).abs()) / self.group
+        return means
 
     def dequantize(self, quantized: Quantized) -> Tensor:
         """

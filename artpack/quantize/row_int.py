@@ -10,7 +10,7 @@ from torch import Tensor
 from artpack.errors import UsageError
 from artpack.quantize.clips import CLIPS, Clip
 from artpack.quantize.parts import check_parts
-from artpack.quantize.scales import SCALES, Fp16Scales, Scales, positive_scales
+from artpack.quantize.scales import SCALES, Fp16Scales, Scales
 from artpack.quantize.weights import finite_chunks, matrix_shape
 from artpack.stages import ConfiguredStage
 from artpack.symbols import PartSpec, Quantized
@@ -61,10 +61,26 @@ class RowInt(ConfiguredStage):
             weight: Floating point, any shape.
 
         Returns:
-            fp16, positive, shape ``(rows, 1)``.
+            Positive, of the type that the scales are stored in, shape ``(rows, 1)``.
 
         Raises:
-            UsageError: A weight is not finite, or a step too large for fp16.
+            UsageError: A weight is not finite, or a step too large.
+
+        """
+        return self.scales.rounded(self.exact_steps(weight))
+
+    def exact_steps(self, weight: Tensor) -> Tensor:
+        """
+        Return the step of each row before it is rounded.
+
+        Args:
+            weight: Floating point, any shape.
+
+        Returns:
+            float64, shape ``(rows, 1)``; 0 for a row of zeros.
+
+        Raises:
+            UsageError: A weight is not finite.
 
         """
         rows, cols = matrix_shape(weight.shape)
@@ -73,7 +89,7 @@ class RowInt(ConfiguredStage):
             found = self.clip.thresholds(chunk.double(), radius=self.radius)
             widest = chunk.abs().amax(dim=1).double()
             thresholds[at, 0] = torch.where(found > 0, found, widest)
-        return positive_scales(thresholds / self.radius)
+        return thresholds / self.radius
 
     def quantize(self, weight: Tensor) -> Quantized:
         """
@@ -100,7 +116,7 @@ class RowInt(ConfiguredStage):
 
     def dequantize(self, quantized: Quantized) -> Tensor:
         """
-        Return code times step; exact in fp32, since a code has 8 bits and a step 11.
+        Return code times step; exact where steps are fp16, as a code has 8 bits and a step 11.
 
         Args:
             quantized: What :meth:`quantize` returns, or what a stranger says it did.

@@ -1,8 +1,8 @@
 """
-How the scales of a grid are stored: fp16, or deltas on a logarithmic grid.
+How the scales of a grid are stored: fp16, deltas on a logarithmic grid, or fp32.
 
-A grid first rounds its scales to fp16; a :class:`Scales` stage then turns them
-into parts and back.
+A grid first lets a :class:`Scales` stage round its scales, nearly always to fp16; the
+stage then turns them into parts and back.
 """
 
 from collections.abc import Mapping
@@ -24,13 +24,16 @@ FP16_TINY_LOG2 = -24
 
 
 class Scales(Stage, Protocol):
-    """Positive fp16 scales to parts and back."""
+    """Positive scales to parts and back."""
+
+    def rounded(self, scales: Tensor) -> Tensor:
+        """Round non-negative scales to positive ones of the type that ``quantize`` takes."""
 
     def parts(self, rows: int, cols: int) -> tuple[PartSpec, ...]:
         """Return the parts that a matrix of scales is stored as, in order."""
 
     def quantize(self, scales: Tensor) -> dict[str, Symbols]:
-        """Turn positive fp16 scales of shape ``(rows, cols)`` into parts."""
+        """Turn positive scales of shape ``(rows, cols)`` into parts."""
 
     def dequantize(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Tensor:
         """Turn parts of the right geometry into fp32 scales of this shape."""
@@ -88,13 +91,16 @@ def positive_scales(scales: Tensor) -> Tensor:
     return torch.where(rounded > 0, rounded, substitute)
 
 
-def read_scales(name: str, parts: Mapping[str, Symbols]) -> Tensor:
+def read_scales(
+    name: str, parts: Mapping[str, Symbols], dtype: torch.dtype = torch.float16
+) -> Tensor:
     """
-    Join the bytes of fp16 scales, and refuse what is none.
+    Join the bytes of scales, and refuse what is none.
 
     Args:
         name: Name of the scales.
         parts: Their planes, among others.
+        dtype: Type of the scales.
 
     Returns:
         fp32, one-dimensional, finite and non-negative.
@@ -103,7 +109,7 @@ def read_scales(name: str, parts: Mapping[str, Symbols]) -> Tensor:
         CorruptError: A scale is negative, infinite or NaN.
 
     """
-    scales = join_bytes(name, parts, torch.float16).float()
+    scales = join_bytes(name, parts, dtype).float()
     # signbit and not "< 0": a writer never makes minus zero either.
     bad = ~scales.isfinite() | scales.signbit()
     if bad.any():
@@ -117,6 +123,10 @@ class Fp16Scales(ConfiguredStage):
     """Every scale as the two bytes of its fp16: lossless."""
 
     stage_id: ClassVar[str] = "fp16"
+
+    def rounded(self, scales: Tensor) -> Tensor:
+        """Round scales to fp16, see :func:`positive_scales`."""
+        return positive_scales(scales)
 
     def parts(self, rows: int, cols: int) -> tuple[PartSpec, ...]:
         """Return the planes of the scales' bytes, ``scales.0`` and ``scales.1``."""
@@ -174,6 +184,10 @@ class LogDeltaScales(ConfiguredStage):
     def __post_init__(self) -> None:
         if self.bits not in (4, 5, 8):
             raise UsageError(f"log-delta: bits must be 4, 5 or 8, got {self.bits}")
+
+    def rounded(self, scales: Tensor) -> Tensor:
+        """Round scales to fp16, see :func:`positive_scales`."""
+        return positive_scales(scales)
 
     def parts(self, rows: int, cols: int) -> tuple[PartSpec, ...]:
         """Return the deltas, a matrix of the scales' shape, and the planes of anchor and step."""
@@ -241,4 +255,66 @@ class LogDeltaScales(ConfiguredStage):
         return torch.from_numpy(levels[parts["scales"]]).reshape(shape)
 
 
-SCALES: Table[Scales] = by_id((Fp16Scales, LogDeltaScales))
+@dataclass(frozen=True)
+class Fp32Scales(ConfiguredStage):
+    """Every scale as the four bytes of its fp32: for weights whose scales fp16 cannot hold."""
+
+    stage_id: ClassVar[str] = "fp32"
+
+    def rounded(self, scales: Tensor) -> Tensor:
+        """
+        Round scales to positive fp32; one that is zero takes the smallest of the others.
+
+        Args:
+            scales: Non-negative floating point, shape ``(rows, cols)``.
+
+        Returns:
+            fp32, the same shape, every value positive and finite.
+
+        Raises:
+            UsageError: A scale is too large for fp32.
+
+        """
+        rounded = scales.float()
+        if rounded.isinf().any():
+            raise UsageError("a scale is too large for fp32: store the tensor as raw")
+        positive = rounded[rounded > 0]
+        substitute = positive.min() if positive.numel() else rounded.new_tensor(1.0)
+        return torch.where(rounded > 0, rounded, substitute)
+
+    def parts(self, rows: int, cols: int) -> tuple[PartSpec, ...]:
+        """Return the planes of the scales' bytes, ``scales.0`` to ``scales.3``."""
+        return byte_planes("scales", rows * cols, torch.float32)
+
+    def quantize(self, scales: Tensor) -> dict[str, Symbols]:
+        """
+        Turn scales into parts.
+
+        Args:
+            scales: Non-negative floating point, shape ``(rows, cols)``.
+
+        Returns:
+            ``scales.0`` to ``scales.3``: uint8, shape ``(rows * cols, 1)``.
+
+        """
+        return split_bytes("scales", scales.float())
+
+    def dequantize(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Tensor:
+        """
+        Turn parts back into scales.
+
+        Args:
+            parts: Of the geometry that :meth:`parts` gives.
+            shape: Rows and columns of the scales.
+
+        Returns:
+            fp32, of that shape, finite and non-negative.
+
+        Raises:
+            CorruptError: A scale is negative, infinite or NaN.
+
+        """
+        return read_scales("scales", parts, torch.float32).reshape(shape)
+
+
+SCALES: Table[Scales] = by_id((Fp16Scales, LogDeltaScales, Fp32Scales))

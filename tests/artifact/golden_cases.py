@@ -40,12 +40,20 @@ from artpack.quantize import (
 from artpack.quantize.clips import Clip, GivenClip, MseClip, PercentileClip, StdClip
 from artpack.quantize.factors import GroupFactors, RowFactors
 from artpack.quantize.raw import DTYPES
-from artpack.quantize.scales import LogDeltaScales
+from artpack.quantize.scales import Fp32Scales, LogDeltaScales
 from artpack.stages import Codec, Quantizer
 from artpack.trellis import POLYNOMIALS
 from tests.artifact.golden_content import RANS, Content, Entry
 
 FOLDER = Path(__file__).parent / "v1"
+
+BEFORE = (
+    *("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"),
+    *("complex128", "complex64", "int64", "int32", "int16", "int8"),
+    *("uint64", "uint32", "uint16", "uint8", "bool"),
+)
+"""The types that the first files could hold, in the order of their case."""
+
 INT4, INT6 = RowInt(4, StdClip(3.0)), RowInt(6, StdClip(12.85))
 EMPTY_OR_ODD = [(), (1,), (7,), (0,), (3, 0, 2), (5, 1), (2, 3, 4), (1, 2, 1, 2, 1, 1, 1, 2)]
 
@@ -108,14 +116,35 @@ def shapes(draw: Generator) -> Content:
 
 def raws(draw: Generator) -> Content:
     """Tensors of every type, of any bits at all: NaN and infinity among them."""
+    return Content(numbered(any_bits(draw, BEFORE)))
+
+
+def later(draw: Generator) -> Content:
+    """What came after the first files: types of torch, scales in fp32, stacks of several axes."""
+    slices = tuple(f"experts.{layer}.{expert}" for layer in range(2) for expert in range(3))
+    entries = {
+        **numbered(any_bits(draw, sorted(set(DTYPES) - set(BEFORE)))),
+        **numbered(
+            Entry(matrix(draw, 5, 13) * 1e-8, quantizer)
+            for quantizer in (RowInt(6, MseClip(), Fp32Scales()), GroupLevels(1, 5, Fp32Scales()))
+        ),
+        **{name: Entry(matrix(draw, 4, 6), INT6) for name in slices},
+    }
+    outputs = (*(name for name in entries if name not in slices), "experts")
+    return Content(entries, outputs=outputs, banks=(Bank("experts", slices, (2, 3)),))
+
+
+def any_bits(draw: Generator, names: Iterable[str]) -> list[Entry]:
+    """Return tensors of these types, of three shapes each, of random bits."""
     entries = []
-    for name, dtype in DTYPES.items():
+    for name in names:
+        dtype = DTYPES[name]
         levels = 2 if dtype == torch.bool else 256
         for shape in ((5, 3), (), (2, 0)):
             count = torch.Size(shape).numel() * dtype.itemsize
             content = torch.randint(0, levels, (count,), generator=draw, dtype=torch.uint8)
             entries.append(Entry(content.view(dtype).reshape(shape), Raw(name)))
-    return Content(numbered(entries))
+    return entries
 
 
 def coders(draw: Generator) -> Content:
@@ -374,5 +403,6 @@ CASES: dict[str, Callable[[Generator], Content]] = {
         nothing,
         corrected,
         lattices,
+        later,
     )
 }

@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from artpack.checkpoint import Bank, Tie, from_state_dict, open_checkpoint, restore
+from artpack.checkpoint import Bank, TensorInfo, Tie, from_state_dict, open_checkpoint, restore
+from artpack.checkpoint.banks import is_stack
 from artpack.errors import CheckpointError, CorruptError
 
 
@@ -114,3 +115,59 @@ def test_the_golden_banks_open_and_close(shared: Path, tmp_path: Path) -> None:
         stored = load_file(tmp_path / "opened.safetensors")
         again = restore(checkpoint.names, stored, checkpoint.ties, checkpoint.banks)
     assert all(torch.equal(again[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize(
+    ("shape", "members"),
+    [
+        ((8, 256, 256), 8),
+        ((64, 32, 64), 64),
+        ((2, 3, 64, 96), 6),
+        ((2, 8, 64, 64), 16),
+        ((1, 197, 768), 1),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_stacks_of_matrices_open_into_their_slices(
+    shape: tuple[int, ...], members: int, dtype: torch.dtype
+) -> None:
+    weight = torch.arange(1.0, 1 + torch.Size(shape).numel()).reshape(shape).to(dtype)
+    with from_state_dict({"mlp.experts": weight, "b": torch.ones(3)}) as checkpoint:
+        assert checkpoint.names == ("mlp.experts", "b")
+        slices = {info.name: checkpoint.read(info.name) for info in checkpoint.tensors}
+        assert len(slices) == members + 1
+        assert torch.equal(
+            slices["mlp.experts" + ".0" * (len(shape) - 2)], weight.flatten(0, -3)[0]
+        )
+        assert all(info.stack is None or info.stack.shape == shape for info in checkpoint.tensors)
+        again = restore(checkpoint.names, slices, checkpoint.ties, checkpoint.banks)
+    assert torch.equal(again["mlp.experts"], weight)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((64, 32, 3, 3), torch.float32),
+        ((64, 80, 3), torch.float32),
+        ((768, 3, 32, 32), torch.float32),
+        ((32, 64, 1, 1), torch.float32),
+        ((8, 16, 4096), torch.float32),
+        ((5000, 32, 32), torch.bool),
+        ((8, 64, 64), torch.int8),
+        ((8, 64, 64), torch.float8_e4m3fn),
+        ((0, 64, 64), torch.float32),
+        ((64, 64), torch.float32),
+    ],
+    ids=str,
+)
+def test_kernels_vectors_and_what_is_quantized_already_are_no_stacks(
+    shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    assert not is_stack(TensorInfo("w", shape, dtype))
+
+
+def test_a_stack_stays_closed_where_a_slice_would_take_a_name() -> None:
+    weights = {"w": torch.ones(2, 32, 32), "w.1": torch.ones(3)}
+    with from_state_dict(weights) as checkpoint:
+        assert checkpoint.banks == ()
