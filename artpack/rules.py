@@ -1,11 +1,11 @@
 """Rules of a recipe: which tensors, stored how, and by what road they get there."""
 
 import math
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from artpack.errors import RecipeError
+from artpack.errors import RecipeError, UsageError
+from artpack.patterns import compiled
 from artpack.quantize import QUANTIZERS, RowAsymInt
 from artpack.quantize.gptq import Gptq
 from artpack.quantize.group_levels import GroupLevels
@@ -121,7 +121,7 @@ class Rule:
             len(shape) >= self.min_dims
             and rows >= self.min_rows
             and self.min_weights <= math.prod(shape) <= highest
-            and re.search(self.match, name) is not None
+            and compiled(self.match).found_in(name)
         )
 
     def to_json(self) -> Config:
@@ -196,9 +196,9 @@ def rule_from_json(name: str, value: JsonValue) -> Rule:
     stage = None if quantizer == KEEP else stage_from_json(QUANTIZERS, quantizer)
     rule = Rule(name, stage, **fields)
     try:
-        re.compile(rule.match)
-    except re.error as error:
-        raise RecipeError(f"rule {name!r}: match {rule.match!r}: {error}") from error
+        compiled(rule.match)
+    except UsageError as error:
+        raise RecipeError(f"rule {name!r}: match: {error}") from error
     return rule
 
 

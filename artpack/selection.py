@@ -1,10 +1,10 @@
 """Which of a checkpoint's tensors are packed."""
 
-import re
 from dataclasses import dataclass
 
 from artpack.checkpoint import Bank, Checkpoint, TensorInfo, Tie
 from artpack.errors import UsageError
+from artpack.patterns import Pattern, compiled
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def select(checkpoint: Checkpoint, *, include: str = "", exclude: str | None = N
     outputs = tuple(
         name
         for name in checkpoint.names
-        if keep is None or keep.search(name)
-        if drop is None or not drop.search(name)
+        if keep is None or keep.found_in(name)
+        if drop is None or not drop.found_in(name)
     )
     if not outputs:
         raise UsageError("no tensor is left to pack: widen --include or narrow --exclude")
@@ -77,8 +77,8 @@ def select(checkpoint: Checkpoint, *, include: str = "", exclude: str | None = N
     return Selection(outputs, tensors, ties, banks, left_out)
 
 
-def _compiled(flag: str, expression: str | None) -> re.Pattern[str] | None:
+def _compiled(flag: str, expression: str | None) -> Pattern | None:
     try:
-        return re.compile(expression) if expression else None
-    except re.error as error:
-        raise UsageError(f"--{flag} {expression!r} is not a regular expression: {error}") from error
+        return compiled(expression) if expression else None
+    except UsageError as error:
+        raise UsageError(f"--{flag} {error}") from error

@@ -1,6 +1,5 @@
 """``artpack inspect``: where the bytes of an artifact went."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import click
 from artpack.artifact.describe import TensorRow, describe
 from artpack.artifact.reader import open_artifact
 from artpack.atomic import write_atomically
+from artpack.errors import UsageError
+from artpack.patterns import compiled
 
 from . import render
 from .options import artifact_argument, json_option, limit_option
@@ -52,8 +53,8 @@ def inspect(
     if html is not None and (tensor or sort):
         raise click.UsageError("the page has all tensors and sorts itself: no --tensor, no --sort")
     try:
-        wanted = re.compile(tensor)
-    except re.error as error:
+        wanted = compiled(tensor)
+    except UsageError as error:
         raise click.BadParameter(str(error), param_hint="--tensor") from error
     with open_artifact(artifact, max_decoded_bytes=max_decoded_bytes) as opened:
         description, header = describe(opened), opened.header
@@ -61,7 +62,7 @@ def inspect(
         write_atomically(html, [html_page(artifact.name, description, header).encode()])
         render.written(html)
         return
-    rows = [row for row in description.tensors if wanted.search(row.name)]
+    rows = [row for row in description.tensors if wanted.found_in(row.name)]
     if sort is not None:
         rows.sort(key=SORTS[sort])
     if as_json:

@@ -5,6 +5,7 @@ import re
 import click
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
+MAX_BYTES = 1 << 63
 
 
 class Size(click.ParamType[int]):
@@ -35,10 +36,13 @@ class Size(click.ParamType[int]):
         """
         if isinstance(value, int):
             return value
-        found = re.fullmatch(r"\s*([\d_]+(?:\.\d+)?)\s*([KMG]?I?)B?\s*", value.upper())
-        if found is None or found[2] not in UNITS or float(found[1]) == 0:
-            self.fail(f"{value!r} is no size: write 16000000, 16M or 15.5MiB", param, ctx)
-        return int(float(found[1]) * UNITS[found[2]])
+        found = re.fullmatch(r"\s*(\d[\d_]{0,30}(?:\.\d{1,30})?)\s*([KMG]?I?)B?\s*", value.upper())
+        if found is None or found[2] not in UNITS:
+            self.fail(f"{value!r:.40} is no size: write 16000000, 16M or 15.5MiB", param, ctx)
+        size = int(float(found[1].replace("_", "")) * UNITS[found[2]])
+        if not 1 <= size < MAX_BYTES:
+            self.fail(f"{value!r:.40} is no size that a file can have", param, ctx)
+        return size
 
 
 class Sizes(click.ParamType[tuple[int, ...]]):

@@ -15,6 +15,7 @@ from torch import Tensor
 from artpack.atomic import write_atomically
 from artpack.budget.frontier import Frontier
 from artpack.errors import UsageError
+from artpack.parsing import parse_json
 from artpack.stages import Config, JsonValue
 
 FORMAT = "artpack-sensitivity-1"
@@ -101,8 +102,8 @@ def read_costs(path: Path, fingerprint: Config) -> dict[str, float] | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        content = parse_json(path.read_bytes())
+    except UsageError as error:
         raise UsageError(f"{path}: no JSON; delete it to measure again") from error
     costs = content.get("costs") if isinstance(content, dict) else None
     if not isinstance(costs, dict) or content.get("format") != FORMAT:

@@ -1,6 +1,5 @@
 """Checkpoints of several files: the folders and shard indexes of Hugging Face."""
 
-import json
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from torch import Tensor
@@ -10,6 +9,7 @@ from artpack.checkpoint.sniff import Kind, sniff
 from artpack.checkpoint.source import Loaded, Source, listed, reason
 from artpack.checkpoint.torch_file import torch_source
 from artpack.errors import CheckpointError, UsageError
+from artpack.parsing import parse_json
 
 INDEX_SUFFIX = ".index.json"
 
@@ -105,8 +105,8 @@ def index_source(path: Path) -> Source:
 
 def _read_weight_map(path: Path) -> dict[str, str]:
     try:
-        index = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        index = parse_json(path.read_bytes())
+    except (OSError, UsageError) as error:
         raise CheckpointError(f"{path}: not a shard index ({reason(error)})") from error
     weight_map = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:

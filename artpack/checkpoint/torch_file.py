@@ -2,12 +2,10 @@
 
 import pickle
 import re
-import warnings
 import zipfile
 from pathlib import Path
 
-import torch
-
+from artpack.checkpoint.saved import ZIP_MAGIC, load_saved
 from artpack.checkpoint.source import Loaded, Source, reason
 from artpack.checkpoint.state_dict import find_state_dict
 from artpack.errors import CheckpointError
@@ -15,7 +13,6 @@ from artpack.errors import CheckpointError
 _TAKEN = ".safetensors"
 """Files of this name torch reads as what they are not, unless they are opened for it."""
 
-_ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
 
@@ -53,10 +50,10 @@ def torch_source(path: Path, *, key: str | None = None) -> Source:
 def _can_be_mapped(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            magic = file.read(len(_ZIP_MAGIC))
+            magic = file.read(len(ZIP_MAGIC))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({reason(error)})") from error
-    if magic == _ZIP_MAGIC:
+    if magic == ZIP_MAGIC:
         return not _is_compressed(path)
     if not magic.startswith(_PICKLE_MAGIC):
         what = f"starts with {magic!r}" if magic else "is empty"
@@ -76,14 +73,9 @@ def _is_compressed(path: Path) -> bool:
 
 def _load(path: Path, key: str | None, *, mmap: bool) -> Loaded:
     try:
-        # torch warns of what it is about to refuse, too.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if mmap:
-                content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            else:
-                with path.open("rb") as file:
-                    content = torch.load(file, map_location="cpu", weights_only=True)
+        content = load_saved(path, mmap=mmap)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     except Exception as error:
         raise CheckpointError(f"{path}: {_explain(error)}") from error
     return find_state_dict(content, key=key, where=str(path))

@@ -1,6 +1,5 @@
 """Finds the model that weights belong to: asked for, lying beside them, or recognised."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from artpack.models.config import ModelConfig
 from artpack.models.presets import PRESETS, preset
 from artpack.models.recognize import Shapes, recognize
 from artpack.models.seeds import read_config
+from artpack.parsing import parse_json
 from artpack.stages import Config, JsonValue, nearest
 
 CONFIG_NAME = "config.json"
@@ -144,9 +144,9 @@ def _config_beside(path: Path) -> Path:
 
 def _read_json(file: Path) -> JsonValue:
     try:
-        value: JsonValue = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file}: not JSON ({error})") from error
+        value: JsonValue = parse_json(file.read_bytes())
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from error
     return value
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from artpack.atomic import write_atomically
 from artpack.errors import UsageError
+from artpack.parsing import parse_json
 from artpack.stages import Config
 
 FORMAT = "artpack-calibration-1"
@@ -194,12 +195,12 @@ def read_calibration(path: Path) -> Calibration:
             if metadata.get("format") != FORMAT:
                 raise UsageError(f"{path}: not a calibration file of artpack calibrate")
             names = list(file.keys())
-        tokens, fingerprint = int(metadata["tokens"]), json.loads(metadata["fingerprint"])
+        tokens, fingerprint = (parse_json(metadata[key]) for key in ("tokens", "fingerprint"))
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{path}: a damaged calibration file; collect it again") from error
-    if tokens < 1 or not isinstance(fingerprint, dict):
+    if type(tokens) is not int or tokens < 1 or not isinstance(fingerprint, dict):
         raise UsageError(f"{path}: a damaged calibration file; collect it again")
     stored = {kind: _Stored(path, stamp, kind, names) for kind in KINDS}
     for full in names:

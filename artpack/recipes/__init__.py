@@ -7,7 +7,6 @@ docs/RECIPES.md explains every key.
 """
 
 import copy
-import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from artpack.across import Correction, Search
 from artpack.errors import ArtpackError, RecipeError
+from artpack.parsing import parse_toml, parse_value
 from artpack.plan import PlanSpec
 from artpack.rules import rule_from_json
 from artpack.stages import nearest
@@ -66,11 +66,7 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> PlanSpec:
     """
     name, text = recipe_text(source)
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"recipe {source}: not valid TOML: {error}") from error
-    try:
-        return _spec(name, _overridden(data, overrides))
+        return _spec(name, _overridden(parse_toml(text), overrides))
     except ArtpackError as error:
         raise RecipeError(f"recipe {source}: {error}") from error
 
@@ -141,12 +137,5 @@ def _overridden(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
             table = table[step]
             if not isinstance(table, dict):
                 raise RecipeError(f"--set {key}: {step!r} has no fields")
-        table[last] = _toml_value(value)
+        table[last] = parse_value(value)
     return data
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()

@@ -1,6 +1,5 @@
 """Initial weights, as a recipe says, from a seed."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -10,6 +9,7 @@ from artpack.errors import UsageError
 from artpack.models.banks import bank_slices
 from artpack.models.config import ModelConfig
 from artpack.models.gpt import GPT
+from artpack.patterns import compiled
 from artpack.train.settings import Init
 
 
@@ -29,7 +29,7 @@ def initialise(model: GPT, rules: Sequence[Init], *, seed: int) -> None:
     """
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in matrices(model):
-        rule = next((rule for rule in rules if re.search(rule.match, name)), None)
+        rule = next((rule for rule in rules if compiled(rule.match).found_in(name)), None)
         if rule is not None:
             _fill(name, tensor, rule, generator)
 

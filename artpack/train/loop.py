@@ -139,13 +139,41 @@ class Run:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """
+        Go on from a state.
+
+        Args:
+            state: What :meth:`state_dict` returned.
+
+        Raises:
+            Exception: It is not of such a run: whatever torch raises, or a ValueError.
+
+        """
         self.model.load_state_dict(state["model"])
         for optimizer, its in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(its)
+            # Rates and momenta follow from the recipe and the step.
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": its["state"], "param_groups": groups})
         for average, its in zip(self.averages, state["averages"], strict=True):
             average.load_state_dict(its)
         self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
+        self._check_taken()
+
+    def _check_taken(self) -> None:
+        """Fail on numbers that are none, and on moments and averages that fit no weight."""
+        if not (type(self.step) is int and type(self.seconds) is float and self.step >= 0):
+            raise ValueError("step and seconds must be numbers")
+        if not (isinstance(self.log, list) and all(isinstance(row, dict) for row in self.log)):
+            raise ValueError("the log must be a list of rows")
+        for optimizer in self.optimizers:
+            for parameter, its in optimizer.state.items():
+                if any(part.shape not in ((), parameter.shape) for part in its.values()):
+                    raise ValueError("a moment has not the shape of its weight")
+        shapes = {name: weight.shape for name, weight in float_weights(self.model).items()}
+        for average in self.averages:
+            weights = average.weights()
+            if weights is not None and {n: w.shape for n, w in weights.items()} != shapes:
+                raise ValueError("an average is not of these weights")
 
     def _gradients(self, rate: float, done: float) -> tuple[float, float | None]:
         """Leave the gradient in the parameters; return the loss, and the bits per weight."""

@@ -1,6 +1,5 @@
 """Optimizers made from a recipe's groups, and their rates at each step."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from artpack.errors import UsageError
+from artpack.patterns import compiled
 from artpack.train.muon import POLAR_EXPRESS, QUINTIC, Muon, Triple
 from artpack.train.schedule import ramp
 from artpack.train.settings import Group, MuonSettings
@@ -81,7 +81,7 @@ def coefficients(muon: MuonSettings) -> tuple[Triple, ...]:
 
 def _group_of(name: str, groups: Sequence[Group]) -> int:
     for number, group in enumerate(groups):
-        if re.search(group.match, name):
+        if compiled(group.match).found_in(name):
             return number
     raise UsageError(f"no group optimizes {name}: end the groups with match = ''")
 

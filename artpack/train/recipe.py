@@ -1,12 +1,12 @@
 """Training recipes: one TOML file each, with the published numbers of a system."""
 
-import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from artpack.errors import ArtpackError, RecipeError
+from artpack.parsing import parse_toml, parse_value
 from artpack.stages import nearest
 from artpack.train.settings import Training
 
@@ -49,15 +49,13 @@ def load_training(
     """
     name, text = _text(source)
     try:
-        training = Training.from_json(tomllib.loads(text), where=name)
+        training = Training.from_json(parse_toml(text), where=name)
         if steps is not None:
             training = training.scaled(steps)
         data = training.to_json()
         for override in overrides:
             _override(data, override)
         return Training.from_json(data, where=name)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"training recipe {source}: not valid TOML: {error}") from error
     except RecipeError:
         raise
     except ArtpackError as error:
@@ -85,7 +83,7 @@ def _override(data: Any, override: str) -> None:
     for step in path:
         data = _entry(data, step, key)
     _entry(data, last, key)
-    data[int(last) if isinstance(data, list) else last] = _toml_value(value)
+    data[int(last) if isinstance(data, list) else last] = parse_value(value)
 
 
 def _entry(data: Any, step: str, key: str) -> Any:
@@ -95,10 +93,3 @@ def _entry(data: Any, step: str, key: str) -> Any:
         return data[step]
     known = data if isinstance(data, dict) else map(str, range(len(data or ())))
     raise RecipeError(f"--set {key}: no {step!r} there{nearest(step, known)}")
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()

@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 from artpack.errors import UsageError
 from artpack.models.record import Record, check_range
+from artpack.patterns import compiled
 
 MAX_STEPS = 1 << 31
 
@@ -103,6 +104,9 @@ class Init(Record):
     scale: float = 1.0
     values: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        compiled(self.match)
+
 
 @dataclass(frozen=True)
 class MuonSettings(Record):
@@ -145,6 +149,9 @@ class Group(Record):
     lr: float
     weight_decay: float = 0.0
     muon: MuonSettings | None = None
+
+    def __post_init__(self) -> None:
+        compiled(self.match)
 
 
 @dataclass(frozen=True)

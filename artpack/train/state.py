@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from artpack.atomic import write_atomically
+from artpack.checkpoint.saved import load_saved
+from artpack.checkpoint.source import reason
 from artpack.errors import CheckpointError
 
 STATE_NAME = "state.pt"
@@ -47,9 +49,11 @@ def read_state(folder: Path, *, fingerprint: str) -> dict[str, Any]:
     """
     path = folder / STATE_NAME
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_saved(path)
     except Exception as error:
-        raise CheckpointError(f"{path}: not a state of a run ({error})") from error
+        raise CheckpointError(f"{path}: not a state of a run ({reason(error)})") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: not a state of a run")
     if state.get("fingerprint") != fingerprint:
         raise CheckpointError(
             f"{path}: of a run with another recipe, model or data: give those, or another folder"

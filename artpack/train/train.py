@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 import torch
 
 from artpack.atomic import write_atomically
-from artpack.errors import UsageError
+from artpack.checkpoint.source import reason
+from artpack.errors import CheckpointError, UsageError
 from artpack.evaluate.ranks import Ranks
 from artpack.finite import without_nan
 from artpack.models.build import parameter_count
@@ -120,7 +121,16 @@ def _begin(run: Run, folder: Path, fingerprint: str, *, resume: bool) -> None:
     if there and not resume:
         raise UsageError(f"{folder}: a run is there already: resume it, or give another folder")
     if resume and there:
-        run.load_state_dict(read_state(folder, fingerprint=fingerprint))
+        _go_on(run, folder, read_state(folder, fingerprint=fingerprint))
+
+
+def _go_on(run: Run, folder: Path, state: dict[str, Any]) -> None:
+    try:
+        run.load_state_dict(state)
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{folder / STATE_NAME}: does not fit its run ({reason(error)}): give another folder"
+        ) from error
 
 
 def _save(run: Run, folder: Path, fingerprint: str) -> None:

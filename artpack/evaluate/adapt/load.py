@@ -1,7 +1,6 @@
 """Recipes of adapting evaluations, one TOML file each."""
 
 import copy
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,6 +9,7 @@ from typing import Any
 
 from artpack.errors import ArtpackError, RecipeError, UsageError
 from artpack.evaluate.adapt.recipe import STRATEGIES, AnyRecipe
+from artpack.parsing import MAX_DEPTH, parse_toml, parse_value
 from artpack.stages import Config, nearest
 
 DEFAULT_RECIPE = "scalars"
@@ -90,9 +90,9 @@ def recipe_data(source: str) -> Config:
     """
     name, text = _text(source)
     try:
-        return {"name": name, **tomllib.loads(text)}
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"recipe {source}: not valid TOML: {error}") from error
+        return {"name": name, **parse_toml(text)}
+    except UsageError as error:
+        raise RecipeError(f"recipe {source}: {error}") from error
 
 
 def stored_recipe(data: Config, overrides: Sequence[str] = (), *, faithful: bool = False) -> Named:
@@ -156,6 +156,8 @@ def _change(override: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise UsageError(f"--ttt-set {override!r}: write it as KEY=VALUE")
     *path, last = key.strip().split(".")
+    if len(path) > MAX_DEPTH:
+        raise UsageError(f"--ttt-set {key:.40}...: no recipe is so deep")
     change: dict[str, Any] = {last: _value(value.strip())}
     for step in reversed(path):
         change = {step: change}
@@ -163,9 +165,4 @@ def _change(override: str) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    if text == "none":
-        return None
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    return None if text == "none" else parse_value(text)

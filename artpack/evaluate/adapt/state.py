@@ -13,6 +13,7 @@ from torch import Tensor, uint8
 from artpack.atomic import write_atomically
 from artpack.errors import UsageError
 from artpack.evaluate.ranks import Ranks
+from artpack.parsing import parse_json
 from artpack.stages import Config
 
 EVERY_S = 30.0
@@ -52,10 +53,12 @@ class Keeper:
             with safe_open(self._path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            found, steps = json.loads(metadata["fingerprint"]), int(metadata["steps"])
+            found, steps = (parse_json(metadata[key]) for key in ("fingerprint", "steps"))
             same = metadata["sha256"] == _digest(metadata, tensors)
         except (SafetensorError, KeyError, ValueError) as error:
             raise UsageError(f"{self._path}: not the state of an evaluation ({error})") from error
+        if not isinstance(found, dict) or type(steps) is not int or steps < 0:
+            raise UsageError(f"{self._path}: not the state of an evaluation")
         wrong = [key for key, value in self._fingerprint.items() if found.get(key) != value]
         if not same:
             raise UsageError(
