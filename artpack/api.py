@@ -10,13 +10,14 @@ from torch import Tensor
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.atomic import write_atomically
 from artpack.budget.frontier import Frontier
-from artpack.checkpoint import from_state_dict
+from artpack.checkpoint import Checkpoint, from_state_dict
 from artpack.coding.profiles import profile_named
 from artpack.compress import compress
 from artpack.models import ModelConfig, expected_shapes
 from artpack.models.build import check_shapes
+from artpack.models.defects import as_meant
 from artpack.prepare import prepare
-from artpack.quantize.calibration import Calibration
+from artpack.quantize.calibration import Calibration, hash_config
 from artpack.recipes import DEFAULT_RECIPE, load_recipe
 from artpack.selection import select
 
@@ -51,7 +52,8 @@ def save(
         CheckpointError: A weight is not finite or does not fit its grid, or the tensors
             are not the model's.
         RecipeError: There is no such recipe, or it is wrong.
-        UsageError: The profile is unknown, or the recipe needs a calibration.
+        UsageError: The profile is unknown, or the recipe needs a calibration, or the
+            calibration is for other weights or another model, or cannot be true.
         OSError: The file cannot be written.
 
     >>> import tempfile, torch
@@ -68,6 +70,8 @@ def save(
         check_shapes(expected_shapes(model), shapes)
     spec = load_recipe(recipe)
     with from_state_dict(state_dict) as checkpoint:
+        if calibration is not None:
+            _check_calibration(calibration, checkpoint, model)
         selection = select(checkpoint)
         prepared = prepare(checkpoint, selection, spec, calibration)
         frontier = Frontier(checkpoint, selection, spec, calibration, jobs=jobs)
@@ -83,6 +87,17 @@ def save(
             jobs=jobs,
         )
     return write_atomically(Path(path), packed.pieces())
+
+
+def _check_calibration(
+    calibration: Calibration, checkpoint: Checkpoint, model: ModelConfig | None
+) -> None:
+    calibration.check()
+    calibration.check_fit(
+        {info.name: info.shape for info in checkpoint.tensors},
+        weights_sha256=checkpoint.weights_sha256,
+        model_sha256=None if model is None else hash_config(as_meant(model).to_json()),
+    )
 
 
 def load(

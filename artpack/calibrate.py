@@ -7,7 +7,7 @@ tokens, not to batches or ranks: neither changes the labels that are drawn.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -261,10 +261,10 @@ def calibrate(
     )
     tokens = windows.size
     return Calibration(
-        hessians=moments.mean_hessians(tokens),
-        row_information=moments.mean_rows(tokens),
-        lookup_information=moments.mean_lookups(tokens),
-        gradients=moments.mean_gradients(tokens),
+        hessians=_reached(moments.mean_hessians(tokens)),
+        row_information=_reached(moments.mean_rows(tokens)),
+        lookup_information=_reached(moments.mean_lookups(tokens)),
+        gradients=_reached(moments.mean_gradients(tokens)),
         tokens=tokens,
         fingerprint={
             "artpack": __version__,
@@ -279,6 +279,11 @@ def calibrate(
             },
         },
     )
+
+
+def _reached(means: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out what no token reached: nothing is known of it."""
+    return {name: mean for name, mean in means.items() if mean.any()}
 
 
 def hash_tokens(windows: Windows) -> str:

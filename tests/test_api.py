@@ -1,14 +1,19 @@
 """artpack.save, artpack.load and artpack.open: what goes in comes out, whatever it is."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 import artpack
+from artpack.checkpoint import from_state_dict
 from artpack.errors import CheckpointError, CorruptError, UsageError
+from artpack.quantize.calibration import Calibration
+from artpack.stages import Config
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 OTHERS = (torch.int64, torch.uint8, torch.int8, torch.bool)
@@ -158,3 +163,35 @@ def test_the_frontier_works_without_data_and_is_not_stored_as_a_plain_grid(tmp_p
     assert 3.5 < 8 * size / weight.numel() < 5
     # What 4 bits a weight and a trellis of 64 states give; a plain grid needs a quarter bit more.
     assert float((back - weight).norm() / weight.norm()) < 0.07
+
+
+WEIGHTS = {"fc.weight": torch.eye(64), "fc.bias": torch.zeros(64)}
+
+
+def calibration_of(weights: Mapping[str, Tensor], hessian: Tensor) -> Calibration:
+    with from_state_dict(weights) as checkpoint:
+        fingerprint: Config = {"weights_sha256": checkpoint.weights_sha256}
+    return Calibration({"fc.weight": hessian}, {}, {}, 1, fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("weights", "hessian", "message"),
+    [
+        ({**WEIGHTS, "fc.bias": torch.ones(64)}, torch.eye(64), "is for other weights"),
+        (WEIGHTS, torch.eye(32), r"hessians \[32, 32\] for 'fc.weight'"),
+        (WEIGHTS, -torch.eye(64), "negative element on its diagonal"),
+        (WEIGHTS, torch.eye(64).double(), "has no place in a calibration"),
+    ],
+)
+def test_a_calibration_of_something_else_is_refused(
+    tmp_path: Path, weights: dict[str, Tensor], hessian: Tensor, message: str
+) -> None:
+    calibration = calibration_of(weights, hessian)
+    with pytest.raises(UsageError, match=message):
+        artpack.save(WEIGHTS, tmp_path / "a", calibration=calibration, profile="fast")
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_calibration_of_these_weights_is_taken(tmp_path: Path) -> None:
+    calibration = calibration_of(WEIGHTS, torch.eye(64))
+    assert artpack.save(WEIGHTS, tmp_path / "a", calibration=calibration, profile="fast")

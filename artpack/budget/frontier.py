@@ -224,7 +224,14 @@ class Frontier:
         Returns:
             The metric, not yet scaled by measured costs.
 
+        Raises:
+            CheckpointError: The calibration of the tensor cannot be true.
+
         """
+        with _naming(name):
+            return self._metric(name)
+
+    def _metric(self, name: str) -> Metric:
         job = self.jobs[name]
         shape = matrix_shape(job.info.shape)
         hessian = self._hessian(name)

@@ -30,12 +30,14 @@ _REBUILDS = frozenset(
         "wrapper_subclass",
     )
 )
+_ENCODE = "_codecs encode"
+"""How bytes are pickled; of bytes it may double them, and again."""
+
 _FROM_TYPE = "torch._tensor _rebuild_from_type_v2"
 _BUILDERS = _REBUILDS | {
     "torch.nn.parameter Parameter",
     "torch device",
     "torch.serialization _get_layout",
-    "_codecs encode",
     "builtins complex",
     "__builtin__ complex",
 }
@@ -107,7 +109,7 @@ def _step(
     elif name in {"REDUCE", "NEWOBJ"}:
         arguments, called = stack.pop(), stack.pop()
         _check_call(called, arguments)
-        stack.append(None)
+        stack.append(b"" if called == _ENCODE else None)
     else:
         _step_plainly(opcode, value, stack)
 
@@ -138,6 +140,8 @@ def _check_call(called: object, arguments: object) -> None:
         fits = all(isinstance(item, _SIZED) for item in given)
     elif called == _FROM_TYPE:
         fits = bool(given) and isinstance(given[0], _Global) and given[0] in _REBUILDS
+    elif called == _ENCODE:
+        fits = bool(given) and isinstance(given[0], str)
     else:  # torch itself refuses what is not its own
         fits = called in _BUILDERS or not called.startswith("torch")
     if not fits:

@@ -99,9 +99,11 @@ def _paths(content: object, depth: int = 3) -> Iterator[str]:
     """Give the dotted keys of the state dicts inside; the depth bounds what may hold itself."""
     if not depth or not isinstance(content, Mapping):
         return
+    seen: set[int] = set()
     for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Mapping):
+        if not isinstance(name, str) or not isinstance(value, Mapping) or id(value) in seen:
             continue
+        seen.add(id(value))
         if any(_is_weight(inner, value[inner]) for inner in value):
             yield name
         else:

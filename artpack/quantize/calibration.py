@@ -25,6 +25,9 @@ FORMAT = "artpack-calibration-1"
 KINDS = ("hessians", "row_information", "lookup_information", "gradients")
 """Fields of tensors; in the file they are named ``KIND/STORED NAME``."""
 
+ROUNDING = 1e-3
+"""Share by which sums of products in float32 may be off."""
+
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
@@ -56,6 +59,20 @@ class Calibration:
     tokens: int
     fingerprint: Config
     gradients: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """
+        Check that every tensor can be what it says it is.
+
+        Raises:
+            UsageError: One is not finite, not of its kind's shape or dtype, has a negative
+                element where squares are summed, is not symmetric, or is all zero.
+
+        """
+        for kind in KINDS:
+            for name, tensor in getattr(self, kind).items():
+                if fault := _fault(kind, tensor):
+                    raise UsageError(f"{f'{kind}/{name}'!r} {fault}: collect it again")
 
     def check_fit(
         self,
@@ -96,6 +113,36 @@ def _shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     if kind == "gradients":
         return shape[0], shape[0]
     return (shape[1], shape[1]) if kind == "hessians" else shape[:1]
+
+
+def _fault(kind: str, tensor: Tensor) -> str | None:
+    """Say what is wrong with a tensor of sums of squares, or of products; None if nothing."""
+    squares = kind in ("row_information", "lookup_information")
+    if tensor.dtype is not torch.float32 or tensor.ndim != (1 if squares else 2):
+        return f"has no place in a calibration: {tensor.dtype} {list(tensor.shape)}"
+    if not bool(tensor.isfinite().all()):
+        return "is not finite"
+    if tensor.numel() and not bool(tensor.any()):
+        return "is all zero, as if no token had reached it"
+    if squares:
+        return "has a negative element" if bool((tensor < 0).any()) else None
+    return _fault_of_products(tensor)
+
+
+def _fault_of_products(tensor: Tensor) -> str | None:
+    if tensor.shape[0] != tensor.shape[1]:
+        return f"is of the shape {list(tensor.shape)}, not square"
+    if bool((tensor.diagonal() < 0).any()):
+        return "has a negative element on its diagonal"
+    # No product of two inputs is larger than the roots of their squares allow.
+    roots = tensor.diagonal().double().sqrt().float()
+    for row, root, mirrored in zip(tensor, roots, tensor.T, strict=True):
+        allowed = ROUNDING * root * roots
+        if bool(((row - mirrored).abs() > allowed).any()):
+            return "is not symmetric"
+        if bool((row.abs() > root * roots + allowed).any()):
+            return "has a product larger than its squares allow"
+    return None
 
 
 def hash_config(config: Config) -> str:
@@ -183,37 +230,40 @@ def read_calibration(path: Path) -> Calibration:
         The file must stay as it is while tensors are read: a change is a ``UsageError``.
 
     Raises:
-        UsageError: It is missing, damaged, or something else.
+        UsageError: It is missing, damaged, something else, or holds what no tokens could
+            have left there, see :meth:`Calibration.check`.
 
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such calibration file; artpack calibrate writes one")
     stamp = _stamp(path)
+    metadata, names = _read_directory(path)
+    if metadata.get("format") != FORMAT:
+        raise UsageError(f"{path}: not a calibration file of artpack calibrate")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise UsageError(f"{path}: not a calibration file of artpack calibrate")
-            names = list(file.keys())
         tokens, fingerprint = (parse_json(metadata[key]) for key in ("tokens", "fingerprint"))
-    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
-        if isinstance(error, UsageError):
-            raise
+    except (KeyError, UsageError) as error:
         raise UsageError(f"{path}: a damaged calibration file; collect it again") from error
     if type(tokens) is not int or tokens < 1 or not isinstance(fingerprint, dict):
         raise UsageError(f"{path}: a damaged calibration file; collect it again")
     stored = {kind: _Stored(path, stamp, kind, names) for kind in KINDS}
     for full in names:
-        _check_tensor(path, full, stored)
-    return Calibration(**stored, tokens=tokens, fingerprint=fingerprint)
+        if full.partition("/")[0] not in KINDS:
+            raise UsageError(f"{path}: {full!r} has no place in a calibration file")
+    calibration = Calibration(**stored, tokens=tokens, fingerprint=fingerprint)
+    try:
+        calibration.check()
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    return calibration
 
 
-def _check_tensor(path: Path, full: str, stored: Mapping[str, "_Stored"]) -> None:
-    kind, _, name = full.partition("/")
-    if kind not in KINDS or stored[kind][name].dtype is not torch.float32:
-        raise UsageError(f"{path}: {full!r} has no place in a calibration file")
-    if not bool(stored[kind][name].isfinite().all()):
-        raise UsageError(f"{path}: {full!r} is not finite; collect it again")
+def _read_directory(path: Path) -> tuple[dict[str, str], list[str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{path}: a damaged calibration file; collect it again") from error
 
 
 class _Stored(Mapping[str, Tensor]):

@@ -114,6 +114,9 @@ class WaterSic(ConfiguredStage):
         Returns:
             The metric.
 
+        Raises:
+            UsageError: The Hessian or the gradients' moments are not positive definite.
+
         """
         rows, cols = shape
         lower = _cholesky(torch.eye(cols) if hessian is None else hessian, self.damping)
@@ -278,8 +281,14 @@ def _search(
 def _cholesky(moments: Tensor, damping: float) -> Doubles:
     damped = moments.to(torch.float64, copy=True)
     damped.diagonal().add_(damping * damped.diagonal().mean() + TINY)
-    factor: Doubles = torch.linalg.cholesky(damped).numpy()
-    return factor
+    factor, failed = torch.linalg.cholesky_ex(damped)
+    if failed or not factor.isfinite().all():
+        raise UsageError(
+            f"its second moments are not positive definite even with a damping of {damping:g}:"
+            " collect the calibration again"
+        )
+    lower: Doubles = factor.numpy()
+    return lower
 
 
 def _divide_by_diagonal(factor: Doubles) -> Doubles:

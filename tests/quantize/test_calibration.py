@@ -30,16 +30,22 @@ FINGERPRINT: Config = {
 METADATA = {"format": FORMAT, "tokens": "7", "fingerprint": "{}"}
 
 
+def moments(size: int) -> Tensor:
+    """Return the mean of products of random inputs."""
+    inputs = torch.randn(4 * size, size)
+    return inputs.T @ inputs / (4 * size)
+
+
 @pytest.fixture
 def calibration() -> Calibration:
     torch.manual_seed(0)
     return Calibration(
-        hessians={"emb.weight": torch.randn(3, 3), "fc.weight": torch.randn(3, 3)},
+        hessians={"emb.weight": moments(3), "fc.weight": moments(3)},
         row_information={"emb.weight": torch.rand(5), "fc.weight": torch.rand(2)},
         lookup_information={"emb.weight": torch.rand(5)},
         tokens=7,
         fingerprint=dict(FINGERPRINT),
-        gradients={"fc.weight": torch.randn(2, 2)},
+        gradients={"fc.weight": moments(2)},
     )
 
 
@@ -145,6 +151,22 @@ def wrong_metadata(**metadata: str) -> Callable[[Path], None]:
         (wrong_tensor({"w": torch.zeros(1)}), "'w' has no place"),
         (wrong_tensor({"hessians/w": torch.zeros(1).half()}), "'hessians/w' has no place"),
         (wrong_tensor({"hessians/w": torch.full((1, 1), torch.nan)}), "is not finite"),
+        (wrong_tensor({"hessians/w": torch.ones(2)}), r"has no place .* \[2\]"),
+        (wrong_tensor({"hessians/w": torch.ones(2, 3)}), "not square"),
+        (wrong_tensor({"hessians/w": torch.zeros(2, 2)}), "is all zero"),
+        (wrong_tensor({"hessians/w": torch.tensor([[1, 0.5], [0.4, 1]])}), "is not symmetric"),
+        (wrong_tensor({"gradients/w": torch.tensor([[1, 0.5], [0.4, 1]])}), "is not symmetric"),
+        (wrong_tensor({"hessians/w": torch.diag(torch.tensor([1.0, -1]))}), "on its diagonal"),
+        (wrong_tensor({"gradients/w": torch.diag(torch.tensor([1.0, -1]))}), "on its diagonal"),
+        (wrong_tensor({"hessians/w": torch.tensor([[1, 2.0], [2, 1]])}), "larger than its squares"),
+        (wrong_tensor({"hessians/w": torch.tensor([[1, 2.0], [2, 0]])}), "larger than its squares"),
+        (wrong_tensor({"row_information/w": torch.tensor([1.0, -1])}), "negative element"),
+        (wrong_tensor({"lookup_information/w": torch.tensor([1.0, -1])}), "negative element"),
+        (wrong_tensor({"row_information/w": torch.zeros(2)}), "is all zero"),
+        (wrong_tensor({"row_information/w": torch.ones(2, 2)}), r"has no place .* \[2, 2\]"),
+        (wrong_metadata(tokens="1" * 5000), "damaged"),
+        (wrong_metadata(tokens="1.5"), "damaged"),
+        (wrong_metadata(fingerprint="NaN"), "damaged"),
     ],
 )
 def test_anything_else_is_refused_in_one_line(

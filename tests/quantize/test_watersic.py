@@ -215,3 +215,13 @@ def test_odd_shapes_and_moments_of_nothing(shape: tuple[int, int]) -> None:
 def test_impossible_options_are_refused(fields: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=f"watersic: {next(iter(fields))}"):
         WaterSic(**fields)
+
+
+def test_moments_that_no_tokens_leave_are_refused() -> None:
+    # Every pair of columns is possible, all three together are not.
+    hessian = 2 * torch.eye(3) - 1
+    hessian.diagonal().fill_(1)
+    with pytest.raises(UsageError, match="not positive definite"):
+        WaterSic().metric((2, 3), hessian, None)
+    with pytest.raises(UsageError, match="not positive definite"):
+        WaterSic(output_damping=0.01).metric((3, 2), None, hessian)
