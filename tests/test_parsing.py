@@ -1,5 +1,7 @@
 """TOML and JSON that nobody's recipe or config is like."""
 
+from pathlib import Path
+
 import pytest
 
 from artpack.errors import ArtpackError, RecipeError, UsageError
@@ -41,12 +43,12 @@ def test_values_out_of_range_are_refused_wherever_one_is_typed(value: str) -> No
         "a = 'unfinished",
     ],
 )
-def test_files_of_such_values_are_refused_in_one_line(text: str, tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
-    path = tmp_path_factory.mktemp("recipe") / "mine.toml"
+def test_files_of_such_values_are_refused_in_one_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
     path.write_text(text)
     for load in (load_recipe, load_adapting, load_training):
         with pytest.raises(RecipeError, match="not valid TOML: ") as caught:
-            load(str(path))  # type: ignore[operator]
+            load(str(path))
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 400
 
@@ -54,7 +56,7 @@ def test_files_of_such_values_are_refused_in_one_line(text: str, tmp_path_factor
 def test_a_change_of_a_field_deep_down_is_refused() -> None:
     for load, name in ((load_recipe, "int6"), (load_adapting, "scalars"), (load_training, "plain")):
         with pytest.raises(ArtpackError):
-            load(name, [".".join(["a"] * 5000) + "=1"])  # type: ignore[operator]
+            load(name, [".".join(["a"] * 5000) + "=1"])
 
 
 def test_what_lies_within_the_limits_is_read() -> None:
@@ -81,15 +83,13 @@ def test_what_lies_within_the_limits_is_read() -> None:
         "NaN",
         "-Infinity",
         "1e999",
-        '"\\ud800"',
-        '{"\\udfff": 1}',
         b"\xff\xff\xff",
         b"",
         b"{",
     ],
 )
 def test_json_out_of_range_is_refused(text: str | bytes) -> None:
-    with pytest.raises(UsageError, match="^not valid JSON: ") as caught:
+    with pytest.raises(UsageError, match=r"^not valid JSON: ") as caught:
         parse_json(text)
     assert "\n" not in str(caught.value)
 

@@ -9,6 +9,7 @@ import torch
 from artpack.checkpoint import from_state_dict, open_checkpoint
 from artpack.quantize.calibration import Calibration
 from artpack.recipes import recipe_names, recipe_text
+from artpack.stages import Config
 from tests.cli.conftest import Invoke
 
 
@@ -48,7 +49,7 @@ def with_data(checkpoint: Path, tmp_path: Path) -> Path:
     recipe = tmp_path / "mine.toml"
     rounding = 'rounding = "gptq"\nquantizer = '
     recipe.write_text(recipe_text("int4")[1].replace("quantizer = ", rounding, 1))
-    fingerprint = {"weights_sha256": from_state_dict(weights).weights_sha256}
+    fingerprint: Config = {"weights_sha256": from_state_dict(weights).weights_sha256}
     calibration = Calibration(hessians, {}, {}, 64, fingerprint)
     save(weights, tmp_path / "a.artpack", recipe=str(recipe), calibration=calibration)
     return tmp_path / "a.artpack"
