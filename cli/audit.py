@@ -1,4 +1,4 @@
-"""``artpack audit``: proves that a score is legal, or says what it breaks."""
+"""``artpack audit``: looks for what is illegal about a score, by trying and by sampling."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -115,10 +115,11 @@ def audit(
     as_json: bool,
 ) -> int:
     """
-    Prove that the score of ARTIFACT is legal, or say what it breaks.
+    Look for what is illegal about the score of ARTIFACT.
 
-    The evaluation is run as it is, and again with other tokens from some place on:
-    nothing before may change. Exit code 1 on any violation.
+    The evaluation is run as it is, and again with other tokens from some places on:
+    nothing before may change. Exit code 1 on any violation. To pass means that nothing
+    was found in the sample; the report says how likely it misses what.
     """
     windows = Windows(placement, window_tokens, stride_tokens, limit_tokens)
     own = choose_device(device)

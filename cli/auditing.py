@@ -9,7 +9,8 @@ from artpack.evaluate.adapt.recipe import AnyRecipe, OverStream
 from artpack.evaluate.adapting import Adapting as AdaptingEvaluator
 from artpack.evaluate.adapting import check_left_to_right
 from artpack.evaluate.audit.condition import Condition
-from artpack.evaluate.audit.denominator import judge_bytes, judge_overlap
+from artpack.evaluate.audit.denominator import judge_bytes
+from artpack.evaluate.audit.overlap import judge_overlap
 from artpack.evaluate.audit.run import audit_evaluator
 from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.audit.size import judge_size
@@ -23,6 +24,8 @@ from .scoring import Windows, check_windows, place_windows
 from .subject import Subject, read_tokenizer
 
 FEWEST_TOKENS = 4096
+_SHARES = (0.001, 0.01, 0.1)
+"""Of targets with a fault, for which it is said how likely the sample misses it."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,13 @@ def audit_subject(
         size = claims.artifact.stat().st_size
         text.append(judge_size(size, claims.code_bytes, claims.limit_bytes))
     findings += text
+    targets = int(stream.ids.size) - 1
     return {
         "passed": all(finding.passed for finding in findings),
         "conditions": [asdict(finding) | {"passed": finding.passed} for finding in findings],
         "sample": asdict(sample),
-        "audited_targets": int(stream.ids.size) - 1,
+        "audited_targets": targets,
+        "missed": [asdict(sample.missed(share, targets)) for share in _SHARES],
         "sha256": hashes,
     }
 

@@ -118,7 +118,7 @@ class _Shell:
         }
 
     def audit(self, artifact: str) -> str:
-        """Prove that the score is legal, learning included, on text that it was not made of."""
+        """Look for what is illegal about the score, learning included, on held-out text."""
         words = (*self.held_out[:-2], "--train-tokens", CALIBRATION, "--sample", CUTS, *LEARNING)
         found = self.run("audit", artifact, *words)
         return "passed" if found["audit"]["passed"] else "FAILED"

@@ -50,6 +50,11 @@ def lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     sample = audit["sample"]
     looked = f"{sample['cuts']:,} cuts and {sample['rows']:,} distributions, seed {sample['seed']}"
     yield "sample", f"{looked}, in the first {audit['audited_targets']:,} targets"
+    yield "would be missed", "a fault in a share of the targets, with a chance of at most:"
+    for missed in audit["missed"]:
+        own, row = missed["own_target"], missed["distribution"]
+        shows = f"{own:.1%} if only its own target shows it, {row:.1%} if its distribution does"
+        yield "", f"- {missed['share']:.1%} of them: {shows}"
     for what, digest in audit["sha256"].items():
         yield "sha256", f"{digest}  the {what}"
     yield "audit", "passed" if audit["passed"] else "FAILED"

@@ -1,8 +1,8 @@
 """
 What an evaluation said of every target: more than its losses, enough to check it.
 
-Mixing needs the entropy at every target. Whole distributions, which prove that what is
-scored is one, are kept at a few watched targets only.
+Mixing needs the entropy at every target. Whole distributions, which show whether what
+is scored is one, are kept at a few watched targets only.
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from artpack.evaluate.shards import write_shard
+from artpack.evaluate.shards import read_shard, write_shard
 from artpack.evaluate.stream import tokenize_text
 from artpack.models import ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
@@ -75,6 +75,32 @@ def test_violations_are_printed_and_are_the_exit_code(
 def test_the_seed_and_the_sample_are_said(call: Any) -> None:
     done = call("audit", "--sample", 2, "--seed", 7, "--limit-tokens", 100)
     assert "2 cuts and 64 distributions, seed 7, in the first 100 targets" in done.out
+
+
+def test_what_the_sample_would_miss_is_said(call: Any) -> None:
+    found = json.loads(call("audit", "--sample", 2, "--json").out)["audit"]
+    rows = 2 + min(64, found["audited_targets"])
+    assert [missed["share"] for missed in found["missed"]] == [0.001, 0.01, 0.1]
+    for missed in found["missed"]:
+        assert missed["own_target"] == pytest.approx((1 - missed["share"]) ** 2, abs=1e-6)
+        assert missed["distribution"] == pytest.approx((1 - missed["share"]) ** rows, abs=1e-6)
+    printed = call("audit", "--sample", 2).out
+    assert "10.0% of them: 81.0% if only its own target shows it" in printed
+    for word in ("prove", "proof", "legal", "no way out"):
+        assert word not in printed
+
+
+def test_a_document_of_training_with_one_other_token_is_found(call: Any, tmp_path: Path) -> None:
+    ids = read_shard(Path("val.bin")).copy()
+    starts = np.flatnonzero(ids == 1)
+    ids[starts + 2] = 7
+    write_shard(tmp_path / "near.bin", ids)
+    done = call("audit", "--train-tokens", tmp_path / "near.bin", "--json")
+    overlap = json.loads(done.out)["audit"]["conditions"][5]
+    assert done.code == 1
+    # Those of two tokens have no other one to be known by.
+    assert overlap["count"] == np.count_nonzero(np.diff([*starts, ids.size]) > 8) == 12
+    assert overlap["numbers"]["shared_tokens"] > 0.5
 
 
 def test_eval_audits_on_request(call: Any) -> None:

@@ -10,7 +10,8 @@ from sentencepiece import SentencePieceProcessor
 
 from artpack.errors import UsageError
 from artpack.evaluate.audit.condition import Condition
-from artpack.evaluate.audit.denominator import judge_bytes, judge_overlap
+from artpack.evaluate.audit.denominator import judge_bytes
+from artpack.evaluate.audit.overlap import judge_overlap
 from artpack.evaluate.audit.run import audit_evaluator
 from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.audit.size import judge_size
@@ -155,7 +156,9 @@ def test_documents_of_training_are_found(text: Stream, tmp_path: Path) -> None:
     assert judge_overlap(text, [clean]).passed
     finding = judge_overlap(text, [clean, dirty])
     assert finding.count == 2
-    assert finding.violations[0] == "the document at token 0 is in train_1.bin at token 3"
+    assert (
+        finding.violations[0] == "the document at token 0 is in train_1.bin at token 3: 100% of it"
+    )
 
 
 def test_size_has_a_limit() -> None:

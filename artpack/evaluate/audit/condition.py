@@ -1,7 +1,7 @@
 """What an audit found about one condition."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 _SHOWN = 5
@@ -18,6 +18,7 @@ class Condition:
         checked: What was looked at, in numbers.
         violations: Where it is broken, the first few; empty if nowhere.
         count: How many violations there are.
+        numbers: What was measured, by name.
     """
 
     name: str
@@ -25,9 +26,18 @@ class Condition:
     checked: str
     violations: tuple[str, ...]
     count: int
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def judge(cls, name: str, rule: str, checked: str, violations: Iterable[str]) -> Self:
+    def judge(
+        cls,
+        name: str,
+        rule: str,
+        checked: str,
+        violations: Iterable[str],
+        *,
+        numbers: Mapping[str, float] | None = None,
+    ) -> Self:
         """
         Put a finding together.
 
@@ -36,13 +46,14 @@ class Condition:
             rule: What it asks.
             checked: What was looked at.
             violations: All of them.
+            numbers: What was measured, by name.
 
         Returns:
             The finding.
 
         """
         found = list(violations)
-        return cls(name, rule, checked, tuple(found[:_SHOWN]), len(found))
+        return cls(name, rule, checked, tuple(found[:_SHOWN]), len(found), numbers or {})
 
     @property
     def passed(self) -> bool:

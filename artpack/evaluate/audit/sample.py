@@ -10,6 +10,23 @@ from artpack.evaluate.stream import Stream
 
 
 @dataclass(frozen=True)
+class Missed:
+    """
+    How likely a sample is to miss a fault.
+
+    Attributes:
+        share: Of the targets that have the fault.
+        own_target: Chance that none of them is a place that is replaced: what only depends
+            on its own target shows nowhere else.
+        distribution: Chance that no whole distribution of them is looked at.
+    """
+
+    share: float
+    own_target: float
+    distribution: float
+
+
+@dataclass(frozen=True)
 class Sample:
     """
     How much is looked at.
@@ -24,6 +41,26 @@ class Sample:
     cuts: int = 3
     rows: int = 64
     seed: int = 0
+
+    def missed(self, share: float, targets: int) -> Missed:
+        """
+        Say how likely it is that a fault escapes, at most.
+
+        Args:
+            share: Of the targets that have the fault.
+            targets: Of the stream.
+
+        Returns:
+            The chances.
+
+        >>> Sample(cuts=3, rows=64).missed(0.1, targets=4096).own_target
+        0.729
+
+        """
+        rows = self.cuts + min(self.rows, targets)
+        chances = ((1 - share) ** looked for looked in (self.cuts, rows))
+        own, row = (round(chance, 6) for chance in chances)
+        return Missed(share, own_target=own, distribution=row)
 
     def draw_cuts(self, stream: Stream) -> list[int]:
         """
