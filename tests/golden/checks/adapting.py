@@ -160,7 +160,7 @@ class Run:
 
     def norms(self, what: str, got: Mapping[str, float], want: Mapping[str, float]) -> None:
         """Compare norms of tensors, all relative to the largest."""
-        largest, names = max(want.values()), list(want)
+        largest, names = max(want.values()) or 1.0, list(want)
         ours, theirs = ([norms[name] / largest for name in names] for norms in (got, want))
         what = f"{self._label} {self.name} {what}, relative"
         self.ttt.report.close(what, ours, theirs, RELATIVE)

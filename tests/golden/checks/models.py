@@ -297,7 +297,8 @@ RESULTS: dict[str, tuple[str, Callable[[Golden], Any]]] = {
     "loss_mean_nonfused": ("losses", lambda g: g.losses(g.logits).mean()),
     "mean_loss_train_with_zloss": ("losses", lambda g: g.z_loss(g.logits)),
     "rope_inv_freq": ("table", lambda g: g.frequencies(g.model)),
-    "rope_inv_freq_buffer": ("table", lambda g: g.frequencies(g.model)),
+    # A base that follows the window leaves the buffer alone.
+    "rope_inv_freq_buffer": ("table", lambda g: rope_frequencies(g.model.config.rope, 1)),
     "rope_cos": ("table", lambda g: g.rope(g.model, 0)),
     "rope_sin": ("table", lambda g: g.rope(g.model, 1)),
     "bigram_hash_ids": ("exact", lambda g: g.hashes()),

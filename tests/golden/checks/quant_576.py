@@ -1,27 +1,29 @@
 """What PR 576's export makes of a model and of single matrices, and our recipe of the same."""
 
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from artpack.calibrate import collect
 from artpack.quantize.gptq import Gptq
 from artpack.quantize.prune import prune_smallest
 from artpack.quantize.rounding import round_with_data
-from artpack.quantize.steps import FlooredPercentile, RowGrid, RowPercentiles, TensorPercentile
+from artpack.quantize.row_int import RowInt
+from artpack.quantize.steps import RowGrid, RowPercentiles, TensorPercentile
 from artpack.recipes import load_recipe
+from artpack.rules import Rule
 from tests.golden.checks.calibration import read_windows
 from tests.golden.checks.case import Case, Entries
 from tests.golden.checks.export import Array, Export, Tally, fp32_sha256
 from tests.golden.checks.models import load_model
 from tests.golden.checks.report import Report
 
-TABLES = FlooredPercentile(99.99984, rounded=False)
-VECTORS = FlooredPercentile(99.99984, floor=1e-30, rounded=False)
-MATRICES = TensorPercentile()
-"""How the system rounds what it has no Hessian for; its recipe never comes to that."""
+PRUNED = ("control_matrices", "blocks", "tables")
+"""Rules of the recipe that prune."""
 
 
 def check_case(case: Case, report: Report) -> None:
@@ -31,7 +33,8 @@ def check_case(case: Case, report: Report) -> None:
     windows = read_windows(case)
     sums = collect(load_model(case), windows, fisher=False)
     hessians = dict(sums.mean_hessians(windows.size))
-    export = Export(state, "pr576", (), hessians)
+    share = facts.peek("prune")["prune_pct"]
+    export = Export(state, "pr576", [f"{rule}.prune={share}" for rule in PRUNED], hessians)
     for kind in ("gptq", "naive"):
         _check_export(case, kind, export, report)
     for name in facts.take("dequantised_examples"):
@@ -55,8 +58,9 @@ def _check_export(case: Case, kind: str, export: Export, report: Report) -> None
         if plain in stored:
             report.exact_arrays(f"{tally.label} {name}", export.fp16(name), stored.take(plain))
         elif codes in stored and how["type"] == "int6" and kind == "naive":
-            weight = prune_smallest(export.weights[name], 0.02).float()
-            grid = MATRICES.grid(weight, radius=15)
+            share = case.entries("quant.json").peek("prune")["prune_pct"]
+            weight = prune_smallest(export.weights[name], share).float()
+            grid = TensorPercentile().grid(weight, radius=15)
             _compare(tally, name, grid, stored.take(codes), stored.take(scales))
         elif codes in stored:
             tally.codes(name, export.codes(name), stored.take(codes))
@@ -73,8 +77,6 @@ def _compare(tally: Tally, name: str, grid: RowGrid, codes: Array, scales: Array
 
 def _check_pruning(case: Case, export: Export, report: Report) -> None:
     fact = case.entries("quant.json").take("prune")
-    rules = {rule.name: rule for rule in load_recipe("pr576").rules}
-    report.exact(f"{case.label} prune_pct", rules["tables"].prune, fact["prune_pct"])
     for name, outcome in fact["tensors"].items():
         weight = export.weights[name]
         pruned = prune_smallest(weight, fact["prune_pct"])
@@ -108,42 +110,54 @@ def check_extra(case: Case, report: Report) -> None:
     """Check tensors that come without a model or Hessians: every rule for those."""
     given, stored = case.entries("quant_extra_in.npz"), case.entries("quant_extra_out.npz")
     spec = load_recipe("pr576")
+    facts = case.entries("quant.json").take("quant_extra")
     tally = Tally(f"{case.label} quant_extra_out.npz", report)
     for name in given:
         weight = given.take(name)
-        if f"{name}.q" not in stored:
-            _check_kept(tally.label, name, weight, stored.take(name), report)
-            continue
         rule = spec.rule_for(name, weight.shape)
         assert rule is not None
-        if weight.ndim == 1:
-            _check_vector(name, weight, stored, tally)
-            continue
-        steps = MATRICES if rule.needs_data else TABLES
-        radius = 15 if rule.needs_data else 127
-        grid = steps.grid(torch.from_numpy(weight), radius=radius)
-        _compare(tally, name, grid, stored.take(f"{name}.q"), stored.take(f"{name}.scale"))
+        coded = f"{name}.q" in stored
+        check = _check_coded if coded else _check_kept
+        back = check(name, weight, rule, stored, tally)
+        what = f"{case.label} quant.json quant_extra {name}"
+        report.exact(f"{what} meta", _meta(weight, rule), facts["meta"][name])
+        found = fp32_sha256(back) if back.is_floating_point() else _sha256(back)
+        report.exact(f"{what} dequantized", found, facts["sha256_dequant"][name])
     tally.settle()
 
 
-def _check_vector(name: str, weight: Array, stored: Entries, tally: Tally) -> None:
-    """Compare a large vector: int5 over its whole range in the blocks, int8 elsewhere."""
-    row = torch.from_numpy(weight).reshape(1, -1)
-    if ".mlp." in name or ".attn." in name:
-        grid = FlooredPercentile(100.0, floor=1e-30).grid(row, radius=15)
-    else:
-        grid = VECTORS.grid(row, radius=127)
-    _compare(tally, name, grid, stored.take(f"{name}.q"), stored.take(f"{name}.scale"))
+def _sha256(tensor: Tensor) -> str:
+    return sha256(tensor.numpy().tobytes()).hexdigest()
 
 
-def _check_kept(label: str, name: str, weight: Array, want: Array, report: Report) -> None:
-    spec = load_recipe("pr576")
-    if np.issubdtype(weight.dtype, np.floating):
-        rule = spec.rule_for(name, weight.shape)
-        assert rule is not None
-        if rule.quantizer is not None:
-            quantizer = rule.quantizer
-            back = quantizer.dequantize(quantizer.quantize(torch.from_numpy(weight)))
-            report.exact_arrays(f"{label} {name}", back.numpy(), want.astype(np.float32))
-            return
-    report.exact_arrays(f"{label} {name}", weight, want)
+def _meta(weight: Array, rule: Rule) -> Any:
+    """Return what the container says of a tensor under a rule."""
+    floating = np.issubdtype(weight.dtype, np.floating)
+    if floating and isinstance(rule.quantizer, RowInt):
+        return {"type": "int8" if rule.quantizer.bits == 8 else "int6"}
+    return "passthrough_ctrl" if floating and rule.quantizer is None else "passthrough"
+
+
+def _check_coded(name: str, weight: Array, rule: Rule, stored: Entries, tally: Tally) -> Tensor:
+    """Compare codes and scales; a tensor that is no matrix is one row."""
+    rows = torch.from_numpy(weight)
+    rows = rows if rows.ndim == 2 else rows.reshape(1, -1)
+    assert isinstance(rule.quantizer, RowInt)
+    assert rule.steps is not None
+    grid = rule.steps.grid(rows, radius=rule.quantizer.radius)
+    if isinstance(rule.rounding, Gptq):
+        grid, _, _ = round_with_data(grid, None, rule.rounding, rule.steps)
+    _compare(tally, name, grid, stored.take(f"{name}.q"), scales := stored.take(f"{name}.scale"))
+    # The reader multiplies with what is stored, be it fp16 or, of a vector, fp32.
+    codes = grid.nearest().to(torch.int8).float()  # -0.0 is no code
+    return (codes * torch.from_numpy(scales).float().reshape(-1, 1)).reshape(weight.shape)
+
+
+def _check_kept(name: str, weight: Array, rule: Rule, stored: Entries, tally: Tally) -> Tensor:
+    want, back = stored.take(name), torch.from_numpy(weight)
+    if rule.quantizer is not None and back.is_floating_point():
+        back = rule.quantizer.dequantize(rule.quantizer.quantize(back))
+    tally.report.exact_arrays(
+        f"{tally.label} {name}", back.numpy(), want.astype(back.numpy().dtype)
+    )
+    return back

@@ -180,12 +180,15 @@ def _check_pr2086(s: Scoring, arguments: dict[str, Any]) -> None:
 
 def _check_pr576(s: Scoring, arguments: dict[str, Any]) -> None:
     window = arguments["sequential"]["seq_len"]
-    ids = s.cut(window)
+    # What its loader cuts to whole windows of is the longer one of training and evaluation.
+    ids = s.cut(max(window, arguments.get("train_seq_len", 0)))
     s.report.exact(f"{s.case.label} val.npy tokens used", ids.size, s.result("val_tokens_used"))
     name, cool = "results.raw.sequential", AtTemperature(s.model, 1.0)
     s.compare(name, s.result(name), ids, place("sequential", ids, window, window), model=cool)
-    name, stride = "results.raw.sliding_before_ttt", arguments["sliding"]["stride"]
-    s.compare(name, s.result(name), ids, place("pr576", ids, window, stride))
+    name = "results.raw.sliding_before_ttt"
+    if name in s.case.entries("evals.json"):  # no stride, or a whole window, runs none
+        stride = arguments["sliding"]["stride"]
+        s.compare(name, s.result(name), ids, place("pr576", ids, window, stride))
 
 
 def _check_pr1123(s: Scoring, arguments: dict[str, Any]) -> None:

@@ -47,11 +47,15 @@ def _check_pr2086(ttt: Ttt) -> None:
 
 
 def _check_pr576(ttt: Ttt) -> None:
-    adapting = ttt.case.entries("evals.json").peek("arguments")["ttt"]
+    arguments = ttt.case.entries("evals.json").peek("arguments")
+    if "results.raw.ttt_T1.0" not in ttt.case.entries("evals.json"):
+        return  # a stride of 0, or of a whole window, runs neither this nor sliding windows
+    adapting = arguments["ttt"]
     changes = _stream_changes(adapting, "eval_seq_len") | {
         "last": adapting["ttt_freeze_blocks"],
         "batch_windows": adapting["batch_seqs"],
-        "rule.kind": adapting["ttt_optimizer"],
+        "rule.kind": "adamw" if adapting["ttt_optimizer"] == "adamw" else "sgd",
+        "rule.clip_norm": arguments["clip_grad_norm"],
     }
     for weights, model in (("raw", ttt.scoring.model), ("roundtrip", ttt.decoded())):
         name = f"results.{weights}.ttt_T1.0"
