@@ -18,6 +18,7 @@ from torch import Tensor
 
 from artpack.across import Correction, Search
 from artpack.checkpoint import Checkpoint, TensorInfo
+from artpack.checkpoint.banks import by_layer
 from artpack.errors import CheckpointError, UsageError
 from artpack.plan import PlanSpec
 from artpack.quantize import Raw, RowAsymInt
@@ -108,7 +109,8 @@ def prepare(
     results = (_prepare_all(source, _changed(jobs, spec.search, tried), advance) for tried in tries)
     best = min(results, key=_squared_error)
     if spec.correction is not None:
-        rounded = {name: best[name] for name in with_data}
+        layered = [name for bank in selection.banks for name in by_layer(bank)]
+        rounded = {name: best[name] for name in sorted(with_data, key=_place_in(layered))}
         best |= _correct_worst(source, rounded, spec.correction)
     return best
 
@@ -184,7 +186,7 @@ def _quantize(weight: Tensor, hessian: Tensor | None, rule: Rule) -> Prepared:
 def _correct_worst(
     source: _Source, prepared: Mapping[str, Prepared], correction: Correction
 ) -> dict[str, Prepared]:
-    """Return the tensors with the largest errors, corrected."""
+    """Return the tensors with the largest errors, the first of equals, corrected."""
     worst = sorted(prepared, key=lambda name: -_squared_norm(prepared[name]))
     corrected = {}
     for name in worst[: correction.top]:
@@ -205,6 +207,12 @@ def _correct(
     assert prepared.report is not None
     report = measure(weight, quantizer, quantized, hessian)
     return Prepared(quantizer, quantized, replace(report, notes=prepared.report.notes))
+
+
+def _place_in(names: Sequence[str]) -> Callable[[str], int]:
+    """Return what orders names as these; others come after them."""
+    places = {name: place for place, name in enumerate(names)}
+    return lambda name: places.get(name, len(places))
 
 
 def _squared_error(prepared: Mapping[str, Prepared]) -> float:

@@ -166,6 +166,25 @@ def open_bank(info: TensorInfo, bank: Bank) -> list[TensorInfo]:
     return [TensorInfo(member, shape, info.dtype, stack) for member in bank.members]
 
 
+def by_layer(bank: Bank) -> list[str]:
+    """
+    List the slices of a bank layer by layer, in which order PR 1934 opens it.
+
+    Args:
+        bank: The bank, under the name that tells its kinds of slices.
+
+    Returns:
+        Their names.
+
+    >>> by_layer(Bank("kv_bank", ("k0", "k1", "v0", "v1")))
+    ['k0', 'v0', 'k1', 'v1']
+
+    """
+    kinds = KINDS.get(bank.name.rpartition(".")[2], (bank.name,))
+    layers = len(bank.members) // len(kinds)
+    return [member for layer in range(layers) for member in bank.members[layer::layers]]
+
+
 def close_bank(bank: Bank, tensors: Mapping[str, Tensor]) -> Tensor:
     """
     Stack the slices of a bank.

@@ -17,7 +17,7 @@ from artpack.interop import (
 from artpack.interop.archive import read_archive
 from artpack.interop.container import Container
 from artpack.interop.fields import as_dict
-from artpack.interop.wrapping import Allowance, unwrap
+from artpack.interop.wrapping import XZ_MAGIC, Allowance, unwrap
 from artpack.stages import nearest
 
 
@@ -49,6 +49,9 @@ FORMATS = {
     ),
     byte_shuffle.NAME: Format(
         "pr1934", "torch.save, bytes shuffled, in Brotli", _plainly(byte_shuffle.write)
+    ),
+    byte_shuffle.NAME_XZ: Format(
+        "pr1934", "torch.save, bytes shuffled, in xz", _plainly(byte_shuffle.write_xz)
     ),
     torch_zstd.NAME: Format("pr576", "torch.save, in zstd", _plainly(torch_zstd.write)),
     **{
@@ -95,18 +98,21 @@ def read_container(data: bytes, *, max_bytes: int | None = None) -> Container:
     content = as_dict(read_archive(unwrap(data, allowance)), "the archive")
     if content.keys() == {"payload"}:
         return torch_lzma.read(as_dict(content["payload"], "payload"), torch_lzma.form_of(data))
-    return _read_saved(content, allowance)
+    shuffled = byte_shuffle.NAME_XZ if data.startswith(XZ_MAGIC) else byte_shuffle.NAME
+    return _read_saved(content, allowance, shuffled)
 
 
-def _read_saved(content: dict[str, Any], allowance: Allowance) -> Container:
-    """Tell other formats inside ``torch.save`` by their keys."""
+def _read_saved(content: dict[str, Any], allowance: Allowance, shuffled: str) -> Container:
+    """Tell other formats inside ``torch.save`` by their keys; ``shuffled`` is PR 1934's."""
     if rans_archive.FORMAT_KEY in content:
         return rans_archive.read(content, allowance)
     if content.keys() != {"w", "m"}:
         raise CorruptError(f"an archive with the keys {sorted(content)!s:.100} is no known format")
     entries, meta = as_dict(content["w"], "w").copy(), as_dict(content["m"], "m")
     gptq = any(isinstance(line, str) and " (" in line for line in meta.values())
-    return byte_shuffle.read(entries, meta) if gptq else torch_zstd.read(entries, meta)
+    if gptq:
+        return byte_shuffle.read(entries, meta, name=shuffled)
+    return torch_zstd.read(entries, meta)
 
 
 def write_container(container: Container, name: str, *, file_name: str = "archive") -> bytes:

@@ -80,21 +80,28 @@ def write_entries(tensors: Iterable[StoredTensor]) -> tuple[dict[str, Tensor], d
         tensors: Whole numbers with a scale a row, corrected or not, and plain tensors.
 
     Returns:
-        Entries and meta as the exporter makes them, in the order of the tensors.
+        Entries and meta as the exporter makes them, in the order of the tensors; the entries
+        of corrections, which it finds when all else is done, come last.
 
     Raises:
         UsageError: A tensor is in a grid that the exporter does not know.
 
     """
     entries: dict[str, Tensor] = {}
+    corrections: dict[str, Tensor] = {}
     meta: dict[str, str] = {}
     for tensor in tensors:
         more, meta[tensor.name] = _write(tensor)
         entries |= more
-    return entries, meta
+        if isinstance(tensor.quantizer, LowRank):
+            kind, factors = write_factors(tensor.name, tensor.quantizer, tensor.quantized)
+            meta[tensor.name] += kind
+            corrections |= factors
+    return entries | corrections, meta
 
 
 def _write(tensor: StoredTensor) -> tuple[dict[str, Tensor], str]:
+    """Return entries and meta without a correction."""
     name, grid = tensor.name, tensor.quantizer
     inner = grid.inner if isinstance(grid, LowRank) else grid
     if not isinstance(inner, RowInt):
@@ -102,8 +109,4 @@ def _write(tensor: StoredTensor) -> tuple[dict[str, Tensor], str]:
     codes, scales = codes_and_scales(tensor)
     if inner.bits == 8 and name.endswith(_GATE_NAME) and inner is grid:
         return {f"{name}.gq": codes, f"{name}.gs": scales}, GATE
-    entries, line = {f"{name}.q": codes, f"{name}.scale": scales}, f"gptq (int{inner.bits})"
-    if not isinstance(grid, LowRank):
-        return entries, line
-    kind, factors = write_factors(name, grid, tensor.quantized)
-    return entries | factors, line + kind
+    return {f"{name}.q": codes, f"{name}.scale": scales}, f"gptq (int{inner.bits})"

@@ -1,8 +1,8 @@
 """A container into an artifact, and an artifact into a container: the same integers."""
 
 from artpack.artifact.reader import Artifact
-from artpack.checkpoint import Bank, from_state_dict
-from artpack.checkpoint.banks import KINDS
+from artpack.checkpoint import from_state_dict
+from artpack.checkpoint.banks import by_layer
 from artpack.coding.profiles import DEFAULT, Profile
 from artpack.compress import Packed, Progress, compress
 from artpack.errors import UsageError
@@ -86,15 +86,9 @@ def from_artifact(artifact: Artifact, name: str) -> Container:
         if bank.name not in KINDS:
             raise UsageError(f"{bank.name!r} is a stack of matrices, and no container knows those")
     plans = {plan.name: plan for plan in artifact.header.plan.tensors}
-    opened = {bank.name: _by_layer(bank) for bank in artifact.header.banks}
+    opened = {bank.name: by_layer(bank) for bank in artifact.header.banks}
     names = [member for output in artifact.names for member in opened.get(output, (output,))]
     tensors = tuple(
         StoredTensor(n, plans[n].dtype, plans[n].quantizer, artifact.quantized(n)) for n in names
     )
     return Container(name, tensors, banked=bool(opened))
-
-
-def _by_layer(bank: Bank) -> list[str]:
-    """Return the slices layer by layer, in which order PR 1934 opens its banks."""
-    layers = len(bank.members) // len(KINDS.get(bank.name, " "))
-    return [member for layer in range(layers) for member in bank.members[layer::layers]]

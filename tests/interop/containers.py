@@ -49,7 +49,7 @@ def stored(
 
 def make(name: str) -> Container:
     """Return a container of a format."""
-    return Container(name, tuple(MAKERS[name]()), banked=name in ("pergroup", "byte-shuffle"))
+    return Container(name, tuple(MAKERS[name]()), banked=MAKERS[name] is _gptq)
 
 
 def _gptq() -> Iterable[StoredTensor]:
@@ -118,6 +118,7 @@ MAKERS: dict[str, Callable[[], Iterable[StoredTensor]]] = {
     "per-stream": _levels,
     "pergroup": _gptq,
     "byte-shuffle": _gptq,
+    "byte-shuffle-xz": _gptq,
     "torch-zstd": _mixed,
     "torch-lzma": _payload,
     "payload-zstd": _payload,
