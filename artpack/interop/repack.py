@@ -2,7 +2,7 @@
 
 from artpack.artifact.reader import Artifact
 from artpack.checkpoint import from_state_dict
-from artpack.checkpoint.banks import by_layer
+from artpack.checkpoint.banks import KINDS, by_layer
 from artpack.coding.profiles import DEFAULT, Profile
 from artpack.compress import Packed, Progress, compress
 from artpack.errors import UsageError
