@@ -49,8 +49,8 @@ class Losses:
     Attributes:
         tokens: How many are unknown pieces, or spaces for which the tokenizer has no piece.
         capitals: Whether the tokenizer turns them into small letters.
-        documents: How many decode to another text than the one given, white space aside;
-            0 if none was given.
+        documents: How many decode to another text than the one given, white space aside,
+            or to none, because case operators are misplaced.
     """
 
     tokens: int = 0
@@ -64,7 +64,7 @@ class Losses:
             " they are unknown pieces, or spaces without a piece": self.tokens,
             "capitals are lost: the tokenizer turns them into small letters": self.capitals,
             f"{self.documents:,} documents are lost:"
-            " their tokens decode to another text": self.documents,
+            " their tokens decode to another text, or to none": self.documents,
         }
         return [line for line, true in said.items() if true]
 
@@ -158,14 +158,15 @@ def check_bytes(
             mismatches += 1
             first = first or _mismatch(number, start, token, decoded, counts)
         given = decoded.text if texts is None else "".join(texts[number : number + 1])
-        changed += not same_text(given, decoded.text)
+        changed += not (decoded.intact and same_text(given, decoded.text))
+    missing = 0 if texts is None else max(len(texts) - len(spans), 0)
     return ByteCheck(
         documents=len(spans),
         counted=int(byte_counts.sum()),
         decoded=decoded_total,
         mismatches=mismatches,
         first=first,
-        losses=replace(find_losses(ids, tokenizer), documents=changed),
+        losses=replace(find_losses(ids, tokenizer), documents=changed + missing),
         sha256=whole.hexdigest(),
     )
 

@@ -111,11 +111,13 @@ class Decoded:
         least: UTF-8 bytes of all characters that are complete after each token, int64,
             shape (n,).
         most: The same with the bytes so far of a character that is being spelled.
+        intact: Whether the case operators can be undone; where not, they stand in the text.
     """
 
     text: str
     least: NDArray[np.int64]
     most: NDArray[np.int64]
+    intact: bool = True
 
 
 class Decoder:
@@ -147,17 +149,24 @@ class Decoder:
             Its text, and how far each token reaches.
 
         Raises:
-            UsageError: Case operators are misplaced, or the tokenizer does not say which
-                text its tokens stand for.
+            UsageError: The tokenizer does not say which text its tokens stand for.
 
         """
         edges = np.flatnonzero(self._edge[ids]).tolist()
-        texts, spelled = [], np.zeros(ids.size, np.int64)
+        texts, spelled, intact = [], np.zeros(ids.size, np.int64), True
         for before, end in pairwise([-1, *edges, ids.size]):
-            text, spelled[before + 1 : end] = self._decode(ids[before + 1 : end])
+            text, surfaces = self._decode(ids[before + 1 : end])
+            sizes = [len(surface.encode()) for surface in surfaces]
+            if self._operators:
+                try:
+                    text, sizes = caseops.decode(text), caseops.surface_bytes(surfaces)
+                except UsageError:
+                    # Normalising composes letters with marks; then an operator has lost its own.
+                    intact = False
             texts.append(text)
+            spelled[before + 1 : end] = sizes
         least = np.cumsum(spelled)
-        return Decoded("".join(texts), least, least + self._begun(ids, spelled))
+        return Decoded("".join(texts), least, least + self._begun(ids, spelled), intact)
 
     def _begun(self, ids: Tokens, spelled: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many bytes of an incomplete character there are after each token."""
@@ -165,8 +174,8 @@ class Decoder:
         place = np.arange(ids.size)
         return place - np.maximum.accumulate(np.where(begun, -1, place))
 
-    def _decode(self, ids: Tokens) -> tuple[str, list[int]]:
-        """Return the text of tokens without an edge, and the bytes that each completes."""
+    def _decode(self, ids: Tokens) -> tuple[str, list[str]]:
+        """Return the text of tokens without an edge, and what each completes of it."""
         if not ids.size:
             return "", []
         found = self._tokenizer.decode(ids.tolist(), return_type="offset_mapping")
@@ -180,6 +189,4 @@ class Decoder:
         ]
         if "".join(surfaces) != text:
             raise UsageError("the tokenizer does not say which text its tokens stand for")
-        if self._operators:
-            return caseops.decode(text), caseops.surface_bytes(surfaces)
-        return text, [len(surface.encode()) for surface in surfaces]
+        return text, surfaces

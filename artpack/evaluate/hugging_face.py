@@ -20,6 +20,7 @@ from artpack.errors import CheckpointError, UsageError
 from artpack.evaluate.byte_check import ByteCheck, Losses, same_text
 from artpack.evaluate.documents import DOCUMENT_SEPARATOR, document_spans
 from artpack.evaluate.stream import Stream
+from artpack.finite import check_weights
 from artpack.models.documents import Documents
 
 _AS_IT_IS = {"clean_up_tokenization_spaces": False}
@@ -91,6 +92,7 @@ def read_causal_lm(folder: Path) -> tuple[CausalLM, Any]:
     Raises:
         UsageError: transformers is not installed.
         CheckpointError: transformers cannot read the folder.
+        ScoreError: A weight is NaN or infinite.
 
     """
     try:
@@ -107,6 +109,7 @@ def read_causal_lm(folder: Path) -> tuple[CausalLM, Any]:
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, **local).float()
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise CheckpointError(f"{folder}: transformers cannot read it: {error}") from error
+    check_weights(dict(model.named_parameters()), str(folder))
     return CausalLM(model), tokenizer
 
 

@@ -219,3 +219,24 @@ def test_half_a_character_disagrees(tokenizer: Tokenizer) -> None:
     stream = tokenize_text("the \u65e5", tokenizer)
     cut = replace(stream, ids=stream.ids[:-1], byte_counts=stream.byte_counts[:-1])
     assert check_bytes(cut.ids, cut.byte_counts, tokenizer).mismatches == 1
+
+
+@pytest.mark.parametrize("operator", [caseops.TITLE, caseops.CAP_NEXT, caseops.ESCAPE])
+def test_operators_without_their_letters_are_a_loss_and_stop_nothing(
+    caseops_tokenizer: Tokenizer, operator: str
+) -> None:
+    ids, counts = caseops.tokenize("The cat", caseops_tokenizer)
+    dangling = caseops_tokenizer.piece_to_id(operator)
+    ids = np.concatenate([ids, [dangling], ids]).astype(np.uint32)
+    for credit in (0, 3):
+        both = np.concatenate([counts, [credit], counts])
+        check = check_bytes(ids, both, caseops_tokenizer)
+        assert check.losses == Losses(documents=1)
+        assert check.documents == 2
+    assert not check.sound
+
+
+def test_texts_without_tokens_are_lost(tokenizer: Tokenizer) -> None:
+    ids, counts = count(tokenizer, "the cat")
+    check = check_bytes(ids, counts, tokenizer, texts=["the cat", "a dog"])
+    assert check.losses == Losses(documents=1)

@@ -197,11 +197,13 @@ def _finding(
     shares = [(covered[b] - covered[a]) / (own[b] - own[a]) for a, b in spans]
     overall = float(covered[-1] / max(own[-1], 1))
 
+    places, index = np.unique(ours.first[seen], return_index=True)
+    where = found[seen][index]
+
     def violations() -> Iterator[str]:
-        for (start, stop), share in zip(spans, shares, strict=True):
+        for (start, _), share in zip(spans, shares, strict=True):
             if share >= SHARED:
-                one = found[seen & (ours.first >= start) & (ours.first < stop)][0]
-                at, number = divmod(int(one), len(shards))
+                at, number = divmod(int(where[np.searchsorted(places, start)]), len(shards))
                 yield (
                     f"the document at token {start:,} is in {shards[number].name} at token"
                     f" {at:,}: {share:.0%} of it"
