@@ -16,10 +16,9 @@ from artpack.quantize.row_int import RowInt
 from artpack.quantize.steps import RowGrid, RowPercentiles, TensorPercentile
 from artpack.recipes import load_recipe
 from artpack.rules import Rule
-from tests.golden.checks.calibration import read_windows
+from tests.golden.checks.calibration import calibrated_model, read_windows
 from tests.golden.checks.case import Case, Entries
 from tests.golden.checks.export import Array, Export, Tally, fp32_sha256
-from tests.golden.checks.models import load_model
 from tests.golden.checks.report import Report
 
 PRUNED = ("control_matrices", "blocks", "tables")
@@ -31,7 +30,7 @@ def check_case(case: Case, report: Report) -> None:
     facts, stored = case.entries("quant.json"), case.entries("quant.npz")
     state = load_file(case.folder / "state_dict.safetensors")
     windows = read_windows(case)
-    sums = collect(load_model(case), windows, fisher=False)
+    sums = collect(calibrated_model(case), windows, fisher=False)
     hessians = dict(sums.mean_hessians(windows.size))
     share = facts.peek("prune")["prune_pct"]
     export = Export(state, "pr576", [f"{rule}.prune={share}" for rule in PRUNED], hessians)
