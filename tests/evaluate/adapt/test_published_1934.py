@@ -18,7 +18,7 @@ from artpack.evaluate.stream import Stream
 from artpack.models import GPT, Documents, build, expected_shapes
 from artpack.models.adapters import Site, site_shape
 from artpack.models.seeds import from_seed_config
-from tests.golden.checks.ttt import _changes_pr1934
+from tests.golden.checks.ttt import changes_pr1934
 from tests.models.test_variants_1934 import SETTINGS
 
 ARGS: dict[str, Any] = {
@@ -100,7 +100,7 @@ class Adapter(nn.Module):
         super().__init__()
         visits = sum(map(len, model.config.visits()))
         sites: list[Site] = ["q", "v"]
-        sites += [s for s in ("k", "mlp", "o") if args[f"ttt_{s}_lora"]]  # type: ignore[misc]
+        sites += [s for s in ("k", "mlp", "o") if args[f"ttt_{s}_lora"]]
         shapes = {f"{s}.{v}": site_shape(model.config, s) for s in sites for v in range(visits)}
         shapes["head"] = site_shape(model.config, "head")
         self.rank, self.args = args["ttt_lora_rank"], args
@@ -130,7 +130,8 @@ class Adapter(nn.Module):
             return None
         key = self.names[name]
         scale = self.args["TTT_LORA_ALPHA"] / self.rank
-        return scale * torch.einsum("btr,bor->bto", x @ self.a[key].mT, self.b[key])
+        added: Tensor = scale * torch.einsum("btr,bor->bto", x @ self.a[key].mT, self.b[key])
+        return added
 
     def in_layer(self, site: Site, visit: int, normed: Tensor, stream: Tensor) -> Tensor | None:  # noqa: ARG002
         return self.product(f"{site}.{visit}", normed)
@@ -169,7 +170,7 @@ class Published:
         phases = max(args["phased_ttt_num_phases"], 1)
         borders = [prefix * (i + 1) // phases for i in range(phases)] if prefix else []
         reused = Adapter(self.model, args, size, self.draws) if args["TTT_WARM_START_A"] else None
-        scored: list[tuple[int, int]] = []
+        scored: list[int] = []
         for first, batch in queue:
             adapter = reused
             if adapter is None or len(batch) != size:
@@ -177,10 +178,10 @@ class Published:
             for b in adapter.b.values():
                 nn.init.zeros_(b)
             self.run_batch(batch, adapter)
-            scored += range(first, first + len(batch))  # type: ignore[arg-type]
+            scored += range(first, first + len(batch))
             if borders and len(scored) >= borders[0]:
                 places = sorted(scored)[: borders.pop(0)]
-                self.learn([order[place] for place in places])  # type: ignore[call-overload]
+                self.learn([order[place] for place in places])
                 if reused is not None:
                     reused = Adapter(self.model, args, size, self.draws)
 
@@ -208,7 +209,8 @@ class Published:
                 if step:
                     losses = self.losses(adapter, rows, spans, c)
                 optimizer.zero_grad()
-                torch.stack([losses[row].mean() for row in later]).sum().backward()
+                total = torch.stack([losses[row].mean() for row in later]).sum()
+                total.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
 
     def losses(
@@ -306,9 +308,10 @@ def check(model: GPT, stream: Stream, args: dict[str, Any]) -> None:
     """Compare every target's loss, and what is left of the weights."""
     want = Published(model, torch.from_numpy(stream.ids.astype(np.int64)), args)
     want.run()
-    sets = [f"{key}={value}" for key, value in _changes_pr1934(args, {"seed": SEED}).items()]
+    sets = [f"{key}={value}" for key, value in changes_pr1934(args, {"seed": SEED}).items()]
     recipe = load_recipe("pr1934", sets, faithful=True).recipe
-    answers, seen = torch.from_numpy(stream.ids[1:].astype(np.int64)), {}
+    answers = torch.from_numpy(stream.ids[1:].astype(np.int64))
+    seen: dict[int, float] = {}
 
     def observe(targets: Any, logits: Tensor) -> None:
         nats = F.cross_entropy(logits, answers[targets], reduction="none")

@@ -170,7 +170,7 @@ def _check_pr1934(ttt: Ttt) -> None:
     for name in ("doc_chunked_no_update", "lora_ttt_no_global_phases", "phased_ttt"):
         if name not in entries:
             continue
-        changes = _changes_pr1934(entries.peek(name)["args"], ttt.case.config["hyperparameters"])
+        changes = changes_pr1934(entries.peek(name)["args"], ttt.case.config["hyperparameters"])
         run = ttt.run(name, changes, draw=Inits(ttt.case, skip=0))
         want = run.compare()
         run.score(f"{name} lut", want["lut"], run.adapted.score)
@@ -183,7 +183,8 @@ def _check_pr1934(ttt: Ttt) -> None:
             _check_phases(run, want["global_phases"])
 
 
-def _changes_pr1934(args: Mapping[str, Any], everything: Mapping[str, Any]) -> dict[str, Any]:
+def changes_pr1934(args: Mapping[str, Any], everything: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run of PR 1934 was asked, and its seed, as changes to our recipe."""
     sites = ["q", "v", *(s for s in ("k", "mlp", "o") if args[f"ttt_{s}_lora"]), "head"]
     sgd = args["ttt_optimizer"] == "sgd"  # any other word is AdamW
     return {
