@@ -13,6 +13,7 @@ from artpack.budget.frontier import Frontier
 from artpack.checkpoint import Checkpoint, from_state_dict
 from artpack.coding.profiles import profile_named
 from artpack.compress import compress
+from artpack.exceptions import find_exceptions
 from artpack.models import ModelConfig, expected_shapes
 from artpack.models.build import check_shapes
 from artpack.models.defects import as_meant
@@ -73,6 +74,7 @@ def save(
         if calibration is not None:
             _check_calibration(calibration, checkpoint, model)
         selection = select(checkpoint)
+        spec, _ = find_exceptions(checkpoint, selection, spec)
         prepared = prepare(checkpoint, selection, spec, calibration)
         frontier = Frontier(checkpoint, selection, spec, calibration, jobs=jobs)
         if frontier.jobs:

@@ -18,6 +18,7 @@ from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.coding.auction import Award, Lot, sell
 from artpack.coding.profiles import DEFAULT, Profile
 from artpack.errors import CheckpointError, UsageError
+from artpack.exceptions import find_exceptions
 from artpack.grouping import group_members
 from artpack.plan import Member, Plan, PlanSpec, StreamPlan, TensorPlan
 from artpack.prepare import Prepared
@@ -97,6 +98,7 @@ def compress(
             selected or of another shape.
 
     """
+    spec, _ = find_exceptions(checkpoint, selection, spec)
     given = _checked(prepared or {}, selection)
     rules = [_rule(spec, info, given) for info in selection.tensors]
     tensors = tuple(

@@ -6,7 +6,7 @@ which quantizer. A :class:`Plan` is chosen, and stored in the artifact: every
 tensor with its quantizer, every stream with its pipeline and members.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from artpack.across import Correction, Search
@@ -29,6 +29,8 @@ class PlanSpec:
             stored as they are.
         correction: What is corrected afterwards, if anything is.
         search: Which options of GPTQ are tried.
+        exceptions: Rules of single tensors, by name, that a checkpoint demands; None as long
+            as it was not looked at. They are no part of what is asked for.
     """
 
     name: str
@@ -36,6 +38,7 @@ class PlanSpec:
     rules: tuple[Rule, ...]
     correction: Correction | None = None
     search: Search = field(default_factory=Search)
+    exceptions: Mapping[str, Rule] | None = None
 
     @property
     def needs_data(self) -> bool:
@@ -60,9 +63,12 @@ class PlanSpec:
         """
         if not info.dtype.is_floating_point or info.dtype.itemsize == 1:
             return None
+        whole = info.stack or info
+        if self.exceptions is not None and whole.name in self.exceptions:
+            return self.exceptions[whole.name]
         if info.stack is None:
             return self.rule_for(info.name, info.shape)
-        whole, rows = info.stack, info.shape[0]
+        rows = info.shape[0]
         taking = (rule for rule in self.rules if rule.takes(whole.name, whole.shape, rows=rows))
         return next(taking, None)
 

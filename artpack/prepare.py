@@ -20,6 +20,7 @@ from artpack.across import Correction, Search
 from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.checkpoint.banks import by_layer
 from artpack.errors import CheckpointError, UsageError
+from artpack.exceptions import find_exceptions
 from artpack.plan import PlanSpec
 from artpack.quantize import Raw, RowAsymInt
 from artpack.quantize.calibration import Calibration
@@ -89,6 +90,7 @@ def prepare(
         UsageError: The recipe needs data and there is none.
 
     """
+    spec, _ = find_exceptions(checkpoint, selection, spec)
     hessians = calibration.hessians if calibration else {}
     source = _Source(checkpoint, hessians, device)
     jobs = [

@@ -10,6 +10,7 @@ from artpack.compress import compress as compress_checkpoint
 from artpack.errors import BudgetError, UsageError
 from artpack.evaluate.forward import Settings
 from artpack.evaluate.score import Comparison
+from artpack.exceptions import find_exceptions
 from artpack.plan import PlanSpec
 from artpack.prepare import Prepared, prepare
 
@@ -63,7 +64,8 @@ class Packer:
         deadline_s: float | None = None,
         tune_steps: int = 0,
     ) -> None:
-        self.material, self.spec = material, spec
+        self.material = material
+        self.spec, self._notes = find_exceptions(material.source, material.selection, spec)
         self._profile, self._deadline_s, self._tune_steps = profile, deadline_s, tune_steps
 
     def make(self, goal: Goal, judge: Judge | None = None) -> Done:
@@ -77,7 +79,11 @@ class Packer:
                 judge,
             )
             prepared = others | fitted.prepared
-            packed, comparison, notes = fitted.fit.packed, fitted.comparison, fitter.notes
+            packed, comparison, notes = (
+                fitted.fit.packed,
+                fitted.comparison,
+                (*self._notes, *fitter.notes),
+            )
             return Done(packed, prepared, fitter.weights, fitted, comparison, notes)
         if self._tune_steps:
             raise UsageError(
@@ -86,7 +92,7 @@ class Packer:
         packed = self._pack(others, self._profile)
         _check_limits(packed, goal, self.spec.name)
         comparison = None if judge is None else judge.compare(packed)
-        return Done(packed, others, 0, None, comparison, ())
+        return Done(packed, others, 0, None, comparison, self._notes)
 
     @cached_property
     def _fitter(self) -> Fitter:

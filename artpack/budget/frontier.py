@@ -23,6 +23,7 @@ from artpack.budget.rate import NOTHING, Rate, Sizes, sizes_of
 from artpack.budget.tied_table import join_roles
 from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.errors import CheckpointError, UsageError
+from artpack.exceptions import find_exceptions
 from artpack.plan import PlanSpec
 from artpack.prepare import Prepared
 from artpack.quantize.calibration import Calibration
@@ -86,6 +87,7 @@ class Frontier:
         costs: Mapping[str, float] | None = None,
         jobs: int = 1,
     ) -> None:
+        spec, _ = find_exceptions(checkpoint, selection, spec)
         self._checkpoint = checkpoint
         self._calibration = calibration
         self._costs = costs or {}

@@ -47,6 +47,10 @@ class RowGrid:
 class Steps(Stage, Protocol):
     """A rule for the steps of rows."""
 
+    @property
+    def floor(self) -> float:
+        """Steps are never finer than this over the outermost code."""
+
     def grid(self, rows: Tensor, *, radius: int) -> RowGrid:
         """Return fp32 rows with their steps."""
 
