@@ -1,12 +1,17 @@
 """What ``artpack compress`` has to say besides numbers, one line each."""
 
+import math
 from collections.abc import Mapping
 
 from artpack.artifact.format import max_decoded_bytes
 from artpack.checkpoint.source import listed
 from artpack.compress import Packed
 from artpack.prepare import Prepared
+from artpack.quantize import Bf16, Fp16
 from artpack.selection import Selection
+
+MUCH = 0.1
+"""Share of the weights from which on matrices in 16 bits are worth a note."""
 
 
 def symbols(packed: Packed) -> int:
@@ -42,6 +47,7 @@ def packing_notes(packed: Packed, selection: Selection, recipe: str) -> list[str
     if selection.banks:
         names = listed(bank.name for bank in selection.banks)
         notes.append(f"banks, stored a matrix at a time: {names}")
+    notes += _wide_note(packed, recipe)
     if selection.left_out:
         notes.append(f"left out: {', '.join(selection.left_out)}")
     if packed.unused_rules:
@@ -51,3 +57,15 @@ def packing_notes(packed: Packed, selection: Selection, recipe: str) -> list[str
             f"the deadline cut off {packed.unheard} bids: the file may be larger than need be"
         )
     return notes
+
+
+def _wide_note(packed: Packed, recipe: str) -> list[str]:
+    """Say so if a recipe that quantizes matrices leaves much of them in 16 bits."""
+    tensors = packed.header.plan.tensors
+    wide = [t for t in tensors if isinstance(t.quantizer, Fp16 | Bf16) and len(t.shape) > 1]
+    weights = sum(math.prod(tensor.shape) for tensor in tensors)
+    share = sum(math.prod(tensor.shape) for tensor in wide) / max(1, weights)
+    if share < MUCH:
+        return []
+    names = listed(tensor.name for tensor in wide)
+    return [f"{share:.0%} of the weights are in 16 bits, {recipe} has no other rule for {names}"]

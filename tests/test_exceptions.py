@@ -46,7 +46,7 @@ def kinds(tensors: dict[str, Tensor], recipe: str = "int6") -> dict[str, str]:
 
 
 def relative(weight: Tensor, back: Tensor) -> float:
-    return ((weight.double() - back.double()).norm() / weight.double().norm()).item()
+    return float((weight.double() - back.double()).norm() / weight.double().norm())
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
