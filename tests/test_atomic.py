@@ -80,7 +80,7 @@ def test_content_is_never_wider_open_than_the_file_it_replaces(tmp_path: Path) -
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     path.chmod(0o600)
-    modes = []
+    modes: list[int] = []
 
     def chunks() -> Iterator[bytes]:
         modes.extend(_mode(temporary) for temporary in tmp_path.glob(".*.tmp"))

@@ -9,9 +9,9 @@ Source: parameter-golf pull request 1123, whose encoder is not published; Duda,
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from artpack.compiled import compiled
 from artpack.errors import CorruptError, TruncatedError
 from artpack.symbols import Symbols
 
@@ -107,7 +107,7 @@ def encode(symbols: Symbols, counts: NDArray[np.int64]) -> NDArray[np.uint8]:
     return stream[:used][::-1].copy()
 
 
-@njit(cache=True)
+@compiled()
 def _decode(
     data: NDArray[np.uint8],
     bounds: NDArray[np.int64],
@@ -133,7 +133,7 @@ def _decode(
     return used
 
 
-@njit(cache=True)
+@compiled()
 def _encode(
     symbols: NDArray[np.uint8], bounds: NDArray[np.int64], stream: NDArray[np.uint8]
 ) -> int:

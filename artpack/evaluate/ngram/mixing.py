@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from artpack.compiled import compiled
 from artpack.evaluate.ngram.counts import Evidence, NgramCounts
 from artpack.evaluate.ngram.published import PublishedRule
 from artpack.evaluate.shards import Tokens
@@ -120,7 +120,7 @@ class Published:
 MIXERS: Mapping[str, Callable[[], Mixer]] = {"learned": Learned, "published": Published}
 
 
-@njit(cache=True)
+@compiled()
 def _weight(gate: Floats, total: int, distinct: int, entropy: float) -> float:
     """Return how much an order's share counts, in (0, 1)."""
     score = _BIAS * gate[0] + gate[1] * np.log(total) + gate[2] * np.log(distinct)
@@ -128,7 +128,7 @@ def _weight(gate: Floats, total: int, distinct: int, entropy: float) -> float:
     return weight
 
 
-@njit(cache=True)
+@compiled()
 def _mix(probs: Floats, entropy: Floats, evidence: Evidence, gates: Floats) -> None:
     """Replace the model's probabilities of tokens by the mixed ones; learn the gates."""
     orders = gates.shape[0]
