@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from artpack.artifact.reader import Artifact, open_artifact
-from artpack.atomic import write_atomically
+from artpack.atomic import check_writable, write_atomically
 from artpack.budget.frontier import Frontier
 from artpack.checkpoint import Checkpoint, from_state_dict
 from artpack.coding.profiles import profile_named
@@ -66,6 +66,7 @@ def save(
     (True, True)
 
     """
+    check_writable(Path(path))
     if model is not None:
         shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
         check_shapes(expected_shapes(model), shapes)

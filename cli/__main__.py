@@ -1,5 +1,5 @@
 """``python -m artpack_cli`` is ``artpack``."""
 
-from .main import main
+from .entry import main
 
 main()

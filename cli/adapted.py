@@ -15,6 +15,7 @@ from artpack.evaluate.adapt.load import Named
 from artpack.evaluate.adapt.loop import Adapted, adapt
 from artpack.evaluate.adapt.recipe import OverStream, placed
 from artpack.evaluate.adapt.second_pass import score_again
+from artpack.evaluate.adapt.state import own_path
 from artpack.evaluate.adapt.strategy import Observer
 from artpack.evaluate.adapt.tally import Point
 from artpack.evaluate.adapt.windows import plan_of
@@ -25,7 +26,7 @@ from artpack.models import GPT
 
 from . import render_adapting
 from .adapting import Adapting
-from .main import EXIT_INTERRUPTED
+from .entry import EXIT_INTERRUPTED
 from .scoring import Windows, check_windows
 from .subject import Subject
 
@@ -154,7 +155,7 @@ def _run(asked: Adapting, task: Task) -> Adapted:
                 state=asked.state,
             )
         except KeyboardInterrupt:
-            if asked.state is None or not asked.state.exists():
+            if asked.state is None or not own_path(asked.state).exists():
                 raise
             raise Interrupted(str(asked.state)) from None
 

@@ -18,6 +18,8 @@ from artpack.evaluate.adapt.load import (
 )
 from artpack.stages import Config
 
+from .outputs import Output
+
 STORED = ""
 """In place of a recipe: the one that came with the weights, or the default."""
 
@@ -92,14 +94,14 @@ def adapting_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option(
         "--save-curve",
         "curve",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=Output(),
         metavar="FILE.csv",
         help="Write the running score of every chunk.",
     )
     @click.option(
         "--resume",
         "state",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=Output(),
         metavar="FILE",
         help="Keep the state of the adaptation in FILE, and carry on from it if it is there.",
     )

@@ -29,14 +29,15 @@ from .options import (
     precision_option,
     strip_option,
 )
+from .outputs import Command, Output
 
 
-@click.command()
+@click.command(cls=Command)
 @checkpoint_argument
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Output(),
     required=True,
     help="The calibration, a file of safetensors.",
 )

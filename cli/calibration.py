@@ -29,6 +29,7 @@ from artpack.quantize.calibration import (
 )
 
 from . import render
+from .outputs import check_output
 from .subject import read_tokenizer
 
 LIMIT_TOKENS = 131_072
@@ -208,6 +209,8 @@ def obtain(
         return Obtained() if file is None else Obtained(read_fitting(file, checkpoint, config))
     if config is None:
         raise UsageError(f"{tokens}: nothing to run them with: say the model with --model")
+    if file is not None and not file.exists():
+        check_output(file)
     origin = Origin(tokens)
     size, notes = choose_window(origin, config, path)
     windows = read_windows(origin, config, size)

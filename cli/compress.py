@@ -12,28 +12,31 @@ from artpack.artifact.describe import describe
 from artpack.artifact.reader import open_artifact
 from artpack.atomic import write_atomically
 from artpack.coding.profiles import profile_named
-from artpack.errors import UsageError
 from artpack.evaluate.adapt.load import recipe_data, stored_recipe
 from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE, load_recipe
 from artpack.stages import Config
 
 from . import render
+from .averaging import open_average
 from .budgeting import Goal, budget_options
 from .findings import numbers
 from .material import Asked, Material, material_options, open_material
 from .notes import limit_note, packing_notes, report_notes, symbols
 from .options import json_option, profile_option
+from .outputs import Command, Output, check_output, refuse_inputs
 from .packing import Done, Packer, make_judge
+from .targets import check_replaceable, default_target, force_option
 
 
-@click.command()
+@click.command(cls=Command)
 @material_options
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Output(),
     help="The artifact; by default the last CHECKPOINT with the ending .artpack.",
 )
+@force_option
 @click.option(
     "--recipe",
     metavar="NAME|FILE.toml",
@@ -77,6 +80,7 @@ def compress(
     *,
     asked: Asked,
     output: Path | None,
+    force: bool,
     recipe: str | None,
     overrides: tuple[str, ...],
     goal: Goal,
@@ -93,7 +97,7 @@ def compress(
         raise click.BadParameter("is not a number", param_hint="--deadline-seconds")
     default = FRONTIER_RECIPE if asked.has_data or goal.given else DEFAULT_RECIPE
     spec = load_recipe(recipe or default, overrides)
-    target = _target(asked, output)
+    target = _target(asked, output, force=force, dry_run=dry_run)
     carried = {} if ttt is None else {"ttt": _checked(recipe_data(ttt))}
     with open_material(asked) as material:
         material.origin.update(carried)
@@ -130,11 +134,23 @@ def _checked(ttt: Config) -> Config:
     return ttt
 
 
-def _target(asked: Asked, output: Path | None) -> Path:
-    target = output or asked.checkpoints[-1].with_suffix(".artpack")
-    if target.exists() and any(target.samefile(checkpoint) for checkpoint in asked.checkpoints):
-        raise UsageError(f"{target}: the artifact would replace its checkpoint: give another -o")
+def _target(asked: Asked, output: Path | None, *, force: bool, dry_run: bool) -> Path:
+    if output is not None:
+        return output
+    target = default_target(asked.checkpoints[-1])
+    if not dry_run:
+        refuse_inputs(target)
+        check_output(target)
+        if not force:
+            check_replaceable(target, lambda: _sha256(asked))
     return target
+
+
+def _sha256(asked: Asked) -> str | None:
+    with open_average(
+        asked.checkpoints, key=asked.key, average=asked.average, decay=asked.decay
+    ) as (source, _):
+        return source.sha256
 
 
 def _sizes(material: Material, done: Done) -> dict[str, int]:

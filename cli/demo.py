@@ -15,6 +15,7 @@ from artpack.errors import ArtifactError
 from . import render_demo
 from .main import artpack
 from .options import json_option
+from .outputs import Command, Output
 
 RECIPES = ("int5", "int4")
 FRONTIER = "frontier"
@@ -32,11 +33,11 @@ WITHOUT_JSON = ("unpack",)
 Found = dict[str, Any]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Output(folder=True),
     default=Path("artpack-demo"),
     show_default=True,
     metavar="DIR",

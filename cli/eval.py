@@ -31,6 +31,7 @@ from .options import (
     precision_option,
     strip_option,
 )
+from .outputs import Command
 from .score_options import (
     faithful_option,
     placement_option,
@@ -53,7 +54,7 @@ from .subject import (
 BATCH_TOKENS = 16384
 
 
-@click.command("eval")
+@click.command("eval", cls=Command)
 @click.argument("artifact", type=EXISTING, required=False)
 @tokens_option
 @tokenizer_option

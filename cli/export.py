@@ -10,9 +10,10 @@ from artpack.interop import FORMATS, from_artifact, write_container
 
 from . import render_interop
 from .options import artifact_argument, json_option, limit_option
+from .outputs import Command, Output, refuse_inputs
 
 
-@click.command()
+@click.command(cls=Command)
 @artifact_argument
 @click.option(
     "--as",
@@ -24,7 +25,7 @@ from .options import artifact_argument, json_option, limit_option
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Output(inputs_first=True),
     required=True,
     help="The container.",
 )
@@ -38,6 +39,7 @@ def export(
         opened.check_trailer()
         container = from_artifact(opened, name)
     data = write_container(container, name, file_name=output.name)
+    refuse_inputs(output)
     size = write_atomically(output, [data])
     render_interop.export_summary(
         {

@@ -195,7 +195,10 @@ def _obtain_costs(
         costs = measure_costs(frontier, loss, progress=progress)
     if file is None:
         return costs, ()
-    write_costs(file, costs, fingerprint)
+    try:
+        write_costs(file, costs, fingerprint)
+    except OSError as error:
+        return costs, (f"costs of tensors: measured, but not kept in {file}: {error.strerror}",)
     return costs, (f"costs of tensors: measured, kept in {file}",)
 
 

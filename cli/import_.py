@@ -8,22 +8,25 @@ import click
 
 from artpack.atomic import write_atomically
 from artpack.coding.profiles import profile_named
-from artpack.errors import ArtifactError, UsageError
+from artpack.errors import ArtifactError
 from artpack.interop import FORMATS, Container, read_container, repack
 from artpack.models.find import Found, find_model, read_model
 
 from . import render, render_interop
 from .options import json_option, model_option, profile_option
+from .outputs import Command, Output, check_output, refuse_inputs
+from .targets import check_replaceable, default_target, force_option
 
 
-@click.command("import")
+@click.command("import", cls=Command)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Output(),
     help="The artifact; by default FILE with the ending .artpack.",
 )
+@force_option
 @model_option
 @profile_option
 @click.option(
@@ -44,6 +47,7 @@ def import_(
     *,
     file: Path,
     output: Path | None,
+    force: bool,
     model: str | None,
     profile: str,
     jobs: int,
@@ -52,11 +56,9 @@ def import_(
 ) -> None:
     """Repack FILE, a container of another system, without changing an integer."""
     started = time.monotonic()
-    target = output or file.with_suffix(".artpack")
-    if target.exists() and target.samefile(file):
-        raise UsageError(f"{target}: the artifact would replace its source: give another -o")
     data = file.read_bytes()
     sha256 = hashlib.sha256(data).hexdigest()
+    target = output or _target(file, sha256, force=force)
     try:
         container = read_container(data, max_bytes=max_decoded_bytes)
         found = _find_model(container, file, model)
@@ -88,6 +90,15 @@ def import_(
         },
         as_json=as_json,
     )
+
+
+def _target(file: Path, sha256: str, *, force: bool) -> Path:
+    target = default_target(file)
+    refuse_inputs(target)
+    check_output(target)
+    if not force:
+        check_replaceable(target, lambda: sha256)
+    return target
 
 
 def _find_model(container: Container, file: Path, asked: str | None) -> Found:

@@ -13,6 +13,7 @@ from artpack.patterns import compiled
 
 from . import render
 from .options import artifact_argument, json_option, limit_option
+from .outputs import Command, Output
 from .page import html_page
 
 SORTS: dict[str, Callable[[TensorRow], float | str]] = {
@@ -22,13 +23,13 @@ SORTS: dict[str, Callable[[TensorRow], float | str]] = {
 }
 
 
-@click.command()
+@click.command(cls=Command)
 @artifact_argument
 @json_option
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 @click.option(
     "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Output(),
     metavar="FILE",
     help="Write one self-contained page.",
 )

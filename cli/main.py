@@ -1,6 +1,8 @@
 """The command group, and how errors become one line and an exit code."""
 
 import sys
+from collections.abc import Sequence
+from errno import ENOSPC
 from importlib import import_module
 from importlib.metadata import version
 from keyword import iskeyword
@@ -8,7 +10,10 @@ from typing import Any
 
 import click
 
+from .entry import EXIT_INTERRUPTED
 from .markup import printable
+from .signals import interrupting
+from .written import Outputs
 
 COMMANDS = (
     "tokenize",
@@ -29,7 +34,6 @@ COMMANDS = (
 )
 EXIT_FAULT = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
@@ -59,27 +63,49 @@ def artpack() -> None:
     """Turn a trained checkpoint into the smallest file that still scores."""
 
 
+def load(words: Sequence[str]) -> None:
+    """Import the command that words on the command line ask for, if there is one."""
+    for word in words[:1]:
+        artpack.get_command(click.Context(artpack), word)
+
+
 def main() -> None:
     """Run the command line; no error shows a traceback unless it is a bug."""
+    outputs = Outputs()
     try:
-        # Not the standalone mode: click would catch and print what belongs here.
-        result: Any = artpack.main(standalone_mode=False)
+        with interrupting():
+            # Not the standalone mode: click would catch and print what belongs here.
+            result: Any = artpack.main(standalone_mode=False, obj=outputs)
+            sys.stdout.flush()
+    except click.UsageError as error:
+        _show_usage(error)
+        sys.exit(EXIT_USAGE)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("artpack: interrupted; nothing was written", err=True)
+        said = ", ".join(map(str, outputs.written())) or "nothing"
+        click.echo(f"artpack: interrupted; {printable(said)} was written", err=True)
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away: nobody is left to tell
-        sys.exit(EXIT_FAULT)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and error.filename is None:
+            sys.stderr.close()  # the reader of our output went away: nobody is left to tell
+            sys.exit(EXIT_FAULT)
         code = _exit_code(error)
         if code is None:
             raise
         click.echo(f"artpack: {_one_line(error)}", err=True)
         sys.exit(code)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _show_usage(error: click.UsageError) -> None:
+    if type(error).show is not click.UsageError.show:
+        error.show()  # the help of a group that was given no command
+        return
+    path = "artpack" if error.ctx is None else error.ctx.command_path
+    said = " ".join(error.format_message().split()).removesuffix(".")
+    click.echo(f"artpack: {printable(said)}; try '{path} --help'", err=True)
 
 
 def _exit_code(error: Exception) -> int | None:
@@ -92,6 +118,8 @@ def _exit_code(error: Exception) -> int | None:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
-        name = f"{error.filename}: " if error.filename else ""
-        return printable(f"{name}{error.strerror.lower()}")
+        # Whatever writes files names them in its errors.
+        full = "standard output" if error.errno == ENOSPC else None
+        name = error.filename or full
+        return printable(f"{name}: {error.strerror.lower()}" if name else error.strerror.lower())
     return printable(" ".join(str(error).split()))

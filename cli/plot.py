@@ -1,8 +1,10 @@
 """Curves in a picture file."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from artpack.atomic import write_atomically
 from artpack.errors import UsageError
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -43,7 +45,9 @@ def draw_curves(
     axes.set(xlabel=x_label, ylabel=y_label, yscale="log" if logarithmic else "linear")
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix[1:], dpi=120)
+    write_atomically(path, [picture.getvalue()])
 
 
 def check_ending(path: Path) -> None:

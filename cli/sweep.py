@@ -25,6 +25,7 @@ from .judge import Judge
 from .material import Asked, Material, material_options, open_material
 from .notes import symbols
 from .options import json_option, profile_option
+from .outputs import Command, Output
 from .packing import Packer, make_judge
 from .plot import check_ending, draw_curves
 from .sizes import Sizes
@@ -68,7 +69,7 @@ class Losses:
             return {"kl_nats": self._divergence({n: artifact.stored_tensor(n) for n in names})}
 
 
-@click.command()
+@click.command(cls=Command)
 @material_options
 @click.option(
     "--budgets",
@@ -79,7 +80,7 @@ class Losses:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Output(),
     required=True,
     metavar="FILE.csv",
     help="A line for each file that was made.",
@@ -87,7 +88,7 @@ class Losses:
 @click.option(
     "--plot",
     "picture",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Output(),
     metavar="FILE.svg",
     help="The same as a picture: .svg, .png or .pdf.",
 )

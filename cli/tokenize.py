@@ -5,18 +5,25 @@ from pathlib import Path
 import click
 
 from artpack.evaluate.stream import read_text
-from artpack.train.tokenize import SHARD_TOKENS, split_documents, train_tokenizer, write_dataset
+from artpack.train.tokenize import (
+    SHARD_TOKENS,
+    check_empty,
+    split_documents,
+    train_tokenizer,
+    write_dataset,
+)
 
 from . import render_train
 from .options import EXISTING, json_option
+from .outputs import Command, Output
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("texts", type=EXISTING, nargs=-1, required=True)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Output(folder=True),
     required=True,
     metavar="DIR",
     help="Where to; made if it is missing.",
@@ -67,11 +74,11 @@ def tokenize(
 
     A text is UTF-8 with NUL between its documents; a file without one is one document.
     """
+    model = None if tokenizer is None else tokenizer.read_bytes()
+    check_empty(output, model)
     split = split_documents(map(read_text, texts), held_out_share=held_out)
-    if tokenizer is None:
+    if model is None:
         model = train_tokenizer(split.train, vocab_size, case_ops=caseops)
-    else:
-        model = tokenizer.read_bytes()
     sizes = write_dataset(output, split, model, shard_tokens=shard_tokens)
     documents = {"train_documents": len(split.train), "val_documents": len(split.held_out)}
     render_train.tokenized({"folder": str(output), **documents, **sizes}, as_json=as_json)

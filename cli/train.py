@@ -12,18 +12,20 @@ from artpack.train.data import read_data
 from artpack.train.loop import Machine, Row
 from artpack.train.recipe import load_training, training_names
 from artpack.train.scale import scale_model
+from artpack.train.state import STATE_NAME
 from artpack.train.train import train as train_model
 
 from . import render_train
-from .main import EXIT_INTERRUPTED
+from .entry import EXIT_INTERRUPTED
 from .options import FOLDER, choose_device, device_option, json_option
+from .outputs import Command, Output
 from .plot import draw_curves
 
 CURVE_NAME = "curve.svg"
 CURVE_POINTS = 100
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--recipe",
     default="plain",
@@ -37,7 +39,7 @@ CURVE_POINTS = 100
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Output(folder=True),
     required=True,
     metavar="DIR",
     help="Where the checkpoint goes; made if it is missing.",
@@ -111,6 +113,8 @@ def train(
                     progress=progress,
                 )
         except KeyboardInterrupt:
+            if not (output / STATE_NAME).exists():
+                raise
             if first:
                 render_train.stopped(output)
             return EXIT_INTERRUPTED

@@ -14,16 +14,20 @@ from artpack.errors import UsageError
 
 from . import render
 from .options import artifact_argument, limit_option
+from .outputs import Command, Output
+
+RESERVED = "__metadata__"
+"""Where a file of safetensors has its metadata."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-@click.command()
+@click.command(cls=Command)
 @artifact_argument
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Output(),
     required=True,
     help="A .safetensors or .pt file.",
 )
@@ -48,8 +52,22 @@ def unpack(
 
 
 def _safetensors(tensors: dict[str, Tensor]) -> bytes:
-    # The format knows no ties: tied tensors are written out in full.
-    return safetensors.torch.save({name: tensor.clone() for name, tensor in tensors.items()})
+    for name, tensor in tensors.items():
+        _check_place(name, tensor.dtype)
+    # The format knows no ties: tied tensors are written out in full. Other tools ask it
+    # which library's tensors these are, and some refuse a file that does not say it.
+    whole = {name: tensor.clone() for name, tensor in tensors.items()}
+    return safetensors.torch.save(whole, metadata={"format": "pt"})
+
+
+def _check_place(name: str, dtype: torch.dtype) -> None:
+    """Check that safetensors has a place for a tensor; every torch file has."""
+    if name == RESERVED:
+        raise UsageError(f"{name!r} names no tensor in safetensors: unpack to a .pt file")
+    try:
+        safetensors.torch.save({name: torch.empty(0, dtype=dtype)})
+    except (KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise UsageError(f"{name!r}: safetensors has no {dtype}: unpack to a .pt file") from error
 
 
 def _pt(tensors: dict[str, Tensor]) -> bytes:

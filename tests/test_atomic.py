@@ -67,13 +67,13 @@ def test_a_file_that_was_there_keeps_its_mode(tmp_path: Path, mode: int) -> None
     assert (_mode(path), path.read_bytes()) == (mode, b"new")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_file_that_was_there_keeps_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    os.chown(path, 12345, 23456)
+    owner = (os.geteuid(), os.getegid()) if os.geteuid() else (12345, 23456)  # root gives away
+    os.chown(path, *owner)
     write_atomically(path, [b"new"])
-    assert (path.stat().st_uid, path.stat().st_gid) == (12345, 23456)
+    assert (path.stat().st_uid, path.stat().st_gid) == owner
 
 
 def test_content_is_never_wider_open_than_the_file_it_replaces(tmp_path: Path) -> None:
@@ -219,33 +219,35 @@ def test_a_full_disk_names_the_file_and_keeps_the_old_one(tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def as_nobody(tmp_path: Path) -> Iterator[None]:
-    """Run the test as a user who owns nothing."""
-    if os.geteuid():
-        pytest.skip("only root can become somebody else")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder that is closed to whoever runs the test; root is nobody for a while."""
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     (tmp_path / "open" / "closed").write_bytes(b"old")
-    (tmp_path / "open" / "closed").chmod(0o644)
-    os.setresuid(65534, 65534, 0)
-    yield
-    os.setresuid(0, 0, 0)
+    (tmp_path / "open" / "closed").chmod(0o444)
+    tmp_path.chmod(0o555)
+    root = os.geteuid() == 0
+    if root:
+        for folder in tmp_path.parents[:2]:
+            folder.chmod(0o755)
+        os.setresuid(65534, 65534, 0)
+    yield tmp_path
+    if root:
+        os.setresuid(0, 0, 0)
+    tmp_path.chmod(0o755)
 
 
 @pytest.mark.parametrize("name", ["new", "open/closed"])
-def test_where_nobody_may_write_is_found_before(tmp_path: Path, as_nobody: None, name: str) -> None:
+def test_where_one_may_not_write_is_found_before(closed: Path, name: str) -> None:
     """A folder that is closed, and a file that is closed in an open folder."""
-    path = tmp_path / name
     for write in (check_writable, lambda path: write_atomically(path, [b"x"])):
         with pytest.raises(PermissionError) as caught:
-            write(path)
-        assert caught.value.filename == str(path)
+            write(closed / name)
+        assert caught.value.filename == str(closed / name)
 
 
-def test_a_folder_that_cannot_be_made_is_found_before(tmp_path: Path, as_nobody: None) -> None:
-    check_folder(tmp_path / "open" / "new" / "folder")
+def test_a_folder_that_cannot_be_made_is_found_before(closed: Path) -> None:
+    check_folder(closed / "open" / "new" / "folder")
     with pytest.raises(PermissionError) as caught:
-        check_folder(tmp_path / "new" / "folder")
-    assert caught.value.filename == str(tmp_path / "new" / "folder")
+        check_folder(closed / "new" / "folder")
+    assert caught.value.filename == str(closed / "new" / "folder")

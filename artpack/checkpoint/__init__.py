@@ -11,7 +11,13 @@ of several is read like one.
 
 from artpack.checkpoint.average import Average, ema_weights, mean_weights
 from artpack.checkpoint.banks import Bank
-from artpack.checkpoint.checkpoint import Checkpoint, from_state_dict, open_checkpoint, restore
+from artpack.checkpoint.checkpoint import (
+    Checkpoint,
+    checkpoint_files,
+    from_state_dict,
+    open_checkpoint,
+    restore,
+)
 from artpack.checkpoint.source import TensorInfo
 from artpack.checkpoint.ties import Tie
 
@@ -21,6 +27,7 @@ __all__ = [
     "Checkpoint",
     "TensorInfo",
     "Tie",
+    "checkpoint_files",
     "ema_weights",
     "from_state_dict",
     "mean_weights",

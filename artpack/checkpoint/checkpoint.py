@@ -186,6 +186,26 @@ def open_checkpoint(
     return Checkpoint(Source(source.files, load), notes=notes)
 
 
+def checkpoint_files(path: Path) -> tuple[Path, ...]:
+    """
+    List what opening a folder or an index of shards would read.
+
+    Args:
+        path: What :func:`open_checkpoint` takes.
+
+    Returns:
+        The files with weights, the index included; none if it is neither.
+
+    Raises:
+        CheckpointError: There are no weights, or nobody can say which.
+
+    """
+    file = choose_file(path) if path.is_dir() else path
+    if not file.name.endswith(INDEX_SUFFIX):
+        return (file,) if file != path else ()
+    return (file, *index_source(file).files)
+
+
 def _source(file: Path, key: str | None) -> Source:
     named_index = file.name.endswith(INDEX_SUFFIX)
     if sniff(file) is Kind.INDEX or (named_index and sniff(file) is None):

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from artpack.atomic import write_atomically
+from artpack.errors import UsageError
 
 CHECKPOINT = "model.safetensors"
 TOKENIZER = "tokenizer.model"
@@ -29,10 +30,15 @@ def write_demo(folder: Path) -> None:
         folder: Where to; made if it is missing.
 
     Raises:
+        UsageError: There are other files of these names.
         OSError: It cannot be written to.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = files("artpack.demo").joinpath("data")
-    for name in FILES:
-        write_atomically(folder / name, [data.joinpath(name).read_bytes()])
+    contents = {folder / name: data.joinpath(name).read_bytes() for name in FILES}
+    for path, content in contents.items():
+        if path.exists() and path.read_bytes() != content:
+            raise UsageError(f"{path}: not the demo's: give another folder")
+    for path, content in contents.items():
+        write_atomically(path, [content])

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from artpack.atomic import write_atomically
 from artpack.errors import UsageError
 
 Tokens: TypeAlias = NDArray[np.unsignedinteger[Any]]
@@ -75,13 +76,14 @@ def write_shard(path: Path, ids: NDArray[np.integer[Any]]) -> None:
 
     Raises:
         UsageError: The ids have another shape or do not fit 16 bits.
+        OSError: The file cannot be written.
 
     """
     if ids.ndim != 1 or (ids.size and not 0 <= ids.min() <= ids.max() < 1 << 16):
         raise UsageError(f"{path}: a shard holds one dimension of values from 0 to 65535")
     header = np.zeros(HEADER_BYTES // 4, "<i4")
     header[:3] = MAGIC, VERSION, ids.size
-    path.write_bytes(header.tobytes() + ids.astype("<u2").tobytes())
+    write_atomically(path, [header.tobytes(), ids.astype("<u2").tobytes()])
 
 
 def find_shards(pattern: str, *, sidecars: bool = False) -> list[Path]:

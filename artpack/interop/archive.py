@@ -65,10 +65,16 @@ def write_archive(content: object, *, file_name: str = "archive") -> bytes:
     Returns:
         One archive.
 
+    Raises:
+        OSError: The folder for temporary files is full, or cannot be written to.
+
     """
     with TemporaryDirectory(prefix="artpack-archive-") as folder:
         path = Path(folder, Path(file_name).name)
-        torch.save(content, path)
+        try:
+            torch.save(content, path)
+        except RuntimeError as error:  # what torch makes of a disk that is full
+            raise OSError(f"{path}: {reason(error)}") from error
         return path.read_bytes()
 
 

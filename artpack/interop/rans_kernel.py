@@ -11,8 +11,8 @@ Source: parameter-golf pull request 1123, whose encoder is not published; Duda,
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.compiled import compiled
 from artpack.errors import CorruptError, TruncatedError
+from artpack.jit import jit
 from artpack.symbols import Symbols
 
 PROBABILITY_BITS = 16
@@ -107,7 +107,7 @@ def encode(symbols: Symbols, counts: NDArray[np.int64]) -> NDArray[np.uint8]:
     return stream[:used][::-1].copy()
 
 
-@compiled()
+@jit()
 def _decode(
     data: NDArray[np.uint8],
     bounds: NDArray[np.int64],
@@ -133,7 +133,7 @@ def _decode(
     return used
 
 
-@compiled()
+@jit()
 def _encode(
     symbols: NDArray[np.uint8], bounds: NDArray[np.int64], stream: NDArray[np.uint8]
 ) -> int:

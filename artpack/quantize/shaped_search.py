@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.compiled import compiled
+from artpack.jit import jit
 from artpack.quantize.trellis_search import FAR
 from artpack.trellis import trellis
 
@@ -79,7 +79,7 @@ def search_shaped(targets: Floats, spread: Floats, states: int, radius: int) -> 
     return _survivors(targets, spread, trellis(states), _arrivals(states), radius)
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def _babai(targets: Floats, spread: Floats, radius: int) -> Integers:
     rows = len(targets)
     points, shift = np.empty(rows, np.int32), np.zeros(rows, np.float32)
@@ -90,7 +90,7 @@ def _babai(targets: Floats, spread: Floats, radius: int) -> Integers:
     return points
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def _survivors(
     targets: Floats, spread: Floats, table: Integers, arrivals: Integers, radius: int
 ) -> Integers:
@@ -116,7 +116,7 @@ def _survivors(
     return found
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def _nobody(states: int) -> Survivors:
     return Survivors(
         np.full(states, FAR),
@@ -125,7 +125,7 @@ def _nobody(states: int) -> Survivors:
     )
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def _settle(survivors: Survivors) -> int:
     """Return the oldest branch that the best survivor took; drop those that took the other."""
     oldest = np.uint64(1 << MEMORY)
@@ -136,13 +136,13 @@ def _settle(survivors: Survivors) -> int:
     return int(taken != 0)
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def _add(totals: Floats, weights: Floats, factor: float) -> None:
     for i in range(len(totals)):
         totals[i] += weights[i] * factor
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def _extend(
     aim: float, parities: Floats, radius: int, survivors: Survivors, branches: Branches
 ) -> None:
@@ -161,7 +161,7 @@ def _extend(
             costs[state] = survivors.costs[state] + error * error
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def _select(  # noqa: PLR0917 - numba knows no keywords
     arrivals: Integers,
     parities: Floats,
@@ -189,7 +189,7 @@ def _select(  # noqa: PLR0917 - numba knows no keywords
         followers.costs[state] -= least
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def _carry(  # noqa: PLR0917 - numba knows no keywords
     target: float,
     weights: Floats,

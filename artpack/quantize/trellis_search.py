@@ -8,7 +8,7 @@ quantization" (1990).
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.compiled import compiled
+from artpack.jit import jit
 from artpack.trellis import trellis
 
 Floats = NDArray[np.float32]
@@ -58,7 +58,7 @@ def search(targets: Floats, states: int, radius: int) -> Integers:
     return _viterbi(targets, trellis(states), radius)
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def _viterbi(targets: Floats, table: Integers, radius: int) -> Integers:
     """
     Search one column.
@@ -91,7 +91,7 @@ def _viterbi(targets: Floats, table: Integers, radius: int) -> Integers:
     return _trace(came_from, nearest, table, int(np.argmin(costs)))
 
 
-@compiled(nogil=True, inline="always")
+@jit(nogil=True, inline="always")
 def nearest_point(target: float, residue: int, radius: int) -> int:
     """Return the point next to the target that is ``residue`` modulo 4, within the radius."""
     parity, odd = residue & 1, residue >> 1
@@ -100,7 +100,7 @@ def nearest_point(target: float, residue: int, radius: int) -> int:
     return 2 * min(max(code, -most), most) + parity
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def _trace(came_from: Integers, nearest: Integers, table: Integers, state: int) -> Integers:
     points = np.empty(len(came_from), np.int32)
     for row in range(len(came_from) - 1, -1, -1):

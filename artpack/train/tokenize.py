@@ -140,13 +140,12 @@ def write_dataset(
         Tokens and bytes of text of both sides.
 
     Raises:
-        UsageError: The folder already has shards.
+        UsageError: The folder already has shards, or another tokenizer.
         OSError: It cannot be written to.
 
     """
+    check_empty(folder, model)
     folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.glob("text_*.bin")):
-        raise UsageError(f"{folder}: there are shards already; give an empty folder")
     write_atomically(folder / TOKENIZER_NAME, [model])
     tokenizer = SentencePieceProcessor(model_proto=model)
     sizes = {}
@@ -156,6 +155,25 @@ def write_dataset(
         sizes[f"{side}_tokens"] = int(stream.ids.size)
         sizes[f"{side}_bytes"] = int(stream.byte_counts.sum())
     return sizes
+
+
+def check_empty(folder: Path, model: bytes | None = None) -> None:
+    """
+    Check before long work that a folder has nothing that a dataset would replace.
+
+    Args:
+        folder: Where the dataset goes; it need not be there.
+        model: The tokenizer, which may be there already; None if it is not known yet.
+
+    Raises:
+        UsageError: It has shards, or another tokenizer.
+
+    """
+    if any(folder.glob("text_*.bin")):
+        raise UsageError(f"{folder}: there are shards already; give an empty folder")
+    old = folder / TOKENIZER_NAME
+    if old.exists() and old.read_bytes() != model:
+        raise UsageError(f"{old}: there is another tokenizer already; give an empty folder")
 
 
 def _write_shards(

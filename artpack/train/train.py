@@ -2,11 +2,8 @@
 
 import hashlib
 import json
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,11 +19,18 @@ from artpack.models.build import parameter_count
 from artpack.models.config import ModelConfig
 from artpack.models.find import CONFIG_NAME
 from artpack.stages import Config
+from artpack.stopping import stop_flag
 from artpack.train.candidates import Candidate, candidates, choose
 from artpack.train.data import Data
 from artpack.train.loop import Machine, Row, Run
 from artpack.train.settings import Training
-from artpack.train.state import STATE_NAME, read_state, write_checkpoint, write_state
+from artpack.train.state import (
+    CHECKPOINT_NAME,
+    STATE_NAME,
+    read_state,
+    write_checkpoint,
+    write_state,
+)
 from artpack.version import __version__
 
 LOG_NAME = "train.json"
@@ -83,8 +87,8 @@ def train(
         What it ended with.
 
     Raises:
-        UsageError: The folder has a state and ``resume`` is not set, or the settings do
-            not fit model or data.
+        UsageError: The folder has a state and ``resume`` is not set, or the files of
+            another model, or the settings do not fit model or data.
         CheckpointError: The state is of another run.
         KeyboardInterrupt: A signal to stop came; the state has been written.
 
@@ -93,7 +97,7 @@ def train(
     fingerprint = _fingerprint(training, config, data)
     _begin(run, folder, fingerprint, resume=resume)
     saved = time.monotonic()
-    with _stop_flag() as stopped:
+    with stop_flag() as stopped:
         while (done := run.done) < 1:
             row = run.advance(done)
             every = training.validate_steps
@@ -120,6 +124,9 @@ def _begin(run: Run, folder: Path, fingerprint: str, *, resume: bool) -> None:
     there = (folder / STATE_NAME).exists()
     if there and not resume:
         raise UsageError(f"{folder}: a run is there already: resume it, or give another folder")
+    others = [name for name in (CHECKPOINT_NAME, CONFIG_NAME, LOG_NAME) if (folder / name).exists()]
+    if others and not there:
+        raise UsageError(f"{folder / others[0]}: not of this run: give another folder")
     if resume and there:
         _go_on(run, folder, read_state(folder, fingerprint=fingerprint))
 
@@ -141,22 +148,6 @@ def _save(run: Run, folder: Path, fingerprint: str) -> None:
 def _fingerprint(training: Training, config: ModelConfig, data: Data) -> str:
     what = json.dumps([training.to_json(), config.to_json(), data.sha256], sort_keys=True)
     return hashlib.sha256(what.encode()).hexdigest()
-
-
-@contextmanager
-def _stop_flag() -> Iterator[threading.Event]:
-    """Turn signals to stop into a flag; only the main thread of a program may."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(kind, lambda *_: flag.set()) for kind in kinds]
-    try:
-        yield flag
-    finally:
-        for kind, handler in zip(kinds, before, strict=True):
-            signal.signal(kind, handler)
 
 
 def _write(result: Result, run: Run, data: Data, folder: Path) -> None:

@@ -184,4 +184,5 @@ def test_every_mistake_is_one_line_and_an_exit_code(
     done = run(*args)
     assert done.returncode == code, done.stderr
     assert words in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("artpack: ")
+    assert done.stderr.count("\n") == 1

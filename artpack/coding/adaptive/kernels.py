@@ -32,7 +32,7 @@ from artpack.coding.adaptive.tables import (
     ZERO_NODE,
     Integers,
 )
-from artpack.compiled import compiled
+from artpack.jit import jit
 from artpack.symbols import Symbols
 
 Slots: TypeAlias = NDArray[np.uint32]
@@ -114,7 +114,7 @@ class Model(NamedTuple):
     level: Integers
 
 
-@compiled()
+@jit()
 def logarithm(value: int) -> int:
     """Return the logarithm of 1 or more."""
     octave = 8
@@ -131,7 +131,7 @@ def logarithm(value: int) -> int:
     return (octave << 8) + int(LOGARITHMS[value - 256])
 
 
-@compiled()
+@jit()
 def divided(energy: int, log: int) -> int:
     """Divide an energy by the power of two with this logarithm."""
     log = min(max(log, -MAX_LOGARITHM), MAX_LOGARITHM)
@@ -140,7 +140,7 @@ def divided(energy: int, log: int) -> int:
     return scaled >> octaves if octaves >= 0 else min(scaled << -octaves, MAX_ENERGY)
 
 
-@compiled(inline="always")
+@jit(inline="always")
 def code_bit(bit: int, slots: Slots, first: Slots, node: int, coder: Coder) -> tuple[int, Coder]:
     """Code a bit with the probability in a slot, which learns from it; return it and the coder."""
     low, high, value, position, data, decoding = coder
@@ -170,7 +170,7 @@ def code_bit(bit: int, slots: Slots, first: Slots, node: int, coder: Coder) -> t
     return bit, Coder(low, high, value, position, data, decoding)
 
 
-@compiled(inline="always")
+@jit(inline="always")
 def code_magnitude(  # noqa: PLR0917 - numba knows no keywords
     magnitude: int, largest: int, shift: int, slots: Slots, first: Slots, coder: Coder
 ) -> tuple[int, Coder]:
@@ -190,7 +190,7 @@ def code_magnitude(  # noqa: PLR0917 - numba knows no keywords
     return (cell << shift) + branch - (1 << shift), coder
 
 
-@compiled(inline="always")
+@jit(inline="always")
 def code_symbol(  # noqa: PLR0917 - numba knows no keywords
     k: int,
     alphabet: int,
@@ -227,7 +227,7 @@ def code_symbol(  # noqa: PLR0917 - numba knows no keywords
     return (-1 - magnitude if negative else nearest + magnitude), coder
 
 
-@compiled()
+@jit()
 def _end_row(energy: int, total: int, row_log: int, cols: int, level: Integers) -> None:
     """Learn from a row: from its energy in its columns' units, and from that in its own."""
     if cols < WIDE:
@@ -249,7 +249,7 @@ def _end_row(energy: int, total: int, row_log: int, cols: int, level: Integers) 
         level[COUNT] >>= 1
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def code_matrix(symbols: Symbols, alphabet: int, model: Model, coder: Coder) -> tuple[bool, Coder]:
     """
     Code a matrix or decode into it.

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
+from artpack.atomic import write_atomically
 from artpack.coding.codecs.exact import check_size
 from artpack.errors import CorruptError, TruncatedError, UsageError
 from artpack.stages import ConfiguredStage
@@ -113,7 +114,7 @@ def _run_lrzip(options: tuple[str, ...], data: bytes, *, size: int, max_bytes: i
     prlimit, lrzip = _binary("prlimit", "util-linux"), _binary("lrzip", "lrzip")
     with TemporaryDirectory(prefix="artpack-lrzip-") as name:
         source, target = Path(name, "in"), Path(name, "out")
-        source.write_bytes(data)
+        write_atomically(source, [data])
         try:
             result = subprocess.run(  # noqa: S603 - whole paths, no shell, none of it input
                 [prlimit, *limits, lrzip, *options, *_QUIET, "-o", str(target), str(source)],

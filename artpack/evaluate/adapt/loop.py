@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 from typing import TypeAlias
 
 import numpy as np
@@ -34,6 +35,7 @@ from artpack.evaluate.stream import Stream
 from artpack.evaluate.summary import Score, score_of_sums
 from artpack.models import GPT
 from artpack.stages import Config
+from artpack.stopping import stop_flag
 from artpack.version import __version__
 
 Watch: TypeAlias = Callable[[Point, int], None]
@@ -97,6 +99,7 @@ def adapt(
     Raises:
         UsageError: The recipe does not fit the model, or the state another evaluation.
         ScoreError: Some score is no finite number.
+        KeyboardInterrupt: A signal to stop came; with a state, it has been written.
 
     """
     if stream.ids.size < 2:
@@ -140,18 +143,31 @@ class _Run:
 
     def go(self, keeper: Keeper | None) -> int:
         """Take all steps that have not been taken; return how many had been."""
-        done = self._resume(keeper) if keeper else 0
+        if keeper is None:
+            for step in self._strategy.steps():
+                self._take(step)
+                if step.rests:
+                    self._rest()
+            return 0
+        with stop_flag() as stopped:
+            done = self._resume(keeper)
+            self._go_on(done, keeper, stopped)
+        keeper.remove()
+        return done
+
+    def _go_on(self, done: int, keeper: Keeper, stopped: Event) -> None:
         for number, step in enumerate(self._strategy.steps(), start=1):
             if number <= done:
                 continue
             self._take(step)
-            if step.rests:
-                self._rest()
-                if keeper is not None and self._agreed(keeper.is_due()):
-                    keeper.write(number, self._state())
-        if keeper is not None:
-            keeper.remove()
-        return done
+            if not step.rests:
+                continue
+            self._rest()
+            stop = self._agreed(stopped.is_set())
+            if stop or self._agreed(keeper.is_due()):
+                keeper.write(number, self._state())
+            if stop:
+                raise KeyboardInterrupt
 
     def _resume(self, keeper: Keeper) -> int:
         """Take up what was kept and return how many steps are done."""

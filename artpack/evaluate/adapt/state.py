@@ -19,6 +19,14 @@ from artpack.stages import Config
 EVERY_S = 30.0
 
 
+def own_path(path: Path) -> Path:
+    """Return this process's own state file: of several, each adds its number."""
+    ranks = Ranks.current()
+    return (
+        path if ranks.world == 1 else path.with_name(f"{path.name}.{ranks.rank}-of-{ranks.world}")
+    )
+
+
 class Keeper:
     """
     A state file; each process has its own.
@@ -30,10 +38,8 @@ class Keeper:
     """
 
     def __init__(self, path: Path, fingerprint: Config, *, every_s: float = EVERY_S) -> None:
-        ranks = Ranks.current()
-        suffix = f".{ranks.rank}-of-{ranks.world}" if ranks.world > 1 else ""
-        self._path = path.with_name(path.name + suffix)
-        self._fingerprint, self._every_s = {**fingerprint, "processes": ranks.world}, every_s
+        self._path, self._every_s = own_path(path), every_s
+        self._fingerprint = {**fingerprint, "processes": Ranks.current().world}
         self._written = time.monotonic()
 
     def read(self) -> tuple[int, dict[str, Tensor]] | None:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.compiled import compiled
 from artpack.errors import UsageError
 from artpack.evaluate.shards import Tokens
+from artpack.jit import jit
 
 Evidence: TypeAlias = NDArray[np.int32]
 """What was known before each token, int32 (N, orders, 3): how often it had followed
@@ -147,7 +147,7 @@ def _room(array: NDArray[Any], size: int) -> NDArray[Any]:
     return larger
 
 
-@compiled()
+@jit()
 def _slot(trie: _Trie, key: Index) -> Index:
     """Return the slot of a key: where it lies, or the free one where it belongs."""
     mask = trie.slots.size - 1
@@ -157,13 +157,13 @@ def _slot(trie: _Trie, key: Index) -> Index:
     return at
 
 
-@compiled()
+@jit()
 def _fill(trie: _Trie, nodes: int) -> None:
     for node in range(1, nodes):
         trie.slots[_slot(trie, trie.keys[node])] = node
 
 
-@compiled()
+@jit()
 def _followers(trie: _Trie, node: int, counts: NDArray[np.int32]) -> None:
     for token in range(counts.size):
         child = trie.slots[_slot(trie, (node << 32) | token)]
@@ -171,7 +171,7 @@ def _followers(trie: _Trie, node: int, counts: NDArray[np.int32]) -> None:
             counts[token] = trie.stats[child, _COUNT]
 
 
-@compiled()
+@jit()
 def _count(trie: _Trie, parent: Index, at: Index, nodes: int) -> tuple[Index, int]:
     """Count the token at a place below a node; return its node and the number of nodes."""
     key = (parent << 32) | np.int64(trie.history[at])
@@ -187,7 +187,7 @@ def _count(trie: _Trie, parent: Index, at: Index, nodes: int) -> tuple[Index, in
     return child, nodes
 
 
-@compiled()
+@jit()
 def _absorb(trie: _Trie, tokens: int, nodes: int, min_order: int, evidence: Evidence) -> int:
     path, stats = trie.path, trie.stats
     for i in range(evidence.shape[0]):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
-from artpack.compiled import compiled
+from artpack.jit import jit
 from numpy.typing import NDArray
 
 from artpack.errors import UsageError
@@ -155,7 +155,7 @@ class _Tables(NamedTuple):
     first: int
 
 
-@compiled()
+@jit()
 def _context(tables: _Tables, ids: Ids, target: int, order: int) -> np.uint64:
     """Return the unreduced key of the tokens before a target."""
     key = np.uint64(0)
@@ -164,7 +164,7 @@ def _context(tables: _Tables, ids: Ids, target: int, order: int) -> np.uint64:
     return key
 
 
-@compiled()
+@jit()
 def _joint(tables: _Tables, context: np.uint64, token: np.uint64, order: int) -> np.uint64:
     """Return the bucket of a context with a token."""
     prime = tables.primes[min(order, tables.primes.size) - 1]
@@ -172,7 +172,7 @@ def _joint(tables: _Tables, context: np.uint64, token: np.uint64, order: int) ->
     return bucket
 
 
-@compiled()
+@jit()
 def _share(tables: _Tables, context: np.uint64, token: np.uint64, order: int) -> float:
     known = tables.contexts[order - tables.first, context % np.uint64(tables.joint.shape[1])]
     both = tables.joint[order - tables.first, _joint(tables, context, token, order)]
@@ -180,14 +180,14 @@ def _share(tables: _Tables, context: np.uint64, token: np.uint64, order: int) ->
     return share
 
 
-@compiled()
+@jit()
 def _longest(tables: _Tables, target: int) -> int:
     """Return the longest n-gram that ends with a target and begins inside the stream."""
     longest: int = min(tables.first + tables.joint.shape[0] - 1, target + 2)
     return longest
 
 
-@compiled()
+@jit()
 def _known_order(tables: _Tables, ids: Ids, target: int, min_count: int) -> int:
     buckets = np.uint64(tables.joint.shape[1])
     for order in range(_longest(tables, target), tables.first - 1, -1):
@@ -197,7 +197,7 @@ def _known_order(tables: _Tables, ids: Ids, target: int, min_count: int) -> int:
     return 0
 
 
-@compiled()
+@jit()
 def _look_up(  # noqa: PLR0917 - numba knows no keywords
     tables: _Tables,
     ids: Ids,
@@ -213,14 +213,14 @@ def _look_up(  # noqa: PLR0917 - numba knows no keywords
             shares[i] = _share(tables, context, ids[first + i + 1], orders[i])
 
 
-@compiled()
+@jit()
 def _row(tables: _Tables, ids: Ids, target: int, order: int, shares: NDArray[np.float64]) -> None:
     context = _context(tables, ids, target, order)
     for token in range(shares.size):
         shares[token] = _share(tables, context, np.uint64(token), order)
 
 
-@compiled()
+@jit()
 def _count(tables: _Tables, ids: Ids, first: int, end: int) -> None:
     buckets = np.uint64(tables.joint.shape[1])
     for target in range(first, end):

@@ -16,10 +16,10 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.compiled import compiled
 from artpack.evaluate.ngram.counts import Evidence, NgramCounts
 from artpack.evaluate.ngram.published import PublishedRule
 from artpack.evaluate.shards import Tokens
+from artpack.jit import jit
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -120,7 +120,7 @@ class Published:
 MIXERS: Mapping[str, Callable[[], Mixer]] = {"learned": Learned, "published": Published}
 
 
-@compiled()
+@jit()
 def _weight(gate: Floats, total: int, distinct: int, entropy: float) -> float:
     """Return how much an order's share counts, in (0, 1)."""
     score = _BIAS * gate[0] + gate[1] * np.log(total) + gate[2] * np.log(distinct)
@@ -128,7 +128,7 @@ def _weight(gate: Floats, total: int, distinct: int, entropy: float) -> float:
     return weight
 
 
-@compiled()
+@jit()
 def _mix(probs: Floats, entropy: Floats, evidence: Evidence, gates: Floats) -> None:
     """Replace the model's probabilities of tokens by the mixed ones; learn the gates."""
     orders = gates.shape[0]

@@ -1,5 +1,7 @@
 """The laws of every strategy: score first, learn, forget nothing, and leave the model alone."""
 
+import os
+import signal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,29 @@ def test_an_interrupted_evaluation_ends_as_if_it_had_not_been(
     assert not state.exists()
     weights = resumed.model.state_dict()
     assert all(torch.equal(weights[key], t) for key, t in whole.model.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_stop_saves_the_state_where_the_evaluation_rests(
+    kind: signal.Signals, model: GPT, stream: Stream, tmp_path: Path
+) -> None:
+    """Though the last time was less than 30 seconds ago."""
+    recipe, state = tiny_recipe("scalars"), tmp_path / "state"
+    whole, before = adapt(model, stream, recipe), signal.getsignal(kind)
+    rests: list[Point] = []
+
+    def watch(point: Point, _total: int) -> None:
+        rests.append(point)
+        if len(rests) == 2:
+            os.kill(os.getpid(), kind)
+
+    with pytest.raises(KeyboardInterrupt):
+        adapt(model, stream, recipe, state=state, watch=watch)
+    assert (len(rests), state.exists()) == (2, True)
+    assert signal.getsignal(kind) == before
+    resumed = adapt(model, stream, recipe, state=state)
+    assert numbers(resumed) == numbers(whole)
+    assert resumed.curve[1] == rests[1]
 
 
 def test_the_state_of_another_evaluation_is_refused(

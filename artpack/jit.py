@@ -11,7 +11,7 @@ from numba.core.dispatcher import Dispatcher
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def compiled(**options: Any) -> Callable[[F], F]:
+def jit(**options: Any) -> Callable[[F], F]:
     """
     Compile a function when it is first called.
 
@@ -21,7 +21,7 @@ def compiled(**options: Any) -> Callable[[F], F]:
     open to all would have to be trusted.
 
     Args:
-        options: Of :func:`numba.njit`.
+        **options: Of :func:`numba.njit`.
 
     Returns:
         A decorator.

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from artpack import compiled
+from artpack import jit
 
 SOURCE = """
 import runpy, sys
 
-compiled = runpy.run_path(sys.argv[1])["compiled"]  # the package would import torch
+jit = runpy.run_path(sys.argv[1])["jit"]  # the package would import torch
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def double(x):
     return 2 * x
 
@@ -27,7 +27,7 @@ def _run(folder: Path, **environment: str) -> None:
     (folder / "kernel.py").write_text(SOURCE)
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     done = subprocess.run(
-        [sys.executable, "-c", "import kernel", compiled.__file__],
+        [sys.executable, "-c", "import kernel", jit.__file__],
         cwd=folder,
         env={**kept, "HOME": "/nonexistent/home", **environment},
         capture_output=True,

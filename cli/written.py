@@ -1,0 +1,36 @@
+"""What a command has written, as the disk says it."""
+
+from contextlib import suppress
+from pathlib import Path
+
+Stamp = tuple[int, int, int]
+"""Tells one content of a file from another: its number, size and time."""
+
+
+class Outputs:
+    """What files were like before a command wrote them."""
+
+    def __init__(self) -> None:
+        self._before: dict[Path, dict[Path, Stamp]] = {}
+
+    def watch(self, path: Path) -> None:
+        """Remember what a file, or the files of a folder, are like now."""
+        self._before[path] = _stamps(path)
+
+    def written(self) -> list[Path]:
+        """Return which files are new or others than they were."""
+        return [
+            file
+            for path, before in self._before.items()
+            for file, stamp in _stamps(path).items()
+            if before.get(file) != stamp
+        ]
+
+
+def _stamps(path: Path) -> dict[Path, Stamp]:
+    stamps = {}
+    with suppress(OSError):
+        for file in path.iterdir() if path.is_dir() else (path,):
+            status = file.stat()
+            stamps[file] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return stamps
