@@ -148,7 +148,11 @@ def _target(asked: Asked, output: Path | None, *, force: bool, dry_run: bool) ->
 
 def _sha256(asked: Asked) -> str | None:
     with open_average(
-        asked.checkpoints, key=asked.key, average=asked.average, decay=asked.decay
+        asked.checkpoints,
+        key=asked.key,
+        average=asked.average,
+        decay=asked.decay,
+        strip_prefix=asked.strip_prefix,
     ) as (source, _):
         return source.sha256
 

@@ -31,7 +31,7 @@ class Output(click.Path):
     """
     A file that a command writes, or a folder that it writes files into.
 
-    Attributes:
+    Args:
         folder: Whether it is one.
         inputs_first: Whether the command says first what is wrong with its inputs, and looks
             itself with :func:`refuse_inputs` whether the output is one of them.

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
-from artpack.jit import jit
 from numpy.typing import NDArray
 
 from artpack.errors import UsageError
 from artpack.evaluate.ngram.published import PublishedRule
 from artpack.evaluate.shards import Tokens
+from artpack.jit import jit
 
 PRIMES = (36313, 27191, 51647, 81929, 131071, 174763, 233017, 283721, 347237)
 PUBLISHED_TARGETS = 62_021_632
