@@ -138,7 +138,7 @@ def test_an_interrupted_evaluation_ends_as_if_it_had_not_been(
     assert all(torch.equal(weights[key], t) for key, t in whole.model.state_dict().items())
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_stop_saves_the_state_where_the_evaluation_rests(
     kind: signal.Signals, model: GPT, stream: Stream, tmp_path: Path
 ) -> None:
