@@ -18,6 +18,7 @@ from artpack.evaluate.forward import Settings
 from artpack.evaluate.ranks import Ranks
 from artpack.evaluate.shards import Tokens, read_tokens
 from artpack.evaluate.stream import is_text, read_text, tokenize_text
+from artpack.finite import check_weights
 from artpack.models import GPT, ModelConfig, build
 from artpack.models.defects import as_meant
 from artpack.models.find import find_training_window
@@ -86,6 +87,7 @@ class Run:
         stored = {info.name: checkpoint.read(info.name) for info in checkpoint.tensors}
         tensors = restore(checkpoint.names, stored, checkpoint.ties, checkpoint.banks)
         model = build(as_meant(config), tensors).to(settings.device)
+        check_weights(dict(model.named_parameters()), "the checkpoint")
         return cls(checkpoint, model, settings)
 
     def write_windows(self, origin: Origin, size: int) -> Windows:

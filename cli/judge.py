@@ -11,6 +11,7 @@ from artpack.evaluate.placements import place
 from artpack.evaluate.score import Comparison, compare
 from artpack.evaluate.stream import read_stream
 from artpack.evaluate.windows import share_rows
+from artpack.finite import check_weights
 from artpack.models import ModelConfig, build
 from artpack.models.defects import as_meant
 from artpack.models.find import find_training_window
@@ -48,6 +49,7 @@ class Judge:
         stored = {info.name: checkpoint.read(info.name) for info in checkpoint.tensors}
         tensors = restore(checkpoint.names, stored, checkpoint.ties, checkpoint.banks)
         self._baseline = build(self._config, tensors).to(settings.device)
+        check_weights(dict(self._baseline.named_parameters()), str(path))
         stream = read_stream(judging.tokens, read_tokenizer(judging.tokenizer))
         self._stream = stream.first(judging.limit_tokens)
         window = find_training_window(config, path) or WINDOW_TOKENS

@@ -227,6 +227,13 @@ def test_what_is_no_number_is_not_audited(call: Any) -> None:
     assert "tensor 'blocks.0.mlp.fc.weight'" in call("audit", *QUICK, weights="nan.pt").err
 
 
+def test_nothing_is_calibrated_on_what_is_no_number(call: Any, tmp_path: Path) -> None:
+    done = call("calibrate", "-o", "a.calibration", weights="nan.pt")
+    assert done.code == 1
+    assert "tensor 'blocks.0.mlp.fc.weight' is nan" in done.err
+    assert not (tmp_path / "a.calibration").exists()
+
+
 def test_json_has_no_word_for_what_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"loss": float("nan"), "rates": (1.5, float("-inf")), "more": [{"a": None}]})
     assert strict(capsys.readouterr().out) == {
