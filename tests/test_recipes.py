@@ -115,3 +115,60 @@ def test_the_json_of_a_recipe_rebuilds_it() -> None:
     for name in recipe_names():
         for rule in load_recipe(name).rules:
             assert rule_from_json(rule.name, rule.to_json()) == rule
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "rule"),
+    [
+        ("blocks.0.mlp.fc.weight", (256, 256), "rest"),  # 65,536 weights are few
+        ("blocks.0.mlp.fc.weight", (257, 256), "blocks"),
+        ("bigram.proj.weight", (300, 300), "blocks"),
+        ("ve_shared.proj.weight", (300, 300), "blocks"),
+        ("tok_emb.weight", (300, 300), "tables"),
+        ("lm_head.weight", (300, 300), "tables"),
+        ("bigram.embed.weight", (300, 300), "tables"),
+        ("skip_weights", (300, 300), "control_matrices"),
+        ("blocks.0.dtg_gate.weight", (1, 70_000), "control_matrices"),
+        ("blocks.0.attn_scale", (70_000,), "control"),
+        ("blocks.0.attn_scale", (512,), "rest"),
+        ("blocks.0.mlp.bias", (70_000,), "block_vectors"),
+        ("other", (70_000,), "vectors"),
+    ],
+)
+def test_pr576_tells_tensors_apart_as_published(
+    name: str, shape: tuple[int, ...], rule: str
+) -> None:
+    found = load_recipe("pr576").rule_for(name, shape)
+    assert found is not None
+    assert found.name == rule
+
+
+def test_pr1123_tells_tensors_apart_by_their_module_and_not_their_size() -> None:
+    spec = load_recipe("pr1123")
+    grids = {
+        "blocks.0.attn.c_q.weight": "asym-int6",
+        "blocks.0.attn.c_k.weight": "asym-int6",
+        "blocks.0.attn.c_v.weight": "asym-int5",
+        "blocks.0.attn.proj.weight": "asym-int5",
+        "blocks.0.mlp.up.weight": "pentanary",
+        "blocks.0.mlp.down.weight": "asym-int4",
+        "lm_head.weight": "asym-int8",
+        "tok_emb.weight": "fp16",
+        "bigram.proj.weight": "fp16",
+        "ve_shared.proj.weight": "fp16",
+    }
+    for shape in ((4, 4), (4096, 4096)):
+        for name, label in grids.items():
+            found = spec.rule_for(name, shape)
+            assert found is not None
+            assert found.quantizer is not None
+            assert found.quantizer.label == label
+
+
+def test_the_settings_of_pr576_are_keys_of_its_recipe() -> None:
+    changed = load_recipe("pr576", ["control.match=tok_emb", "blocks.prune=0", "tables.prune=0.1"])
+    rules = {rule.name: rule for rule in changed.rules}
+    assert (rules["blocks"].prune, rules["tables"].prune) == (0, 0.1)
+    found = changed.rule_for("tok_emb.weight", (300, 300))
+    assert found is not None
+    assert found.name == "control"
