@@ -126,7 +126,8 @@ class Attention(nn.Module):
         read = n if gate.reads == "input" else raw_query
         if gate.kind == "share":
             return head_gate(read, self.attn_gate_w, gate.scale)
-        return 2 * head_gate(read, self.attn_gate_proj.weight, gate.scale)
+        opened: Tensor = self.attn_gate_proj(read[..., : gate.window_dims])
+        return 2 * torch.sigmoid(gate.scale * opened).unsqueeze(-1)
 
     def _heads(
         self, n: Tensor, shared: Shared, bank: Mapping[str, Tensor]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from artpack.calibrate import collect
 from artpack.errors import UsageError
 from artpack.models import GPT, Documents, build, expected_shapes
 from artpack.models.mechanisms import HeadGate, Ntk, Rope
@@ -360,3 +361,10 @@ def test_a_gate_is_recognised_by_its_tensor(changes: dict[str, Any], gate: HeadG
         recognize(shapes, {name: told[name] for name in asked})
     full = {name: told[name] for name in (*asked, "head_gate")}
     assert recognize(shapes, full) == config
+
+
+def test_a_calibration_sees_every_map_of_such_a_model() -> None:
+    model = made(**NO_GATE, attn_out_gate_enabled=True, tie_embeddings=False)[0]
+    moments = collect(model.float(), IDS.numpy(), fisher=False)
+    for name in ("lm_head.weight", "blocks.0.attn.attn_gate_proj.weight"):
+        assert moments.hessians[name].diagonal().min() > 0
