@@ -1,9 +1,10 @@
 """What PR 826's export makes of a model and of single matrices, and our recipe of the same."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from itertools import count
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from artpack.quantize import RowInt
+from artpack.interop import Container, StoredTensor, torch_lzma
+from artpack.models.seeds import from_seed_config
 from artpack.quantize.prune import rows_with_ones, zero_ones
 from artpack.quantize.steps import (
     FlooredPercentile,
@@ -21,19 +23,29 @@ from artpack.quantize.steps import (
     Steps,
     TensorPercentile,
 )
-from artpack.stages import Quantizer
 from tests.golden.checks.case import Case, Entries
 from tests.golden.checks.export import Export, Tally, fp32_sha256, read_hessians
+from tests.golden.checks.recipe_826 import recipe_of
 from tests.golden.checks.report import Report
 
-UNITS: dict[str, tuple[Steps, int]] = {
-    "int8": (FlooredPercentile(99.99984), 127),
-    "int6": (TensorPercentile(rounded=False), 31),
-    "gptqstyle5": (RefinedSteps(), 15),
-    "gptqstyle6": (RefinedSteps(), 31),
-    "rowscales_clip15": (RowPercentiles(), 15),
-    "rowscales_clip31": (RowPercentiles(), 31),
-}
+
+def units_of(args: Mapping[str, Any]) -> dict[str, tuple[Steps, int]]:
+    """Return steps and outermost code of each row quantizer, by some settings of the original."""
+    shares = tuple(args["percentiles"])
+    refined = RefinedSteps(1.0, args["refine_steps"], args["damp_percent"], shares)
+    searched = RowPercentiles(percentiles=shares)
+    return {
+        "int8": (FlooredPercentile(args["int8_clip_percentile"]), 127),
+        "int6": (TensorPercentile(rounded=False, percentiles=shares), 31),
+        "gptqstyle5": (refined, 15),
+        "gptqstyle6": (refined, 31),
+        "rowscales_clip15": (searched, 15),
+        "rowscales_clip31": (searched, 31),
+    }
+
+
+FORMS = {"lzma": "torch-lzma", "zstd": "payload-zstd"}
+"""Any other compressor is zlib."""
 KEPT = re.compile(r"quant(?:_keepfloat(\d+))?\.npz$")
 """Files of an export, with the size up to which tensors are kept as floats."""
 PROSE = (
@@ -62,9 +74,7 @@ def check_case(case: Case, report: Report) -> None:
     for file in sorted(name.removesuffix(".npz") for name in case.files if KEPT.match(name)):
         kept = KEPT.match(f"{file}.npz")
         assert kept is not None
-        floats = f"min_weights={int(kept[1] or limit) + 1}"
-        overrides = [f"{rule}.{floats}" for rule in ("blocks", "tables")]
-        _check(case, file, Model(state, hessians, overrides), report)
+        _check(case, file, Model(case, state, hessians, int(kept[1] or limit)), report)
     if "quant_units.npz" in case:
         _check_units(case, report)
 
@@ -73,13 +83,31 @@ def check_case(case: Case, report: Report) -> None:
 class Model:
     """What an export is made of."""
 
+    case: Case
     state: dict[str, Tensor]
     hessians: dict[str, Tensor]
-    overrides: list[str]
+    kept: int
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Return the settings of the case's exports."""
+        found: Mapping[str, Any] = self.case.config["experiment_config"]["export"]
+        return found
 
     def export(self, *more: str) -> Export:
         """Export the model, with more changes to the recipe."""
-        return Export(self.state, "pr826", [*self.overrides, *more], self.hessians)
+        layers = from_seed_config(self.case.config).num_layers
+        with NamedTemporaryFile("w", suffix=".toml") as recipe:
+            data = bool(self.hessians)
+            recipe.write(recipe_of(self.settings, kept=self.kept, layers=layers, with_data=data))
+            recipe.flush()
+            return Export(self.state, recipe.name, more, self.hessians)
+
+    def search(self, tried: Mapping[str, Any]) -> str:
+        """Return the change of the recipe that tries one combination only."""
+        second = f"block=[{tried['block_size']}]" if self.hessians else ""
+        second = second or f"refinements=[{tried['refine']}]"
+        return f"search={{damping=[{tried['damp']}], {second}}}"
 
 
 def _check(case: Case, file: str, model: Model, report: Report) -> None:
@@ -93,16 +121,15 @@ def _check(case: Case, file: str, model: Model, report: Report) -> None:
     tally.settle()
     if file == "quant":
         _check_ones(case, export, report)
-    tries, errors = facts.take("grid"), []
+    tries, errors = facts.take("grid") if "grid" in facts else [], []
     for tried in tries:
-        search = f"search={{damping=[{tried['damp']}], block=[{tried['block_size']}]}}"
-        again = model.export(search)
+        again = model.export(model.search(tried))
         errors.append(sum(again.mean_squared_error(name) for name in again.tensors))
         what = f"{label} damping {tried['damp']}, block {tried['block_size']}: sum of errors"
         report.close(what, errors[-1], tried["mse"], 1e-5 * tried["mse"])
-    report.exact(
-        f"{label} grid_best_index", errors.index(min(errors)), facts.take("grid_best_index")
-    )
+    if errors:
+        best = facts.take("grid_best_index")
+        report.exact(f"{label} grid_best_index", errors.index(min(errors)), best)
     for name in PROSE:
         if name in facts:
             facts.take(name)
@@ -112,36 +139,78 @@ def _check_ones(case: Case, export: Export, report: Report) -> None:
     """Zero the codes of one as an export did that was told to be smaller."""
     if "artifact.json" not in case:
         return
-    fact = case.entries("artifact.json").peek("forced_selective_pruning")
-    names = [name for name, tensor in export.tensors.items() if _is_int5(tensor.quantizer)]
-    codes = {f"{name}.q": torch.from_numpy(export.codes(name)) for name in names}
-    steps = {f"{name}.q": torch.from_numpy(export.scales(name)) for name in names}
-    rows, stats, what = rows_with_ones(codes, steps), fact["stats"], f"{case.label} zeroed ones"
-    first = [[row[0], row[1], row[2], row[3]] for row in rows[:50]]
+    facts = case.entries("artifact.json")
+    if "forced_selective_pruning" not in facts:
+        return
+    fact = facts.peek("forced_selective_pruning")
+    settings = case.config["experiment_config"]["export"] | dict(fact["export_overrides"])
+    pruned = Pruned(case, export, settings)
+    rows, stats = rows_with_ones(pruned.codes, pruned.steps), fact["stats"]
+    what = f"{case.label} zeroed ones"
+    first = [[*row] for row in rows[:50]]
     listed = [[row[0], *row[2:]] for row in fact["candidate_rows_sorted_first_50"]]
     report.exact(f"{what}: first rows", first, listed)
     report.exact(f"{what}: rows", len(rows), stats["candidate_rows"])
-    total = sum(ones for *_, ones in rows)
+    total = sum(row.ones for row in rows)
     report.exact(f"{what}: ones", total, stats["total_prunable_values"])
-    asked = fact["export_overrides"]
-    # The size does not matter: that export stopped at the share of ones that it may zero.
-    countdown = count(1 << 40, -1)
+    before = pruned.size()
+    report.exact(f"{what}: size before", before, stats["initial_projected_artifact_bytes"])
     done = zero_ones(
-        codes,
-        steps,
-        lambda: next(countdown),
-        limit_bytes=0,
-        batch_rows=asked["selective_pruning_chunk_rows"],
-        most=asked["selective_pruning_max_fraction"],
+        pruned.codes,
+        pruned.steps,
+        pruned.size,
+        limit_bytes=settings["submission_cap_bytes"] - settings["projected_size_margin_bytes"],
+        batch_rows=settings["selective_pruning_chunk_rows"],
+        most=settings["selective_pruning_max_fraction"],
     )
     report.exact(f"{what}: rows zeroed", done, stats["pruned_rows"])
-    for name, matrix in codes.items():
+    gone = total - sum(row.ones for row in rows_with_ones(pruned.codes, pruned.steps))
+    report.exact(f"{what}: ones zeroed", gone, stats["pruned_values"])
+    report.exact(f"{what}: size", pruned.size(), stats["final_projected_artifact_bytes"])
+    for name, matrix in pruned.codes.items():
         found = sha256(matrix.to(torch.int8).numpy().tobytes()).hexdigest()
         report.exact(f"{what}: {name}", found, fact["payload_q_sha256"][name])
 
 
-def _is_int5(quantizer: Quantizer) -> bool:
-    return isinstance(quantizer, RowInt) and quantizer.bits == 5
+class Pruned:
+    """
+    An export whose codes of one are being zeroed.
+
+    Args:
+        case: Where it says how its tensors are stored.
+        export: Ours of the same.
+        settings: Which kinds of storage take part, and how the file is compressed.
+    """
+
+    def __init__(self, case: Case, export: Export, settings: Mapping[str, Any]) -> None:
+        self._export, kinds = export, settings["selective_pruning_storage"]
+        stored = {
+            name: f["storage"] for name, f in case.entries("quant.json").peek("tensors").items()
+        }
+        names = [name for name, kind in stored.items() if kind in kinds]
+        self.codes = {f"{name}.q": torch.from_numpy(export.codes(name)) for name in names}
+        self.steps = {f"{name}.q": torch.from_numpy(export.scales(name)) for name in names}
+        self._form = FORMS.get(settings["compressor"], "payload-zlib")
+        parts = {part for name in names for part in torch_lzma.PARTS if re.match(part, name)}
+        self._touched = [n for n in export.tensors if any(re.match(part, n) for part in parts)]
+        self._fixed = self._bytes([n for n in export.tensors if n not in self._touched])
+
+    def size(self) -> int:
+        """Return what the system takes for the size of its file."""
+        return self._fixed + self._bytes(self._touched)
+
+    def _bytes(self, names: list[str]) -> int:
+        container = Container("torch-lzma", tuple(self._stored(name) for name in names))
+        return sum(torch_lzma.part_bytes(container, self._form).values())
+
+    def _stored(self, name: str) -> StoredTensor:
+        tensor = self._export.tensors[name]
+        quantized = tensor.quantized
+        if f"{name}.q" in self.codes:
+            symbols = self.codes[f"{name}.q"] + self._export.row_int(name).radius
+            codes = {"codes": symbols.to(torch.uint8).numpy()}
+            quantized = replace(quantized, parts={**quantized.parts, **codes})
+        return StoredTensor(name, "float32", tensor.quantizer, quantized)
 
 
 def _check_tensor(
@@ -167,13 +236,15 @@ def _check_tensor(
 def _check_units(case: Case, report: Report) -> None:
     units, facts = case.entries("quant_units.npz"), case.entries("quant_units.json")
     facts.take_all()
+    args = facts.peek("args")
     for name in [entry for entry in units if entry.startswith("W") and "_" not in entry]:
         rows = torch.from_numpy(units.take(name))
-        for suffix, (steps, radius) in UNITS.items():
+        for suffix, (steps, radius) in units_of(args).items():
             grid = steps.grid(rows, radius=radius)
             _check_unit(f"{name}_{suffix}", grid, case, units, report)
         # A vector is one row without a smallest threshold.
-        grid = FlooredPercentile(99.99984, floor=1e-30).grid(rows[:1], radius=127)
+        percentile = args["int8_clip_percentile"]
+        grid = FlooredPercentile(percentile, floor=1e-30).grid(rows[:1], radius=127)
         _check_unit(f"{name}row0_int8", grid, case, units, report)
 
 

@@ -1,5 +1,6 @@
 """What PR 2086's and PR 1123's exports make of a model, without data, and our recipes."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -19,17 +20,16 @@ from tests.golden.checks.case import Case, Entries
 from tests.golden.checks.export import Array, Export, Tally
 from tests.golden.checks.report import Report
 
-QUINARY = "matrices.quantizer.group={}"
+QUINARY = 'matrices.quantizer={{id="group-absmean", radius=2, group={}, scales={}}}'
+FP16_TINY = 2.0**-24
+SCALES_2086 = ("scale_dequant_f16", "scale_f16")
 
 
 def check_2086(case: Case, report: Report) -> None:
     """Check the export of a PR 2086 model."""
     facts, stored = case.entries("quant.json"), case.entries("quant.npz")
     tensors = facts.take("tensors")
-    groups = {fact["group_size"] for fact in tensors.values() if fact["type"] == "quinary"}
-    state = load_file(case.folder / "state_dict.safetensors")
-    state.pop("lm_head.weight", None)
-    export = Export(state, "pr2086", [QUINARY.format(group) for group in groups])
+    export = Export(_state_2086(case), "pr2086", _changes_2086(tensors))
     report.exact(f"{case.label} quant.json names", sorted(export.tensors), sorted(tensors))
     for name, fact in tensors.items():
         _check_2086_tensor(case, name, fact, export, report)
@@ -51,6 +51,28 @@ def check_2086(case: Case, report: Report) -> None:
     facts.take("function")
 
 
+def _state_2086(case: Case) -> dict[str, Tensor]:
+    """Return the tensors that are exported: a head that is tied is not."""
+    state = load_file(case.folder / "state_dict.safetensors")
+    if case.config["constructor_args"]["tie_embeddings"]:
+        state.pop("lm_head.weight", None)
+    return state
+
+
+def _changes_2086(tensors: dict[str, Any]) -> list[str]:
+    """Return the changes to the recipe: groups and how their scales are stored."""
+    quinary = [fact for fact in tensors.values() if fact["type"] == "quinary"]
+    changes = {
+        QUINARY.format(fact["group_size"], _scales_2086(fact.get("scale_bits", 0)))
+        for fact in quinary
+    }
+    return [*changes, "matrices.zero_scales=true"]
+
+
+def _scales_2086(bits: int) -> str:
+    return f'{{id="log-delta", bits={bits}}}' if bits in (4, 5, 8) else '"fp16"'
+
+
 def _check_2086_tensor(
     case: Case, name: str, fact: dict[str, Any], export: Export, report: Report
 ) -> None:
@@ -65,34 +87,50 @@ def _check_2086_tensor(
         report.exact(f"{what} grid", tensor.quantizer, Fp8())
         report.exact_arrays(what, parts["codes"], stored.take(f"{name}__fp8_e4m3fn_bits_u8"))
         return
-    report.exact_arrays(
-        f"{what} codes", parts["codes"].astype(int) - 2, stored.take(f"{name}__codes_i8")
-    )
-    report.exact_arrays(
-        f"{what} scale deltas", parts["scales"].ravel(), stored.take(f"{name}__scale_delta_u8")
-    )
-    anchor_step = join_bytes("anchor_step", parts, torch.float16).tolist()
-    wanted = [fact["scale_anchor_fp16"], fact["scale_step_fp16"]]
-    report.exact(f"{what} anchor and step", anchor_step, wanted)
     grid = tensor.quantizer
     assert isinstance(grid, GroupLevels)
-    deltas = parts["scales"]
-    scales = grid.scales.dequantize(parts, shape=(deltas.shape[0], deltas.shape[1]))
-    want = stored.take(f"{name}__scale_dequant_f16")
-    report.exact_arrays(f"{what} scales", scales.ravel(), want)
-    packed = sha256(Base5().encode(parts["codes"].ravel(), alphabet=5)).hexdigest()
+    padding = ((0, 0), (0, -parts["codes"].shape[1] % grid.group))
+    codes = np.pad(parts["codes"], padding, constant_values=2)
+    want = stored.take(f"{name}__codes_i8")
+    report.exact_arrays(f"{what} codes", codes.astype(int)[:, : want.shape[1]] - 2, want)
+    if isinstance(grid.scales, LogDeltaScales):
+        deltas = _deltas(parts, grid.scales.bits)
+        for key in [key for key in stored if key.startswith(f"{name}__scale_delta")]:
+            report.exact_arrays(f"{what} {key}", deltas, stored.take(key).ravel())
+        anchor_step = join_bytes("anchor_step", parts, torch.float16).tolist()
+        wanted = [fact["scale_anchor_fp16"], fact["scale_step_fp16"]]
+        report.exact(f"{what} anchor and step", anchor_step, wanted)
+    shape = len(parts["codes"]), -(-parts["codes"].shape[1] // grid.group)
+    scales = grid.scales.dequantize(parts, shape=shape).numpy().ravel()
+    for key in SCALES_2086:
+        if f"{name}__{key}" in stored:
+            want = stored.take(f"{name}__{key}").ravel()
+            # Where the original has nothing, a scale of ours is the smallest there is.
+            got = np.where((want == 0) & (scales <= FP16_TINY), 0, scales)
+            report.exact_arrays(f"{what} {key}", got, want)
+    packed = sha256(Base5().encode(codes.ravel(), alphabet=5)).hexdigest()
     report.exact(f"{what} packed", packed, fact["packed_sha256"])
-    counts = np.bincount(parts["codes"].ravel(), minlength=5).tolist()
+    counts = np.bincount(codes.ravel(), minlength=5).tolist()
     report.exact(f"{what} histogram", counts, fact["code_histogram_m2_to_p2"])
+
+
+def _deltas(parts: Mapping[str, Array], bits: int) -> Array:
+    """Return the deltas of scales as the original stores them."""
+    deltas = parts["scales"].ravel()
+    if bits == 8:
+        return deltas.astype(int) - 128
+    return _nibbles(deltas) if bits == 4 else deltas
 
 
 def _check_scales(case: Case, export: Export, report: Report) -> None:
     """Check the scales of one tensor before they are coded, and in 4 and 8 bits."""
     facts, stored = case.entries("quant.json"), case.entries("quant.npz")
+    if "scale_before_quant_tensor" not in facts:
+        return
     name = facts.take("scale_before_quant_tensor")
     grid = export.tensors[name].quantizer
     assert isinstance(grid, GroupLevels)
-    parts = GroupLevels(2, grid.group).quantize(export.weights[name]).parts
+    parts = GroupLevels(2, grid.group).quantize(export.weights[name], zero_scales=True).parts
     scales = join_bytes("scales", parts, torch.float16)
     key = f"{name}__scale_f16_before_quant"
     report.exact_arrays(f"{case.label} quant.npz {key}", scales, stored.take(key))
@@ -122,16 +160,26 @@ def _check_2086_sizes(
     quinary = [name for name, fact in tensors.items() if fact["type"] == "quinary"]
     rest = [name for name in tensors if name not in quinary]
     weights = {name: export.weights[name].numel() for name in tensors}
+    bits = {name: tensors[name].get("scale_bits", 0) for name in quinary}
     widths = {name: 1 if tensors[name]["type"] == "fp8" else 2 for name in rest}
     sizes = {
         "quinary_params": sum(weights[name] for name in quinary),
         "quinary_bytes": sum(
-            -(-weights[name] // 3) + tensors[name]["scale_n_groups"] + 4 for name in quinary
+            -(-tensors[name]["n_quins"] // 3) + _scale_bytes(tensors[name], bits[name])
+            for name in quinary
         ),
         "fp_params": sum(weights[name] for name in rest),
         "fp_bytes": sum(weights[name] * widths[name] for name in rest),
     }
     report.exact(f"{case.label} quant.json stats", sizes, stats)
+
+
+def _scale_bytes(fact: dict[str, Any], bits: int) -> int:
+    """Return the bytes of a tensor's scales, anchor and step."""
+    groups: int = fact["n_quins"] // fact["group_size"]
+    if bits not in (4, 5, 8):
+        return 2 * groups
+    return (-(-groups // 2) if bits == 4 else groups) + 4
 
 
 def check_1123(case: Case, report: Report) -> None:
