@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from artpack.errors import UsageError
-from artpack.evaluate.documents import by_document, packed
+from artpack.evaluate.documents import by_document, document_spans, packed
 from artpack.evaluate.shards import Tokens
 from artpack.evaluate.sliding import (
     Placement,
@@ -49,6 +49,16 @@ def _pr1123(targets: int, window_tokens: int, stride_tokens: int) -> WindowPlan:
     return rescored_tail(targets, window_tokens, stride_tokens, shortest=stride_tokens)
 
 
+def _pr826_documents(ids: Tokens, window_tokens: int, stride_tokens: int) -> WindowPlan:
+    """Leave out what PR 826 does: tokens before the first BOS, and documents of one target."""
+    plan = by_document(ids, window_tokens, stride_tokens, place=full_context)
+    spans = np.array(document_spans(ids[:-1], 1), np.int64).reshape(-1, 2)
+    opened = (ids[spans[:, 0]] == 1) | (not (ids[:-1] == 1).any())
+    kept = opened & (spans[:, 1] - spans[:, 0] > 1)
+    inside = kept[np.searchsorted(spans[:, 0], plan.windows[:, 0], side="right") - 1]
+    return replace(plan, windows=plan.windows[inside], rows=np.arange(int(inside.sum())))
+
+
 def _pr1934(ids: Tokens, window_tokens: int, _stride_tokens: int) -> WindowPlan:
     rows = PR1934_ROW_WINDOWS * window_tokens
     return packed(ids, window_tokens, rows, ranks=PR1934_RANKS)
@@ -62,7 +72,7 @@ PLACEMENTS: Mapping[str, StreamPlacement] = {
     "pr576": partial(_cut, partial(_stream, rescored_tail)),
     "pr1123": partial(_cut, partial(_stream, _pr1123)),
     "pr826": partial(_cut, partial(_stream, full_context)),
-    "pr826-documents": partial(_cut, partial(by_document, place=full_context)),
+    "pr826-documents": partial(_cut, _pr826_documents),
     "pr1934-packed": partial(_cut, _pr1934),
 }
 

@@ -197,3 +197,19 @@ def test_rows_that_are_no_whole_windows_are_refused() -> None:
 def test_a_window_that_does_not_fit_is_refused(window: list[int]) -> None:
     with pytest.raises(UsageError, match=r"does not fit 10 targets|longer than its 4 tokens"):
         WindowPlan(10, 4, np.array([window]), np.array([0]))
+
+
+@pytest.mark.parametrize(
+    ("ids", "scored"),
+    [
+        # Tokens before the first BOS belong to no document, and one target is too few.
+        ([7, 7, 1, 5, 6, 1, 1, 5, 5, 5, 5], [2, 3, 4, 6, 7, 8, 9]),
+        ([1, 5, 1, 5, 6, 7, 8], [0, 1, 2, 3, 4, 5]),
+        ([7, 7, 5, 5, 6], [0, 1, 2, 3]),  # without any BOS all is one document
+        ([1, 1, 1, 1], []),
+    ],
+)
+def test_pr826_leaves_out_what_is_no_document(ids: list[int], scored: list[int]) -> None:
+    plan = place("pr826-documents", np.array(ids, np.uint16), 1, 1)
+    assert plan.scored_targets().tolist() == scored
+    assert plan.coverage().skipped == len(ids) - 1 - len(scored)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from artpack.coding.codecs import Brotli
-from artpack.interop import Container, per_group, per_stream
+from artpack.interop import Container, per_group, per_stream, torch_lzma
 from artpack.interop.archive import read_archive
 from artpack.interop.codes import codes_and_scales
 from artpack.interop.gptq_entries import write_entries
@@ -76,7 +76,7 @@ def entries(container: Container) -> dict[str, str]:
     """Return name to hash of the entries that codes, scales and plain tensors become."""
     found: dict[str, Tensor] = {}
     for tensor in container.tensors:
-        if isinstance(tensor.quantizer, RowInt) and container.format == "torch-lzma":
+        if isinstance(tensor.quantizer, RowInt) and container.format in torch_lzma.PACKERS:
             found[f"{tensor.name}.q"], found[f"{tensor.name}.scale"] = codes_and_scales(tensor)
         else:
             found |= write_entries([tensor])[0]

@@ -101,8 +101,18 @@ class Scoring:
 
     def cut(self, window_tokens: int) -> Tokens:
         """Return the tokens that the system's loader keeps: whole windows and one more."""
-        kept = (self.stream.size - 1) // window_tokens * window_tokens
+        limit = self._most_targets(window_tokens) or self.stream.size
+        kept = min(self.stream.size - 1, limit) // window_tokens * window_tokens
         return self.stream[: kept + 1]
+
+    def _most_targets(self, window_tokens: int) -> int:
+        """Return how many targets the system was told to take, 0 for all."""
+        most = 0
+        if self.case.system == "pr826":
+            most = self.case.config["experiment_config"]["eval"]["val_max_seqs"] * window_tokens
+        if self.case.system == "pr2086":
+            most = self.case.entries("evals.json").peek("arguments").get("val_max_tokens", 0)
+        return most
 
     def result(self, name: str) -> dict[str, Any]:
         """Return an entry of ``evals.json``, which counts as checked."""
