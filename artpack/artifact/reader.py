@@ -90,9 +90,10 @@ class Artifact:
             if record.coded_bytes > fmt.max_coded_bytes(symbols):
                 raise CorruptError(f"stream {s} claims {record.coded_bytes} bytes for {symbols}")
             offsets.append(offsets[-1] + record.stored_bytes)
+        total += _tied_bytes(self.header)
         if total > max_decoded_bytes:
             raise CorruptError(
-                f"the streams decode to {total} bytes, the limit is {max_decoded_bytes}:"
+                f"the streams and ties decode to {total} bytes, the limit is {max_decoded_bytes}:"
                 " raise the limit if you trust the file"
             )
         if offsets[-1] + fmt.TRAILER_BYTES != self.preamble.file_bytes:
@@ -267,6 +268,16 @@ class Artifact:
             tuple(ties[name] for name in wanted if name in ties),
             tuple(banks[name] for name in made if name in banks),
         )
+
+
+def _tied_bytes(header: Header) -> int:
+    """Return how many symbols tied names stand for: a tie is short, and what it names is not."""
+    sizes = {
+        tensor.name: sum(part.rows * part.cols for part in tensor.parts)
+        for tensor in header.plan.tensors
+    }
+    banks = {bank.name: sum(sizes[member] for member in bank.members) for bank in header.banks}
+    return sum((sizes | banks)[tie.target] for tie in header.ties)
 
 
 def _places(plan: Plan) -> list[list[tuple[int, int, Member]]]:

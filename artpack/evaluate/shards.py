@@ -9,9 +9,10 @@ Source: the shard format that the parameter-golf challenge and its entries share
 """
 
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from artpack.atomic import write_atomically
@@ -165,15 +166,35 @@ def read_sidecar(pattern: str, *, count: int) -> NDArray[np.int64]:
 
 def _read_npy(path: Path, vocab_size: int | None) -> Tokens:
     try:
-        ids = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        with path.open("rb") as file:
+            shape, dtype = _read_npy_header(file)
+            if len(shape) != 1 or dtype.kind not in "iu":
+                raise UsageError(f"{path}: tokens must be a one-dimensional array of integers")
+            held = path.stat().st_size - file.tell()
+            if held != shape[0] * dtype.itemsize:
+                raise UsageError(
+                    f"{path}: header counts {shape[0]} tokens, which take"
+                    f" {shape[0] * dtype.itemsize} bytes, but {held} follow it; write it again"
+                )
+            ids = np.fromfile(file, dtype)
+    except OSError as error:
         raise UsageError(f"{path}: not a readable .npy array") from error
-    if not isinstance(ids, np.ndarray) or ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise UsageError(f"{path}: tokens must be a one-dimensional array of integers")
+    ids = ids.astype(dtype.newbyteorder("="), copy=False)
     if ids.size and not 0 <= ids.min() <= ids.max() < 1 << 32:
         raise UsageError(f"{path}: token ids run from {ids.min()} to {ids.max()}")
     _check_vocabulary(path, ids, vocab_size)
     return ids if ids.dtype.kind == "u" else ids.astype(np.uint32)
+
+
+def _read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Read shape and dtype; numpy itself would allocate what the shape says."""
+    try:
+        version = npy.read_magic(file)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(file)
+    except Exception as error:  # numpy lets Python parse the header, which raises anything
+        raise UsageError(f"{file.name}: not a readable .npy array") from error
+    return shape, dtype
 
 
 def _check_vocabulary(path: Path, ids: Tokens, vocab_size: int | None) -> None:

@@ -13,12 +13,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from artpack.checkpoint.saved import MAX_SHARING, SPARE_BYTES
 from artpack.checkpoint.source import reason
 from artpack.errors import CorruptError, TruncatedError
 from artpack.interop.pickled import storage_sizes
 
 MAX_RECORDS = 1 << 16
+ITEM_BYTES = 8
 MAX_PICKLE_BYTES = 16 << 20
 """A pickle of 60,000 tensors has about this size."""
 
@@ -48,9 +51,11 @@ def read_archive(data: bytes) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(io.BytesIO(fresh), map_location="cpu", weights_only=True)
+            content = torch.load(io.BytesIO(fresh), map_location="cpu", weights_only=True)
     except Exception as error:
         raise CorruptError(f"torch cannot load the archive: {reason(error)}") from error
+    _check_sharing(content, MAX_SHARING * len(data) + SPARE_BYTES)
+    return content
 
 
 def write_archive(content: object, *, file_name: str = "archive") -> bytes:
@@ -107,6 +112,32 @@ def _check_directory(infos: list[zipfile.ZipInfo], size: int) -> None:
         raise CorruptError("the archive has a compressed or encrypted record; torch.save has none")
     if sum(info.file_size for info in infos) > size:
         raise CorruptError("the archive's records overlap")
+
+
+def _check_sharing(content: object, limit: int) -> None:
+    """Fail where one thing stands in so many places that each taken by itself is too much."""
+    known: dict[int, int] = {}
+
+    def size(item: object) -> int:
+        if isinstance(item, Tensor):
+            # As many elements as there are in memory; as_tensor refuses the others.
+            return item.nbytes if item.is_contiguous() else ITEM_BYTES
+        if not isinstance(item, dict | list | tuple):
+            return ITEM_BYTES + (len(item) if isinstance(item, str | bytes) else 0)
+        if id(item) not in known:
+            known[id(item)] = limit + 1  # of what holds itself
+            values = item.items() if isinstance(item, dict) else item
+            known[id(item)] = ITEM_BYTES + sum(size(value) for value in values)
+        return known[id(item)]
+
+    try:
+        total = size(content)
+    except RecursionError as error:
+        raise CorruptError("the archive is nested too deeply") from error
+    if total > limit:
+        raise CorruptError(
+            f"the archive says the same so often that it is more than {limit} bytes in all"
+        )
 
 
 def _rewrite(records: dict[str, bytes]) -> bytes:

@@ -47,7 +47,7 @@ def as_count(value: object, where: str, *, most: int = 1 << 40) -> int:
 
     """
     if type(value) is not int or not 0 <= value <= most:
-        raise CorruptError(f"{where} is {value!r:.40}, not a whole number from 0 to {most}")
+        raise CorruptError(f"{where} is {shown(value)}, not a whole number from 0 to {most}")
     return value
 
 
@@ -98,6 +98,51 @@ def as_tensor(value: object, where: str, dtype: torch.dtype | None = None) -> Te
     if dtype is not None and value.dtype != dtype:
         raise CorruptError(f"{where} is {value.dtype}, not {dtype}")
     return value.detach()
+
+
+def shown(value: object) -> str:
+    """
+    Say what a value is: a tensor, or a list of lists, may be too much to print.
+
+    Args:
+        value: Anything out of an archive.
+
+    Returns:
+        The beginning of what Python writes for a number or text, else its type.
+
+    >>> shown("a"), shown([1])
+    ("'a'", 'a list')
+
+    """
+    plain = value is None or isinstance(value, bool | int | float | str)
+    return f"{value!r:.60}" if plain else f"a {type(value).__name__}"
+
+
+def same(value: object, wanted: object) -> bool:
+    """
+    Compare a value, but only with its like: to a number a tensor is nothing to compare.
+
+    Args:
+        value: Anything out of an archive.
+        wanted: A number, text, or a dict of these with text keys.
+
+    Returns:
+        Whether they are equal and of one type.
+
+    >>> same({"n": 1}, {"n": 1}), same(True, 1), same(torch.ones(2), 1)
+    (True, False, False)
+
+    """
+    if type(value) is not type(wanted):
+        return False
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        texts = all(isinstance(key, str) for key in value)
+        return (
+            texts
+            and value.keys() == wanted.keys()
+            and all(same(value[k], wanted[k]) for k in wanted)
+        )
+    return bool(value == wanted)
 
 
 def pop(fields: dict[str, Any], key: str, where: str) -> Any:

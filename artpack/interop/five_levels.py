@@ -20,6 +20,7 @@ import numpy as np
 
 from artpack.coding.symbol_coders import Base5, Planes
 from artpack.errors import CorruptError
+from artpack.interop.fields import shown
 from artpack.stages import SymbolCoder
 from artpack.symbols import Symbols
 
@@ -74,7 +75,7 @@ def take_up(payload: bytes, layout: object, shape: tuple[int, int]) -> Symbols:
 
     """
     if type(layout) is not int or layout not in LAYOUTS:
-        raise CorruptError(f"five-level codes in the unknown layout {layout!r:.40}")
+        raise CorruptError(f"five-level codes in the unknown layout {shown(layout)}")
     coder, turned = LAYOUTS[layout]
     rows, cols = shape
     symbols = coder.decode(payload, alphabet=LEVELS, count=rows * cols)

@@ -23,7 +23,7 @@ from artpack.errors import CorruptError
 from artpack.interop.codes import codes_and_scales, plain, plain_tensor, row_int
 from artpack.interop.container import StoredTensor
 from artpack.interop.factor_entries import read_factors, write_factors
-from artpack.interop.fields import check_empty, pop
+from artpack.interop.fields import check_empty, pop, shown
 from artpack.quantize import LowRank, RowInt
 
 PASSTHROUGH = "passthrough (float16)"
@@ -62,7 +62,7 @@ def _read(name: str, line: object, entries: dict[str, Any]) -> StoredTensor:
         return plain(name, pop(entries, name, "the container"), dtype)
     found = _GPTQ.fullmatch(line)
     if found is None and line != GATE:
-        raise CorruptError(f"{where}: unknown meta {line!r:.60}")
+        raise CorruptError(f"{where}: unknown meta {shown(line)}")
     suffixes = (".q", ".scale") if found else (".gq", ".gs")
     codes, scales = (pop(entries, name + suffix, "the container") for suffix in suffixes)
     bits = int(found[1]) if found else 8

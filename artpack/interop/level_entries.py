@@ -14,7 +14,7 @@ import numpy as np
 
 from artpack.errors import CorruptError, UsageError
 from artpack.interop.container import StoredTensor
-from artpack.interop.fields import as_count, as_shape, check_empty, pop
+from artpack.interop.fields import as_count, as_shape, check_empty, pop, same
 from artpack.interop.five_levels import LAYOUTS, ZERO, describe, lay_out, take_up
 from artpack.interop.payloads import NewPayloads, Payloads
 from artpack.interop.scale_deltas import read_scales, write_scales
@@ -53,7 +53,7 @@ def read_levels(
     if matrix != matrix_shape(shape) or not group or width != -(-matrix[1] // group) * group:
         raise CorruptError(f"{where}: shape, orig_shape, padded_cols and group_size do not agree")
     rows, cols = matrix
-    if pop(entry, "n_quins", where) != rows * width:
+    if not same(pop(entry, "n_quins", where), rows * width):
         raise CorruptError(f"{where}: there must be {rows * width} codes")
     symbols = _read_codes(packed, (rows, width), payloads, where)
     if (symbols[:, cols:] != ZERO).any():
@@ -79,11 +79,11 @@ def _read_codes(packed: object, shape: tuple[int, int], payloads: Payloads, wher
 def _read_piece(piece: object, shape: tuple[int, int], payloads: Payloads, where: str) -> Symbols:
     payload, reference = payloads.take(piece, where)
     rows = as_count(pop(reference, "rows", where), f"{where}: rows", most=shape[0])
-    if pop(reference, "cols", where) != shape[1]:
+    if not same(pop(reference, "cols", where), shape[1]):
         raise CorruptError(f"{where}: a payload does not have {shape[1]} columns")
     layout = pop(reference, "layout", where)
     symbols = take_up(payload, layout, (rows, shape[1]))
-    if pop(reference, "meta", where) != describe(symbols, layout):
+    if not same(pop(reference, "meta", where), describe(symbols, layout)):
         raise CorruptError(f"{where}: what is noted beside a payload is wrong")
     check_empty(reference, where)
     return symbols

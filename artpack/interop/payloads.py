@@ -13,7 +13,7 @@ from torch import Tensor
 
 from artpack.errors import CorruptError
 from artpack.interop.archive import read_archive, write_archive
-from artpack.interop.fields import as_count, as_dict, as_tensor, pop
+from artpack.interop.fields import as_count, as_dict, as_tensor, pop, same
 from artpack.interop.five_levels import RAW
 from artpack.interop.wrapping import encode_xz
 
@@ -50,7 +50,7 @@ class Payloads:
 
         """
         reference = as_dict(value, f"{where}: a reference").copy()
-        if reference.pop("_v2", None) != REFERENCE:
+        if not same(reference.pop("_v2", None), REFERENCE):
             raise CorruptError(f"{where}: this is no reference to a payload")
         number = as_count(pop(reference, "idx", where), f"{where}: the payload's number")
         if number not in self._left:
@@ -119,7 +119,7 @@ def read_plain(
     """
     if isinstance(value, dict):
         body, reference = payloads.take(value, where)
-        if reference != {"layout": RAW}:
+        if not same(reference, {"layout": RAW}):
             raise CorruptError(f"{where}: the payload is no tensor")
         value = read_archive(body)
     return as_tensor(value, where, dtype) if dtype is not None else as_tensor(value, where)

@@ -75,7 +75,9 @@ def read(data: bytes, allowance: Allowance) -> Container:
     entries, meta = as_dict(content["r"], "r").copy(), as_dict(content["m"], "m")
     shapes = as_dict(content["s"], "s").copy()
     orders = _Orders(decode_brotli(permutations, allowance) if permutations else None)
-    names = group_entries(f"{n}.q" for n, line in meta.items() if str(line).startswith("gptq"))
+    names = group_entries(
+        f"{n}.q" for n, line in meta.items() if isinstance(line, str) and line.startswith("gptq")
+    )
     for group, stream in zip(GROUPS, streams, strict=True):
         found = _read_group(stream, shapes.pop(group, []), allowance)
         if len(found) != len(names[group]):

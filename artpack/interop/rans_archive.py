@@ -18,7 +18,7 @@ from artpack.errors import CorruptError, UsageError
 from artpack.interop.archive import write_archive
 from artpack.interop.codes import plain, plain_tensor
 from artpack.interop.container import Container, StoredTensor
-from artpack.interop.fields import as_dict, as_shape, as_tensor
+from artpack.interop.fields import as_dict, as_shape, as_tensor, same, shown
 from artpack.interop.rans_kernel import decode, encode
 from artpack.interop.wrapping import Allowance
 from artpack.quantize import RowAsymInt, RowPentanary
@@ -53,7 +53,9 @@ def read(content: dict[str, Any], allowance: Allowance) -> Container:
         ArtifactError: Something is missing, of the wrong kind, or does not decode.
 
     """
-    if content.keys() != {FORMAT_KEY, *MATRIX_KEYS, PLAIN_KEY} or content[FORMAT_KEY] != FORMAT:
+    if content.keys() != {FORMAT_KEY, *MATRIX_KEYS, PLAIN_KEY} or not same(
+        content[FORMAT_KEY], FORMAT
+    ):
         raise CorruptError(f"not a container of the format {FORMAT!r}")
     fields = {key: as_dict(content[key], key) for key in MATRIX_KEYS}
     names = list(fields["rans_data"])
@@ -78,7 +80,7 @@ def _read_matrix(name: str, fields: dict[str, Any], allowance: Allowance) -> Sto
     steps = as_tensor(scales, f"{where}: the scales", torch.float16)
     grid = ALPHABETS.get(alphabet) if type(alphabet) is int else None
     if grid is None or table.numel() != alphabet:
-        raise CorruptError(f"{where}: {table.numel()} counts, an alphabet of {alphabet!r:.20}")
+        raise CorruptError(f"{where}: {table.numel()} counts, an alphabet of {shown(alphabet)}")
     size = as_shape(shape, f"{where}: the shape", most=allowance.left_bytes)
     rows, cols = matrix_shape(size)
     if len(size) != 2 or steps.numel() != rows:

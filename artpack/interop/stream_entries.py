@@ -11,7 +11,7 @@ from typing import Any
 from artpack.errors import CorruptError, UsageError
 from artpack.interop.codes import plain, plain_tensor
 from artpack.interop.container import StoredTensor
-from artpack.interop.fields import as_dict, check_empty, pop
+from artpack.interop.fields import as_dict, check_empty, pop, shown
 from artpack.interop.level_entries import read_levels, write_levels
 from artpack.interop.payloads import NewPayloads, Payloads, read_plain, write_plain
 from artpack.quantize import GroupLevels
@@ -47,7 +47,7 @@ def read_entry(name: str, value: object, payloads: Payloads) -> StoredTensor:
         data = read_plain(pop(entry, "data", where), payloads, where, PLAIN[kind])
         tensor = plain(name, data, DTYPE)
     else:
-        raise CorruptError(f"{where}: unknown type {kind!r:.40}")
+        raise CorruptError(f"{where}: unknown type {shown(kind)}")
     check_empty(entry, where)
     return tensor
 

@@ -18,7 +18,7 @@ from artpack.errors import CorruptError
 from artpack.interop.archive import write_archive
 from artpack.interop.codes import codes_and_scales, plain, plain_tensor, row_int
 from artpack.interop.container import Container, StoredTensor
-from artpack.interop.fields import check_empty, pop
+from artpack.interop.fields import check_empty, pop, same, shown
 from artpack.interop.wrapping import encode_zstd
 from artpack.quantize import RowInt
 
@@ -52,10 +52,10 @@ def read(entries: dict[str, Any], meta: Mapping[str, Any]) -> Container:
 
 def _read(name: str, kind: object, entries: dict[str, Any]) -> StoredTensor:
     dtype = "bfloat16" if name in BF16 else "float32"
-    if kind in ("passthrough", "passthrough_ctrl"):
+    if isinstance(kind, str) and kind in ("passthrough", "passthrough_ctrl"):
         return plain(name, pop(entries, name, "the container"), dtype)
-    if not isinstance(kind, dict) or kind.keys() != {"type"} or kind["type"] not in tuple(BITS):
-        raise CorruptError(f"{name!r}: unknown meta {kind!r:.60}")
+    if not isinstance(kind, dict) or not any(same(kind, {"type": known}) for known in BITS):
+        raise CorruptError(f"{name!r}: unknown meta {shown(kind)}")
     codes, scales = (pop(entries, name + end, "the container") for end in (".q", ".scale"))
     stored = row_int(codes, scales, bits=BITS[kind["type"]], where=repr(name))
     return StoredTensor(name, dtype, *stored)

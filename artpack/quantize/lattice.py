@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -234,16 +235,28 @@ def to_codes(points: Integers, states: int) -> Integers:
     """
     if states == 1:
         return points
-    table = trellis(states)
-    state = np.zeros(points.shape[1], np.int32)
-    codes = np.empty_like(points)
-    for row, into in zip(points, codes, strict=True):
-        parity = table[state, 0]
-        if ((row ^ parity) & 1).any():
-            raise UsageError("lattice: a point is not on its trellis")
-        into[:] = (row - parity) >> 1
-        state = table[state, 1 + (into & 1)]
+    codes, fits = _walk_back(np.ascontiguousarray(points), trellis(states))
+    if not fits:
+        raise UsageError("lattice: a point is not on its trellis")
     return codes
+
+
+@njit(cache=True, nogil=True)
+def _walk_back(points: Integers, table: Integers) -> tuple[Integers, bool]:
+    """Undo :func:`_walk`, and say whether every point was on the trellis."""
+    rows, cols = points.shape
+    codes = np.empty((rows, cols), np.int32)
+    states = np.zeros(cols, np.int32)
+    fits = True
+    for row in range(rows):
+        for col in range(cols):
+            point, state = points[row, col], states[col]
+            parity = table[state, 0]
+            fits &= (point ^ parity) & 1 == 0
+            code = (point - parity) >> 1
+            codes[row, col] = code
+            states[col] = table[state, 1 + (code & 1)]
+    return codes, fits
 
 
 def to_points(codes: Integers, states: int) -> Integers:
@@ -263,10 +276,18 @@ def to_points(codes: Integers, states: int) -> Integers:
     """
     if states == 1:
         return codes
-    table = trellis(states)
-    state = np.zeros(codes.shape[1], np.int32)
-    points = np.empty_like(codes)
-    for row, into in zip(codes, points, strict=True):
-        into[:] = 2 * row + table[state, 0]
-        state = table[state, 1 + (row & 1)]
+    return _walk(np.ascontiguousarray(codes), trellis(states))
+
+
+@njit(cache=True, nogil=True)
+def _walk(codes: Integers, table: Integers) -> Integers:
+    """Go through the trellis in every column, row by row."""
+    rows, cols = codes.shape
+    points = np.empty((rows, cols), np.int32)
+    states = np.zeros(cols, np.int32)
+    for row in range(rows):
+        for col in range(cols):
+            code, state = codes[row, col], states[col]
+            points[row, col] = 2 * code + table[state, 0]
+            states[col] = table[state, 1 + (code & 1)]
     return points

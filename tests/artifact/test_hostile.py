@@ -492,3 +492,21 @@ def test_many_quantizers_are_told_apart_by_hash(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_struct_of_the_format_has_the_size_that_the_format_says() -> None:
     assert struct.calcsize("<8sHIIQ8s8s") == PREAMBLE_BYTES == 42
+
+
+def test_ties_count_as_what_they_are_written_out_as() -> None:
+    def tie(header: dict[str, Any], _: list[bytes]) -> None:
+        names = [f"t{i}" for i in range(800)]
+        header["ties"] = [[name, "blocks.0.fc.weight"] for name in names]
+        header["outputs"] = [*header["tensors"]["names"], *names]
+
+    forged = forge(tie)
+    with open_artifact(forged) as artifact:
+        sizes = [
+            sum(part.rows * part.cols for part in tensor.parts)
+            for tensor in artifact.header.plan.tensors
+        ]
+    total, tied = sum(sizes), 800 * sizes[0]
+    open_artifact(forged, max_decoded_bytes=total + tied).close()
+    with pytest.raises(CorruptError, match=f"ties decode to {total + tied} bytes"):
+        open_artifact(forged, max_decoded_bytes=total + tied - 1)

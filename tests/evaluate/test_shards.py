@@ -108,3 +108,46 @@ def test_npy_arrays_that_are_no_tokens_are_refused(tmp_path: Path, bad: np.ndarr
     np.save(path, bad, allow_pickle=True)
     with pytest.raises(UsageError, match=r"val\.npy"):
         read_tokens(str(path))
+
+
+def npy(header: bytes, version: bytes = b"\x01\x00") -> bytes:
+    size = len(header).to_bytes(2 if version[0] == 1 else 4, "little")
+    return b"\x93NUMPY" + version + size + header + bytes(8)
+
+
+def shaped(shape: str) -> bytes:
+    return npy(f"{{'descr': '<u2', 'fortran_order': False, 'shape': ({shape},), }}\n".encode())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(shaped(shape) for shape in (str(1 << 40), "5", "3", "-1", "9" * 5000, "'a'", "2, 2")),
+        npy(b"{'descr': '<u2\xff\xe9', 'fortran_order': False, 'shape': (4,), }\n"),
+        npy(b"\xff\xfe\xe9\n", version=b"\x03\x00"),
+        npy(b"(" * 5000),
+        npy(b"''" + b"'\n"),
+        npy(b"", version=b"\x09\x09"),
+        b"\x93NUMPY\x02\x00\xff\xff\xff\xff",
+        b"\x93NUMPY",
+        b"",
+        b"PK\x03\x04",
+    ],
+)
+def test_npy_headers_are_not_believed(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "val.npy"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"val\.npy: ") as caught:
+        read_tokens(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", "<i8", ">i4", "u1"])
+def test_npy_tokens_of_either_byte_order_are_read(tmp_path: Path, dtype: str) -> None:
+    np.save(tmp_path / "val.npy", np.array([3, 200], dtype))
+    assert read_tokens(str(tmp_path / "val.npy")).tolist() == [3, 200]
+
+
+def test_npy_without_tokens_is_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "val.npy", np.array([], np.uint16))
+    assert read_tokens(str(tmp_path / "val.npy")).size == 0

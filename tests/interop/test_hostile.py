@@ -315,3 +315,71 @@ def test_lrzip_bodies_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     metadata = encode_xz(write_archive({"a": entry}), preset=0)
     data = _per_stream(metadata, [(per_stream.LRZIP, Lrzip(1).encode(raw.getvalue()))])
     assert torch.equal(read_container(data).weights()["a"], torch.zeros(2, 2, dtype=torch.bfloat16))
+
+
+def _set(field: str, value: object) -> Callable[[Any], object]:
+    """Put a value into every five-level entry, or into its reference to a payload."""
+
+    def change(content: Any) -> None:
+        for entry in content.values():
+            if entry["type"] == "quinary":
+                inner = entry["packed"] if isinstance(entry["packed"], dict) else entry
+                (entry if field in entry else inner)[field] = value
+
+    return change
+
+
+STRANGE: tuple[object, ...] = (
+    torch.ones(2),
+    torch.zeros(1).expand(1 << 33),
+    [torch.ones(2)],
+    {"n_quins": torch.ones(2), "n_total": torch.ones(2), "n_nonzero": torch.ones(2)},
+    1.0,
+    True,
+    None,
+)
+FIELDS = (
+    *("n_quins", "shape", "orig_shape", "padded_cols", "group_size", "packed", "scale_bits"),
+    *("scale_n_groups", "scale_delta", "scale_anchor", "cols", "rows", "meta", "layout", "_v2"),
+)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_odd_values_are_told_by_type_before_they_are_compared(field: str) -> None:
+    assert message_of(edited("per-stream", _set(field, torch.ones(2))))
+
+
+@pytest.mark.parametrize("value", STRANGE[1:4])
+def test_an_odd_number_of_codes_is_told_by_type(value: object) -> None:
+    assert message_of(edited("per-stream", _set("n_quins", value)))
+
+
+@pytest.mark.parametrize("name", ["torch-zstd", "byte-shuffle"])
+@pytest.mark.parametrize("value", [*STRANGE[:2], {"type": torch.ones(2)}, {"type": ["int6"]}])
+def test_odd_meta_are_told_by_type(name: str, value: object) -> None:
+    def change(content: Any) -> None:
+        content["m"][next(iter(content["m"]))] = value
+
+    assert message_of(edited(name, change))
+
+
+@pytest.mark.parametrize("value", STRANGE[:3])
+def test_the_format_of_rans_is_text(value: object) -> None:
+    assert message_of(edited("rans", lambda content: content.update(__format__=value)))
+
+
+def test_one_tensor_under_very_many_names_is_refused() -> None:
+    large = torch.zeros(1 << 20, dtype=torch.float16)
+    payload = {f"w{i}": large for i in range(100)}
+    assert "says the same so often" in message_of(WRAP["torch-lzma"](write_archive(payload)))
+
+
+def test_lists_of_one_list_are_refused() -> None:
+    value: list[object] = [1] * 100
+    for _ in range(8):
+        value = [value] * 100
+    with pytest.raises(CorruptError, match="says the same so often"):
+        read_archive(write_archive({"a": value}))
+    value[0] = value
+    with pytest.raises(CorruptError, match="says the same so often"):
+        read_archive(write_archive({"a": value}))

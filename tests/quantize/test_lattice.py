@@ -1,6 +1,7 @@
 """Lattices: points on trellises, and scales that are sums of exponents."""
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from artpack.quantize.lattice import Lattice, to_codes, to_points
 from artpack.quantize.parts import split_bytes
 from artpack.quantize.trellis_search import search
 from artpack.symbols import Quantized
-from artpack.trellis import POLYNOMIALS, spacing
+from artpack.trellis import POLYNOMIALS, spacing, trellis
 
 GENERATOR = np.random.default_rng(0)
 
@@ -104,3 +105,26 @@ def test_scales_out_of_range_are_corrupt(anchor: int, row: int) -> None:
 def test_impossible_fields_are_refused(fields: tuple[int, ...], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         Lattice(*fields)
+
+
+@pytest.mark.parametrize("shape", [(500, 1), (1, 500), (7, 5), (0, 3), (3, 0)])
+@pytest.mark.parametrize("states", [4, 256])
+def test_points_follow_the_table_row_by_row(states: int, shape: tuple[int, int]) -> None:
+    codes = np.random.default_rng(1).integers(-99, 100, shape).astype(np.int32)
+    table, points = trellis(states), np.empty_like(codes)
+    for col in range(shape[1]):
+        state = 0
+        for row in range(shape[0]):
+            parity, *following = table[state]
+            points[row, col] = 2 * codes[row, col] + parity
+            state = following[codes[row, col] & 1]
+    assert np.array_equal(to_points(codes, states), points)
+    assert np.array_equal(to_codes(points, states), codes)
+
+
+def test_a_tall_matrix_takes_no_longer_than_a_wide_one() -> None:
+    codes = np.zeros((1, 1), np.int32)
+    to_codes(to_points(codes, 8), 8)  # compiles
+    codes, start = np.zeros((2_500_000, 1), np.int32), time.process_time()
+    assert np.array_equal(to_codes(to_points(codes, 8), 8), codes)
+    assert time.process_time() - start < 2
