@@ -9,6 +9,8 @@ from torch import Tensor
 
 from artpack.errors import CorruptError
 
+MAX_SHOWN = 8
+
 
 def as_dict(value: object, where: str) -> dict[str, Any]:
     """
@@ -108,14 +110,21 @@ def shown(value: object) -> str:
         value: Anything out of an archive.
 
     Returns:
-        The beginning of what Python writes for a number or text, else its type.
+        The beginning of what Python writes for numbers, text and short lists of them,
+        else its type.
 
-    >>> shown("a"), shown([1])
-    ("'a'", 'a list')
+    >>> shown("a"), shown({"type": 1}), shown([[1]])
+    ("'a'", "{'type': 1}", 'a list')
 
     """
-    plain = value is None or isinstance(value, bool | int | float | str)
-    return f"{value!r:.60}" if plain else f"a {type(value).__name__}"
+    items: list[object] = [value]
+    if isinstance(value, dict) and len(value) <= MAX_SHOWN:
+        items = [*value, *value.values()]
+    elif isinstance(value, list | tuple) and len(value) <= MAX_SHOWN:
+        items = [*value]
+    if all(item is None or isinstance(item, bool | int | float | str) for item in items):
+        return f"{value!r:.60}"
+    return f"a {type(value).__name__}"
 
 
 def same(value: object, wanted: object) -> bool:
