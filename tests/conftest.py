@@ -14,10 +14,7 @@ collect_ignore = ["golden.py"]
 def shared() -> Path:
     """Return the folder of golden data and the real checkpoint; skip where it is missing."""
     default = Path(__file__).resolve().parents[2] / "shared"
-    folder = Path(os.environ.get("ARTPACK_SHARED", default))
-    if not (folder / "data" / "lm6m" / "ckpt.pt").is_file():
-        pytest.skip(f"the shared data folder is missing: {folder} (set ARTPACK_SHARED)")
-    return folder
+    return Path(os.environ.get("ARTPACK_SHARED", default))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -308,7 +308,8 @@ def test_without_the_program_lrzip_the_error_says_what_to_install(
     assert read_container(write_container(make("per-stream"), "per-stream")).tensors
 
 
-def test_lrzip_bodies_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_lrzip
+def test_lrzip_bodies_are_read() -> None:
     raw = io.BytesIO()
     torch.save(torch.zeros(2, 2, dtype=torch.float16), raw)
     entry = {"type": "fp16", "data": {"_v2": "__BULK_REF_V2__", "idx": 0, "layout": 0}}

@@ -145,8 +145,8 @@ class Run:
         }
         for key, value in numbers.items():
             if key in want:
-                what = f"{self._label} {name} {key}, relative"
-                self.ttt.report.close(what, value / want[key], 1.0, RELATIVE)
+                what = f"{self._label} {name} {key}"
+                self.ttt.report.relative(what, value, want[key], RELATIVE)
         counts = {"token_count": got.coverage.scored, "byte_count": got.bytes}
         for key, count in counts.items():
             if key in want:
@@ -160,10 +160,10 @@ class Run:
 
     def norms(self, what: str, got: Mapping[str, float], want: Mapping[str, float]) -> None:
         """Compare norms of tensors, all relative to the largest."""
-        largest, names = max(want.values()) or 1.0, list(want)
-        ours, theirs = ([norms[name] / largest for name in names] for norms in (got, want))
-        what = f"{self._label} {self.name} {what}, relative"
-        self.ttt.report.close(what, ours, theirs, RELATIVE)
+        largest, what = max(want.values()) or 1.0, f"{self._label} {self.name} {what}"
+        self.ttt.report.exact(f"{what}, unknown names", sorted(want.keys() - got.keys()), [])
+        ours, theirs = ([norms[name] / largest for name in want] for norms in (got, want))
+        self.ttt.report.close(f"{what}, relative", ours, theirs, RELATIVE)
 
     @property
     def _label(self) -> str:
@@ -195,7 +195,5 @@ class Run:
         self.ttt.report.exact(f"{what} n_optimizer_steps", len(lessons), want["n_optimizer_steps"])
         columns = {"lr": 0, "train_loss": 1, "grad_norm_before_clip": 2}
         for key, column in columns.items():
-            got = np.array([lesson[column] for lesson in lessons])
-            self.ttt.report.close(
-                f"{what} {key}, relative", got / want[key], np.ones(len(got)), RELATIVE
-            )
+            got = [lesson[column] for lesson in lessons]
+            self.ttt.report.relative(f"{what} {key}", got, want[key], RELATIVE)

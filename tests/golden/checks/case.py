@@ -1,44 +1,23 @@
 """A golden folder, and the account of what in it has been checked."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from artpack.models.seeds import seed_system
+from tests.golden.checks.record import Record
 from tests.golden.checks.report import Report
+from tests.golden.checks.unchecked import is_unchecked, only_value
 
 
-class Entries:
-    """The named entries of one file, and which of them have been taken."""
-
-    def __init__(self, entries: dict[str, Any]) -> None:
-        self._entries, self._left = entries, set(entries)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._entries
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+class Entries(Record):
+    """The named entries of one file, each to be taken."""
 
     def take(self, name: str) -> Any:
-        """Return an entry, which counts as checked from here on."""
-        self._left.discard(name)
-        return self._entries[name]
-
-    def take_all(self) -> dict[str, Any]:
-        """Return all entries, which count as checked from here on."""
-        return {name: self.take(name) for name in self._entries}
-
-    def peek(self, name: str) -> Any:
-        """Return an entry that something else will check."""
-        return self._entries[name]
-
-    def left(self) -> list[str]:
-        """Return the names of entries that nobody took."""
-        return sorted(self._left)
+        """Return an entry, which counts as checked from here on unless it is an object."""
+        return self[name]
 
 
 class Case:
@@ -55,9 +34,7 @@ class Case:
         self.files = {p.name for p in folder.iterdir() if p.is_file() and p.suffix != ".md"}
         self._opened: dict[str, Entries] = {}
         self._taken: set[str] = set()
-        self.config: dict[str, Any] = {}
-        if "config.json" in self.files:
-            self.config = json.loads((folder / "config.json").read_text())
+        self.config = self.entries("config.json") if "config.json" in self.files else Entries({})
         self.system = seed_system(self.config) if self.config else ""
 
     def __contains__(self, name: str) -> bool:
@@ -83,7 +60,11 @@ class Case:
         """Fail for what nobody took; to be called when every area has run."""
         untaken = list(self.files - self._taken)
         for name, entries in self._opened.items():
-            untaken += [f"{name} {entry}" for entry in entries.left()]
+            for path, value in entries.unread():
+                if (only := only_value(path)) is not None:
+                    report.exact(f"{self.label} {name} {path}", value, only)
+                elif not is_unchecked(path):
+                    untaken.append(f"{name} {path}")
         for what in sorted(untaken):
             report.fail(f"{self.label} {what}", "there is no check for this")
 

@@ -106,6 +106,7 @@ def _check_file(file: File) -> None:
     passed = len(file.packed) <= len(file.content)
     file.report.line(f"{file.what} repacked", sizes, passed=passed)
     with open_artifact(file.packed) as artifact:
+        _check_shapes(file, artifact)
         for about, dtype, hashes in tensor_hashes(file.facts):
             _check_tensors(file, about, _decoded(artifact, dtype), hashes)
         _check_written(file, artifact)
@@ -118,6 +119,15 @@ def _decoded(artifact: Artifact, dtype: torch.dtype | None) -> dict[str, Tensor]
     plans = artifact.header.plan.tensors
     stored = {plan.name: artifact.stored_tensor(plan.name, dtype=dtype) for plan in plans}
     return stored | artifact.load(dtype=dtype)
+
+
+def _check_shapes(file: File, artifact: Artifact) -> None:
+    facts = file.facts.get("tensors", {})
+    wanted = {name: fact["shape"] for name, fact in facts.items() if "shape" in fact}
+    if wanted:
+        decoded = _decoded(artifact, None)
+        got = {name: list(decoded[name].shape) for name in wanted}
+        file.report.exact(f"{file.what} shapes ({len(wanted)})", got, wanted)
 
 
 def _check_tensors(

@@ -1,6 +1,7 @@
 """What ``artifact.json`` says, which every system says in its own words."""
 
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, MutableMapping
 from hashlib import sha256
 from typing import Any
 
@@ -17,7 +18,7 @@ from artpack.interop.wrapping import Allowance, decode_brotli, decode_lrzip
 from artpack.quantize import RowInt
 from tests.golden.checks.case import Case
 
-Facts = dict[str, Any]
+Facts = MutableMapping[str, Any]
 Hashes = Iterator[tuple[str, torch.dtype | None, dict[str, str]]]
 Comparisons = Iterator[tuple[str, Any, Any]]
 FP32 = torch.float32
@@ -42,20 +43,18 @@ BY_NAME = (
 def read_facts(case: Case) -> Facts:
     """Return what is said of a case's containers; taken from whichever file says it."""
     if "artifact.json" in case:
-        return case.entries("artifact.json").take_all()
-    if "quant.json" in case and "artifact" in case.entries("quant.json"):
-        return dict(case.entries("quant.json").take("artifact"))
-    return {}
+        return case.entries("artifact.json")
+    facts: Facts = case.entries("quant.json").get("artifact", {}) if "quant.json" in case else {}
+    return facts
 
 
 def facts_of(file: str, facts: Facts) -> Facts:
     """Return what is said of one of the containers."""
     forced = facts.get("forced_selective_pruning") or {}
     if forced.get("file") == file:
-        return {**forced, "entries": forced["payload_q_sha256"]}
-    plain = {key: value for key, value in facts.items() if key != "variants"}
-    entries = facts.get("payload_sha256", facts.get("decoded_int8_sha256", {}))
-    return {"entries": entries, **plain, **facts.get("variants", {}).get(file, {})}
+        return ChainMap({"entries": forced["payload_q_sha256"]}, forced)
+    hashes = facts.get("payload_sha256", facts.get("decoded_int8_sha256", {}))
+    return ChainMap({"entries": hashes}, facts.get("variants", {}).get(file, {}), facts)
 
 
 def tensor_hashes(facts: Facts) -> Hashes:
@@ -96,6 +95,9 @@ def check_facts(content: bytes, facts: Facts) -> Comparisons:
         streams = read_archive(content)["rans_data"]
         hashes = {name: _hash(stream.numpy().tobytes()) for name, stream in streams.items()}
         yield "rans", hashes, {name: fact["sha256"] for name, fact in facts["rans"].items()}
+        sizes = {name: stream.numel() for name, stream in streams.items()}
+        wanted = {name: fact["compressed_bytes"] for name, fact in facts["rans"].items()}
+        yield "rans bytes", sizes, wanted
 
 
 def check_shuffle(case: Case) -> Comparisons:
@@ -115,7 +117,7 @@ def check_shuffle(case: Case) -> Comparisons:
     yield "compress_brotli_unit", got.hex(), want.hex()
 
 
-def _payloads(content: bytes) -> list[Facts]:
+def _payloads(content: bytes) -> list[dict[str, Any]]:
     """Describe the payloads of a per-stream container."""
     names = {per_stream.XZ: "lzma", per_stream.LRZIP: "lrzip"}
     found = []

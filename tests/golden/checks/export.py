@@ -19,7 +19,7 @@ from artpack.quantize.raw import Raw
 from artpack.recipes import load_recipe
 from artpack.selection import select
 from artpack.symbols import Quantized
-from tests.golden.checks.report import Report
+from tests.golden.checks.report import Report, stored_rows
 
 Array = NDArray[Any]
 
@@ -104,6 +104,27 @@ class Export:
         parts = {spec.name: tensor.quantized.parts[spec.name] for spec in inner.parts(shape)}
         return inner.dequantize(Quantized(shape, parts))
 
+    def facts(self, name: str) -> dict[str, Any]:
+        """Return what the systems say of a tensor, apart from its values."""
+        shape, numel = list(self.weights[name].shape), self.weights[name].numel()
+        found = {"shape": shape, "orig_shape": shape, "codes_total": numel}
+        tensor = self.tensors[name]
+        inner = tensor.quantizer.inner if isinstance(tensor.quantizer, LowRank) else None
+        if isinstance(inner or tensor.quantizer, RowInt):
+            codes, grid = self.codes(name), self.row_int(name)
+            found |= {"bits": grid.bits, "clip_range": grid.radius}
+            found |= {"code_min": int(codes.min()), "code_max": int(codes.max())}
+        return found
+
+    def compare_facts(self, what: str, name: str, fact: Mapping[str, Any], report: Report) -> None:
+        """Compare what a case says of a tensor, apart from its values."""
+        known = self.facts(name)
+        both = sorted(known.keys() & fact.keys())
+        report.exact(f"{what} {', '.join(both)}", [known[k] for k in both], [fact[k] for k in both])
+        if "dequant_mse" in fact:
+            got = self.mean_squared_error(name)
+            report.close(f"{what} dequant_mse", got, fact["dequant_mse"], 1e-9 + 1e-3 * got)
+
     def mean_squared_error(self, name: str) -> float:
         """Return the error of a tensor's weights."""
         return (self.weights[name].double() - self.back(name).double()).square().mean().item()
@@ -139,7 +160,8 @@ class Tally:
         self._differ: dict[str, int] = {}
 
     def codes(self, name: str, got: Array, want: Array) -> None:
-        """Compare a tensor's codes."""
+        """Compare a tensor's codes; perhaps only the first rows are stored."""
+        got = got[: stored_rows(got, want)]
         if got.shape != want.shape:
             self.report.fail(f"{self.label} {name}", f"shape {got.shape}, not {want.shape}")
             return
@@ -149,6 +171,9 @@ class Tally:
     def scales(self, name: str, got: Array, want: Array) -> None:
         """Compare a tensor's scales; the last bit of two may be another."""
         got, want = got.ravel(), want.ravel()
+        if got.shape != want.shape:
+            self.report.fail(f"{self.label} {name}: scales", f"{got.size} of them, not {want.size}")
+            return
         bits = np.int16 if want.dtype == np.float16 else np.int32
         steps = np.abs(got.view(bits).astype(int) - want.view(bits).astype(int))
         differ, largest = int(np.count_nonzero(steps)), int(steps.max(initial=0))

@@ -48,7 +48,6 @@ def check(case: Case, report: Report) -> None:
     check_published_tables(case, report)
     if "state_dict.safetensors" not in case:
         return
-    case.path("config.json")
     model = load_model(case)
     held = sorted(load_file(case.path("state_dict.safetensors")))
     what = f"{case.label} state_dict.safetensors names of {len(held)} tensors"
@@ -99,6 +98,8 @@ def _check_config(case: Case, config: ModelConfig, report: Report) -> None:
         "mlp_hidden": config.mlp_hidden,
         "hidden_dim": config.mlp_hidden,
         "num_skip_weights": config.num_skips,
+        "num_encoder_layers": len(config.visits()[0]),
+        "num_decoder_layers": len(config.visits()[1]),
         "encoder_indices": list(config.visits()[0]),
         "decoder_indices": list(config.visits()[1]),
     }

@@ -17,6 +17,8 @@ def check(case: Case, report: Report) -> None:
     """Check ``quant.*``, ``hessians.npz`` and what comes without a model."""
     if "quant.npz" in case and case.system:
         SYSTEMS[case.system](case, report)
+    if "quant_units.npz" in case:
+        quant_826.check_units(case, report)
     if "quant_extra_in.npz" in case:
         quant_576.check_extra(case, report)
     if "units.npz" in case and "weights.npz" in case:

@@ -73,7 +73,7 @@ def _corrections(asked: Mapping[str, Any]) -> list[str]:
 
 def _check(case: Case, state: dict[str, Tensor], asked: Mapping[str, Any], report: Report) -> None:
     facts, stored = case.entries("quant.json"), case.entries("quant.npz")
-    hessians = read_hessians(case.entries("hessians.npz").take_all())
+    hessians = read_hessians(case.entries("hessians.npz"))
     for name, fact in facts.take("hessians").items():
         what = f"{case.label} hessian of {name}"
         report.exact(what, fp32_sha256(hessians[name]), fact["sha256_fp32"])
@@ -91,6 +91,7 @@ def _check(case: Case, state: dict[str, Tensor], asked: Mapping[str, Any], repor
             tally.scales(name, export.scales(name), stored.take(name + scales))
         plain = fact.get("dequant_sha256_fp32_without_lqer", fact["dequant_sha256_fp32"])
         report.exact(f"{what} weights", fp32_sha256(export.inner_back(name)), plain)
+        export.compare_facts(what, name, fact, report)
     tally.settle()
     _check_ranking(case, export, facts, report)
     _check_corrections(case, export, tensors, report)

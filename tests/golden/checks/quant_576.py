@@ -28,6 +28,14 @@ PRUNED = ("control_matrices", "blocks", "tables")
 def check_case(case: Case, report: Report) -> None:
     """Check the export of a whole model, and GPTQ of single matrices."""
     facts, stored = case.entries("quant.json"), case.entries("quant.npz")
+    if "state_dict.safetensors" in case:
+        _check_model(case, report)
+    for name, fact in facts.take("gptq_standalone").items():
+        _check_gptq(case, name, fact["args"], stored, report)
+
+
+def _check_model(case: Case, report: Report) -> None:
+    facts, stored = case.entries("quant.json"), case.entries("quant.npz")
     state = load_file(case.folder / "state_dict.safetensors")
     windows = read_windows(case)
     sums = collect(calibrated_model(case), windows, fisher=False)
@@ -42,8 +50,6 @@ def check_case(case: Case, report: Report) -> None:
             f"{case.label} quant.npz {key}", export.back(name)[:64], stored.take(key)
         )
     _check_pruning(case, export, report)
-    for name, fact in facts.take("gptq_standalone").items():
-        _check_gptq(case, name, fact["args"], stored, report)
 
 
 def _check_export(case: Case, kind: str, export: Export, report: Report) -> None:

@@ -79,7 +79,7 @@ def _check_2086_tensor(
     stored, what = case.entries("quant.npz"), f"{case.label} quant.npz {name}"
     tensor = export.tensors[name]
     parts = tensor.quantized.parts
-    report.exact(f"{what} shape", list(export.weights[name].shape), fact["shape"])
+    export.compare_facts(what, name, fact, report)
     if fact["type"] == "fp16":
         report.exact_arrays(what, export.fp16(name), stored.take(f"{name}__f16"))
         return
@@ -199,6 +199,7 @@ def check_1123(case: Case, report: Report) -> None:
         counts = np.maximum(np.bincount(symbols.ravel(), minlength=fact["alpha"]), 1)
         report.exact_arrays(f"{what} counts", counts, stored.take(f"{name}__counts"))
         _check_frequencies(what, counts, fact["cdf"], report)
+        export.compare_facts(what, name, fact, report)
     tally.settle()
     for name in facts.take("dequantised_examples"):
         key = f"{name}__deq_f32"
@@ -206,6 +207,8 @@ def check_1123(case: Case, report: Report) -> None:
     for name, example in facts.take("build_cdf_cases").items():
         what = f"{case.label} quant.json build_cdf_cases {name}"
         _check_frequencies(what, np.array(example["counts"]), example["cdf"], report)
+        widths = np.diff(example["cdf"]).tolist()
+        report.exact(f"{what} frequencies", widths, example["frequencies"])
     _check_clip_search(case, export, facts.take("gptq_clip_search"), stored, report)
     facts.take("function")
 
