@@ -31,6 +31,12 @@ def test_our_own_case_passes() -> None:
     assert output.endswith(" passed, 0 failed\n")
 
 
+@pytest.mark.parametrize("system", ["pr1123", "pr1934", "pr2086", "pr576", "pr826"])
+def test_reduced_cases_of_published_systems_pass(system: str) -> None:
+    code, output = run(TINY.parent / f"{system}.tar.zst")
+    assert (code, "FAIL" in output) == (0, False), output
+
+
 def test_published_systems_pass_and_nothing_of_theirs_is_unknown(shared: Path) -> None:
     code, output = run(shared / "golden")
     assert (code, "FAIL" in output) == (0, False), output
@@ -84,6 +90,30 @@ def test_what_no_check_knows_fails_unless_an_area_is_named(case: Path) -> None:
     assert output.count("riddle: there is no check for this") == 1
     assert output.count("riddle.npz: there is no check for this") == 1
     assert run(case, "--only", "models,scoring")[0] == 0
+
+
+def test_a_setting_that_no_check_uses_fails(case: Path) -> None:
+    evals = json.loads((case / "evals.json").read_text())
+    evals["arguments"]["window_shape"] = "round"
+    evals["sliding"]["riddle"] = [{"answer": 1}]
+    (case / "evals.json").write_text(json.dumps(evals))
+    code, output = run(case)
+    assert code == 1
+    assert "evals.json arguments.window_shape: there is no check for this" in output
+    assert "evals.json sliding.riddle.0.answer: there is no check for this" in output
+
+
+def test_another_shape_fails_and_what_follows_is_checked(case: Path) -> None:
+    with np.load(case / "io.npz") as io:
+        arrays = dict(io)
+    arrays["losses"] = arrays["losses"][:, :-1]
+    np.savez(case / "io.npz", **arrays)
+    (case / "val.npy").write_bytes(b"")
+    code, output = run(case)
+    assert code == 1
+    assert "io.npz losses: shape" in output
+    assert "tiny scoring: " in output
+    assert "a check ended early" in output
 
 
 def test_a_folder_without_a_case_fails(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).strip().splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--only", default=",".join(CHECKS), help=",".join(CHECKS))
+    parser.add_argument("--tokenizers", type=Path, metavar="DIR", help="where tokenizers are")
     options = parser.parse_args(arguments)
     areas = options.only.split(",")
     if unknown := set(areas) - set(CHECKS):
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         with TemporaryDirectory() as scratch:
             # Named after the archive, for the label of its cases.
             folder = Path(scratch) / path.name.removesuffix(SUFFIX)
-            cases = find_cases(unpack(path, folder) if path.is_file() else path)
+            cases = find_cases(unpack(path, folder) if path.is_file() else path, options.tokenizers)
             if not cases:
                 report.fail(str(path), "nothing to check here")
             for case in cases:

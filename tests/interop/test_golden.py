@@ -20,8 +20,8 @@ HASHES = {
 
 
 @pytest.mark.parametrize("case", [*HASHES, "pr826/A"])
-def test_a_golden_container_decodes_and_is_written_again(shared: Path, case: str) -> None:
-    folder = shared / "golden" / case
+def test_a_golden_container_decodes_and_is_written_again(cases: Path, case: str) -> None:
+    folder = cases / "golden" / case
     content = (folder / "artifact.bin").read_bytes()
     facts = json.loads((folder / "artifact.json").read_text())
     container = read_container(content)

@@ -92,8 +92,8 @@ def test_positions_restart_with_each_document_unless_told_otherwise() -> None:
     assert torch.equal(published, whole)
 
 
-def test_tables_of_the_published_size_agree(shared: Path) -> None:
-    golden = np.load(shared / "golden" / "pr2086" / "rope_tables_published_dims.npz")
+def test_tables_of_the_published_size_agree(cases: Path) -> None:
+    golden = np.load(cases / "golden" / "pr2086" / "rope_tables_published_dims.npz")
     at = torch.from_numpy(golden["positions"])
     ids = torch.zeros(1, 1024, dtype=torch.int64)
     rope = Rope(5000.0, 96, yarn=Yarn(1024, 2048))

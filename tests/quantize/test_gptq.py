@@ -233,8 +233,8 @@ def test_the_vectors_of_1934(
     assert not codes[:, 200].any()
 
 
-def test_golden_matrices_of_576(shared: Path) -> None:
-    arrays = np.load(shared / "golden" / "pr576" / "A" / "quant.npz")
+def test_golden_matrices_of_576(cases: Path) -> None:
+    arrays = np.load(cases / "golden" / "pr576" / "A" / "quant.npz")
     name = "case2_64x144_dead_cols"
     weight, hessian = (torch.from_numpy(arrays[f"{name}__{part}"]) for part in "WH")
     steps = torch.from_numpy(arrays[f"{name}__row_scale_f32_used_internally"]).unsqueeze(1)

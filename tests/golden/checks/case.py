@@ -26,10 +26,11 @@ class Case:
 
     Args:
         folder: Where its files are, absolute.
+        tokenizers: Where tokenizers are; None for ``data/tokenizers`` in a folder above.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, tokenizers: Path | None = None) -> None:
+        self.folder, self.tokenizers = folder, tokenizers
         self.label = "/".join(folder.parts[-2:])
         self.files = {p.name for p in folder.iterdir() if p.is_file() and p.suffix != ".md"}
         self._opened: dict[str, Entries] = {}
@@ -77,12 +78,13 @@ def flatten(values: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def find_cases(root: Path) -> list[Case]:
+def find_cases(root: Path, tokenizers: Path | None = None) -> list[Case]:
     """
     Find every folder with files below a folder, itself included.
 
     Args:
         root: Where to look.
+        tokenizers: Where tokenizers are.
 
     Returns:
         The cases, in the order of their paths.
@@ -90,4 +92,4 @@ def find_cases(root: Path) -> list[Case]:
     """
     root = root.absolute()
     folders = [root, *sorted(p for p in root.rglob("*") if p.is_dir())] if root.is_dir() else []
-    return [case for case in map(Case, folders) if case.files]
+    return [case for case in (Case(f, tokenizers) for f in folders) if case.files]

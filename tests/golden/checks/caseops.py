@@ -1,6 +1,5 @@
 """CaseOps: text, decoding errors, token ids and bytes of the original system, exactly."""
 
-from pathlib import Path
 from typing import Any
 
 from sentencepiece import SentencePieceProcessor
@@ -43,9 +42,12 @@ def check(case: Case, report: Report) -> None:
         f"{what} surface_count_cases", golden.take("surface_count_cases"), "surfaces", report
     )
     facts = {name: golden.take(name) for name in FACTS}
-    tokenizer = _find_tokenizer(case.folder)
+    tokenizer = _find_tokenizer(case)
     if tokenizer is None:
-        report.fail(f"{what} token_ids", f"{TOKENIZER} is in no data/tokenizers above the folder")
+        report.fail(
+            f"{what} token_ids",
+            f"{TOKENIZER} is in no data/tokenizers above the folder: say --tokenizers DIR",
+        )
         return
     pieces = {str(i): tokenizer.id_to_piece(i) for i in range(16)}
     report.exact(f"{what} pieces_0_15", pieces, facts["pieces_0_15"])
@@ -81,9 +83,10 @@ def _check_tables(case: Case, tokenizer: SentencePieceProcessor, report: Report)
         report.exact_arrays(f"{case.label} {name} {entry}", got, wanted.take(entry))
 
 
-def _find_tokenizer(folder: Path) -> SentencePieceProcessor | None:
-    for parent in folder.absolute().parents:
-        path = parent / "data" / "tokenizers" / TOKENIZER
+def _find_tokenizer(case: Case) -> SentencePieceProcessor | None:
+    above = [parent / "data" / "tokenizers" for parent in case.folder.parents]
+    for folder in [case.tokenizers] if case.tokenizers else above:
+        path = folder / TOKENIZER
         if path.is_file():
             return SentencePieceProcessor(model_file=str(path))
     return None

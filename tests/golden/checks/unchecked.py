@@ -4,6 +4,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 WORDS = (
+    "functions",
+    "stats.*",
     "note",
     "notes",
     "*.note",
@@ -143,6 +145,7 @@ REPEATED = (
     "decode_cases.*",
     "derived.looping_active",
     "derived.rotary_train_seq_len",
+    "derived.yarn_scale",
     "docs.n_docs",
     "forced_selective_pruning.*",
     "ids.*",
