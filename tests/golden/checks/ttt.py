@@ -50,7 +50,7 @@ def _check_pr2086(ttt: Ttt) -> None:
 
 def _check_pr576(ttt: Ttt) -> None:
     arguments = ttt.case.entries("evals.json").peek("arguments")
-    if "results.raw.ttt_T1.0" not in ttt.case.entries("evals.json"):
+    if "results.roundtrip.ttt_T1.0" not in ttt.case.entries("evals.json"):
         return  # a stride of 0, or of a whole window, runs neither this nor sliding windows
     adapting = arguments["ttt"]
     changes = _stream_changes(adapting, "eval_seq_len") | {
