@@ -1,12 +1,12 @@
-"""Expressions over names: found where Python's own search finds them, and always at an end."""
+"""Expressions over names: found where Python's own search finds them, within a time limit."""
 
 import re
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artpack import patterns
 from artpack.errors import RecipeError, UsageError
 from artpack.patterns import MAX_LETTERS, Pattern, compiled
 from artpack.recipes import load_recipe, recipe_names
@@ -68,39 +68,37 @@ def test_it_finds_what_re_finds_in_any_expression(text: str, name: str) -> None:
     assert Pattern(text).found_in(name) == bool(re.search(text, name))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("(a+)+$", "^(a|a)*$", "(a|aa)+$", "(.*)*x", "a?" * 40 + "a" * 40 + "$", ".*.*.*.*.*.*x"),
-        *("(a{1,9}){1,9}$", "^((a*)*)*$", "(?=(a+)+$)b", "(a|a)(a|a)(a|a)" * 20 + "$"),
-    ],
-)
-def test_no_expression_takes_long(text: str) -> None:
-    pattern, start = compiled(text), time.process_time()
-    for length in (30, 300):
-        assert not pattern.found_in("a" * length + "b")
-    assert time.process_time() - start < 5
+@pytest.mark.parametrize("text", ["^(a|a)*$", "(a|aa)+$", "(a{1,9}){1,9}$"])
+def test_a_search_that_takes_too_long_is_an_error(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patterns, "SEARCH_SECONDS", 0.05)
+    with pytest.raises(UsageError, match="takes too long to search"):
+        compiled(text).found_in("a" * 300 + "b")
+
+
+def test_a_rule_whose_search_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "SEARCH_SECONDS", 0.05)
+    rule = rule_from_json("x", {"match": "^(a|a)*$", "quantizer": "fp16"})
+    with pytest.raises(UsageError, match="takes too long to search"):
+        rule.takes("a" * 100 + "b", (4, 4))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[", "is not a regular expression: unterminated"),
-        ("a{99999999999}", "is not a regular expression: "),
-        (r"(a)\1", r"which is not known here"),
-        ("(?P<x>a)(?P=x)", "which is not known here"),
-        ("(a)?(?(1)b|c)", "which is not known here"),
-        ("a++", "which is not known here"),
-        ("(?>a)", "which is not known here"),
-        ("(?s)a*", "which is not known here"),
-        ("(" * 450 + ")" * 450, "nested too deeply"),
+        ("a{99999999999}", "repeats too often: repeat less"),
+        ("(?R)", "is not a regular expression"),
+        ("(" * 450 + ")" * 450, "is not a regular expression"),
         ("(){4000000000}", "repeat less"),
         ("((a{1000}){1000}){1000}", "repeat less"),
+        ("((a{0,1000}){1,1000}){,1000}", "repeat less"),
         ("a" * (MAX_LETTERS + 1), "characters, the limit is"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_where_it_is_written(text: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message) as caught:
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
         Pattern(text)
     assert "\n" not in str(caught.value)
     with pytest.raises(RecipeError, match="rule 'x': match: "):

@@ -11,11 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from artpack.errors import CorruptError, UsageError
+from artpack.jit import jit
 from artpack.quantize.parts import byte_planes, check_parts, join_bytes, split_bytes
 from artpack.quantize.trellis_search import search_columns
 from artpack.quantize.weights import finite_matrix, matrix_shape, row_chunks
@@ -241,7 +241,7 @@ def to_codes(points: Integers, states: int) -> Integers:
     return codes
 
 
-@njit(cache=True, nogil=True)
+@jit(nogil=True)
 def _walk_back(points: Integers, table: Integers) -> tuple[Integers, bool]:
     """Undo :func:`_walk`, and say whether every point was on the trellis."""
     rows, cols = points.shape
@@ -279,7 +279,7 @@ def to_points(codes: Integers, states: int) -> Integers:
     return _walk(np.ascontiguousarray(codes), trellis(states))
 
 
-@njit(cache=True, nogil=True)
+@jit(nogil=True)
 def _walk(codes: Integers, table: Integers) -> Integers:
     """Go through the trellis in every column, row by row."""
     rows, cols = codes.shape
