@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from artpack.artifact.reader import Artifact, open_artifact
-from artpack.atomic import check_writable, write_atomically
-from artpack.budget.frontier import Frontier
+from artpack.calibration.file import Calibration, hash_config
 from artpack.checkpoint import Checkpoint, from_state_dict
+from artpack.checkpoint.selection import select
 from artpack.coding.profiles import profile_named
-from artpack.compress import compress
-from artpack.exceptions import find_exceptions
 from artpack.models import ModelConfig, expected_shapes
 from artpack.models.build import check_shapes
 from artpack.models.defects import as_meant
-from artpack.prepare import prepare
-from artpack.quantize.calibration import Calibration, hash_config
+from artpack.pack.compress import compress
+from artpack.pack.kept_as_is import find_exceptions
+from artpack.pack.prepare import prepare
+from artpack.pack.rate_distortion import Frontier
 from artpack.recipes import DEFAULT_RECIPE, load_recipe
-from artpack.selection import select
+from artpack.system.atomic import check_writable, write_atomically
 
 
 def save(

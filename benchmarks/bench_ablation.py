@@ -14,10 +14,10 @@ from dataclasses import replace
 
 from artpack.checkpoint import open_checkpoint
 from artpack.coding.profiles import FAST
-from artpack.plan import PlanSpec
 from artpack.quantize import Lattice
-from artpack.quantize.watersic import WaterSic
+from artpack.quantize.rounding.watersic import WaterSic
 from artpack.recipes import load_recipe
+from artpack.recipes.spec import PlanSpec
 from benchmarks.bench_frontier import FIELD, FIELD_K, row_scaled
 from benchmarks.rate_distortion import Bench, make_bench, options
 from benchmarks.report import Row, print_table, write_csv

@@ -22,15 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.checkpoint import open_checkpoint
+from artpack.checkpoint.selection import select
 from artpack.coding.auction import Lot
 from artpack.coding.codecs import Brotli, Lrzip, Stored, Zpaq
 from artpack.coding.layouts import Columns, Rows
 from artpack.coding.pipeline import Pipeline
 from artpack.coding.symbol_coders import Adaptive, Bytes, ClassedRans, Rans
-from artpack.grouping import role
-from artpack.quantize.lattice import to_codes
-from artpack.quantize.trellis_search import search_columns
-from artpack.selection import select
+from artpack.pack.grouping import role
+from artpack.quantize.grids.lattice import to_codes
+from artpack.quantize.trellis.viterbi import search_columns
 from artpack.stages import Codec
 from benchmarks.coding_results import Result, totals
 from benchmarks.measure import encode_as, measure

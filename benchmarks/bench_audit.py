@@ -19,16 +19,16 @@ from pathlib import Path
 
 import torch
 
-from artpack.evaluate.adapt.load import load_recipe
-from artpack.evaluate.adapt.recipe import OverStream
-from artpack.evaluate.adapting import Adapting
 from artpack.evaluate.audit.run import audit_evaluator
 from artpack.evaluate.audit.sample import Sample
-from artpack.evaluate.evaluators import Evaluator, Mixed, Windowed
-from artpack.evaluate.forward import Settings
-from artpack.evaluate.observe import Pass
-from artpack.evaluate.placements import place
-from artpack.evaluate.stream import Stream
+from artpack.evaluate.scoring.evaluators import Evaluator, Mixed, Windowed
+from artpack.evaluate.scoring.forward import Settings
+from artpack.evaluate.scoring.observation import Pass
+from artpack.evaluate.tokens.stream import Stream
+from artpack.evaluate.ttt.evaluator import Adapting
+from artpack.evaluate.ttt.load import load_recipe
+from artpack.evaluate.ttt.recipe import OverStream
+from artpack.evaluate.windows.placements import place
 from artpack.models import GPT
 from benchmarks.bench_ttt import WINDOW_TOKENS, lm6m
 from benchmarks.report import Row, print_table, write_csv

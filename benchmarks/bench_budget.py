@@ -28,12 +28,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from artpack.artifact.reader import open_artifact
+from artpack.calibration.file import Calibration, hash_config, write_calibration
 from artpack.checkpoint import Checkpoint, open_checkpoint
 from artpack.coding.symbol_coders import Adaptive
 from artpack.models import ModelConfig, preset
 from artpack.models.build import expected_shapes
 from artpack.models.defects import as_meant
-from artpack.quantize.calibration import Calibration, hash_config, write_calibration
 from benchmarks.memory import family_mib
 from benchmarks.report import Row, print_table, write_csv
 

@@ -16,17 +16,17 @@ from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
 
-from artpack.calibrate import Windows, calibrate, cut_windows, self_generate
+from artpack.calibration.collect import Windows, calibrate, cut_windows, self_generate
+from artpack.calibration.file import Calibration
 from artpack.checkpoint import open_checkpoint
-from artpack.evaluate.placements import place
-from artpack.evaluate.score import compare
-from artpack.evaluate.shards import read_tokens
-from artpack.evaluate.stream import Stream, read_stream
+from artpack.checkpoint.selection import select
+from artpack.evaluate.scoring.score import compare
+from artpack.evaluate.tokens.shards import read_tokens
+from artpack.evaluate.tokens.stream import Stream, read_stream
+from artpack.evaluate.windows.placements import place
 from artpack.models import GPT, build, preset
-from artpack.prepare import prepare
-from artpack.quantize.calibration import Calibration
+from artpack.pack.prepare import prepare
 from artpack.recipes import load_recipe
-from artpack.selection import select
 from benchmarks.memory import peak_growth_mib
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import lm6m_path

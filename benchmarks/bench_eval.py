@@ -3,7 +3,7 @@ How fast models are scored, and what share of the machine's matmul peak that is.
 
 Random weights in the shape of published models, random tokens, in steady state: the
 first window of a stream, which scores all its positions, is left out. The rates are
-those of ``artpack.evaluate.score``, from arrays to a score with its standard error. The
+those of ``artpack.evaluate.scoring.score``, from arrays to a score with its standard error. The
 peak is the best rate of square matmuls in the same run: same device, dtype and threads.
 Everything is timed in turns, so that all of it has the same neighbours, and the best
 of several times counts; ``load_1min`` is the load average then, the benchmark included.
@@ -29,11 +29,11 @@ from typing import Literal
 import numpy as np
 import torch
 
-from artpack.evaluate.forward import Settings
-from artpack.evaluate.placements import place
-from artpack.evaluate.score import score
-from artpack.evaluate.shards import Tokens
-from artpack.evaluate.windows import WindowPlan
+from artpack.evaluate.scoring.forward import Settings
+from artpack.evaluate.scoring.score import score
+from artpack.evaluate.tokens.shards import Tokens
+from artpack.evaluate.windows.placements import place
+from artpack.evaluate.windows.plan import WindowPlan
 from artpack.models import GPT, ModelConfig, build, preset
 from benchmarks.flops import plan_flops
 from benchmarks.peak import matmul_peak, seconds_of

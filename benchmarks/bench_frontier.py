@@ -26,13 +26,13 @@ from artpack.coding.codecs import Lrzip, Zpaq
 from artpack.coding.layouts import Columns, Rows, SimilarRows
 from artpack.coding.profiles import Profile
 from artpack.coding.symbol_coders import Bytes, Rans
-from artpack.plan import PlanSpec
-from artpack.prepare import prepare
+from artpack.pack.prepare import prepare
 from artpack.quantize import Fp16, RowInt
-from artpack.quantize.clips import StdClip
-from artpack.quantize.gptq import Gptq
+from artpack.quantize.rounding.clips import StdClip
+from artpack.quantize.rounding.gptq import Gptq
 from artpack.recipes import load_recipe
-from artpack.rules import Rule
+from artpack.recipes.rules import Rule
+from artpack.recipes.spec import PlanSpec
 from benchmarks.curves import share_at
 from benchmarks.machine import results_path
 from benchmarks.rate_distortion import Bench, draw, make_bench, options

@@ -18,11 +18,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from artpack.quantize.clips import StdClip
-from artpack.quantize.gptq import Gptq
-from artpack.quantize.rounding import RowRounding
-from artpack.quantize.row_int import RowInt
-from artpack.symbols import Symbols
+from artpack.quantize.grids.row_int import RowInt
+from artpack.quantize.rounding.clips import StdClip
+from artpack.quantize.rounding.gptq import Gptq
+from artpack.quantize.rounding.row_rounding import RowRounding
+from artpack.stages.symbols import Symbols
 from benchmarks.report import Row, print_table, write_csv
 
 LAYERS = 11

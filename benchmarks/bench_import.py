@@ -17,7 +17,7 @@ from pathlib import Path
 
 from artpack.artifact.reader import open_artifact
 from artpack.checkpoint import open_checkpoint
-from artpack.compress import compress
+from artpack.checkpoint.selection import select
 from artpack.interop import (
     FORMATS,
     from_artifact,
@@ -25,8 +25,8 @@ from artpack.interop import (
     repack,
     write_container,
 )
+from artpack.pack.compress import compress
 from artpack.recipes import load_recipe
-from artpack.selection import select
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import golden_path, lm6m_path
 

@@ -25,10 +25,10 @@ import torch
 from safetensors.torch import save_file
 
 from artpack.checkpoint import open_checkpoint
+from artpack.checkpoint.selection import select
 from artpack.coding.profiles import FAST
-from artpack.compress import compress
+from artpack.pack.compress import compress
 from artpack.recipes import load_recipe
-from artpack.selection import select
 from benchmarks.memory import peak_growth_mib
 from benchmarks.report import Row, print_table, write_csv
 

@@ -24,8 +24,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from artpack.calibration.file import Calibration
 from artpack.checkpoint import open_checkpoint
-from artpack.quantize.calibration import Calibration
 from artpack.recipes import load_recipe
 from benchmarks.curves import share_at
 from benchmarks.machine import results_path

@@ -25,18 +25,18 @@ import torch
 from torch import Tensor
 
 from artpack.artifact.reader import open_artifact
-from artpack.calibrate import calibrate, cut_windows
+from artpack.calibration.collect import calibrate, cut_windows
+from artpack.calibration.file import Calibration
 from artpack.checkpoint import Checkpoint, open_checkpoint
+from artpack.checkpoint.selection import select
 from artpack.coding.profiles import PROFILES, Profile
-from artpack.compress import compress
-from artpack.evaluate.placements import place
-from artpack.evaluate.score import score
+from artpack.evaluate.scoring.score import score
+from artpack.evaluate.windows.placements import place
 from artpack.models import ModelConfig, build, expected_shapes, preset
-from artpack.plan import PlanSpec
-from artpack.prepare import prepare
-from artpack.quantize.calibration import Calibration
+from artpack.pack.compress import compress
+from artpack.pack.prepare import prepare
 from artpack.recipes import load_recipe
-from artpack.selection import select
+from artpack.recipes.spec import PlanSpec
 from artpack.train.data import Data, read_data
 from artpack.train.recipe import load_training
 from artpack.train.scale import scale_model

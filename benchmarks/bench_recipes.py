@@ -19,19 +19,19 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor
 
 from artpack.artifact.reader import open_artifact
-from artpack.calibrate import calibrate, cut_windows
+from artpack.calibration.collect import calibrate, cut_windows
+from artpack.calibration.file import Calibration
 from artpack.checkpoint import open_checkpoint
-from artpack.compress import compress
-from artpack.evaluate.placements import place
-from artpack.evaluate.score import compare
-from artpack.evaluate.shards import read_tokens
-from artpack.evaluate.stream import Stream, read_stream
+from artpack.checkpoint.selection import select
+from artpack.evaluate.scoring.score import compare
+from artpack.evaluate.tokens.shards import read_tokens
+from artpack.evaluate.tokens.stream import Stream, read_stream
+from artpack.evaluate.windows.placements import place
 from artpack.models import GPT, build, preset
-from artpack.plan import PlanSpec
-from artpack.prepare import prepare
-from artpack.quantize.calibration import Calibration
+from artpack.pack.compress import compress
+from artpack.pack.prepare import prepare
 from artpack.recipes import load_recipe, recipe_names
-from artpack.selection import select
+from artpack.recipes.spec import PlanSpec
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import lm6m_path
 

@@ -4,7 +4,7 @@ What learning while scoring is worth, and how fast it is.
 The language model ``lm6m`` is packed and unpacked in memory, and its validation tokens
 are scored by each recipe of test-time training: in the recipe's windows without
 learning, and with it. A recipe that does not lower the bits per byte fails the run, and so does
-one whose journal has a fault. ``scored_tokens_s`` is that of ``artpack.evaluate.adapt``,
+one whose journal has a fault. ``scored_tokens_s`` is that of ``artpack.evaluate.ttt``,
 from tokens to a score, learning included. From the repository's root::
 
     python -m benchmarks.bench_ttt --csv benchmarks/results
@@ -28,18 +28,18 @@ from sentencepiece import SentencePieceProcessor
 from torch import nn
 
 from artpack.checkpoint import open_checkpoint
-from artpack.evaluate.adapt.attribute import difference
-from artpack.evaluate.adapt.load import load_recipe
-from artpack.evaluate.adapt.loop import adapt
-from artpack.evaluate.adapt.recipe import placed
-from artpack.evaluate.adapt.windows import plan_of
-from artpack.evaluate.forward import Settings
-from artpack.evaluate.score import score_documents
-from artpack.evaluate.stream import Stream, read_stream
-from artpack.evaluate.summary import score_of_sums
+from artpack.checkpoint.selection import select
+from artpack.evaluate.scoring.forward import Settings
+from artpack.evaluate.scoring.score import score_documents
+from artpack.evaluate.scoring.summary import score_of_sums
+from artpack.evaluate.tokens.stream import Stream, read_stream
+from artpack.evaluate.ttt.adaptation import adapt
+from artpack.evaluate.ttt.attribution import difference
+from artpack.evaluate.ttt.load import load_recipe
+from artpack.evaluate.ttt.recipe import placed
+from artpack.evaluate.ttt.recipe_windows import plan_of
 from artpack.models import GPT, build, preset
 from artpack.recipes import load_recipe as load_packing
-from artpack.selection import select
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import lm6m_path
 

@@ -7,11 +7,11 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 
 from artpack.checkpoint import Checkpoint, restore
-from artpack.evaluate.placements import place
-from artpack.evaluate.score import Comparison, compare
-from artpack.evaluate.stream import Stream, read_stream
+from artpack.evaluate.scoring.score import Comparison, compare
+from artpack.evaluate.tokens.stream import Stream, read_stream
+from artpack.evaluate.windows.placements import place
 from artpack.models import GPT, build
-from artpack.models.documents import Documents
+from artpack.models.document_mask import Documents
 from artpack.models.find import find_model, find_training_window
 
 WINDOW_TOKENS = 512

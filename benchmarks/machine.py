@@ -6,7 +6,7 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
-from artpack.compress import LIBRARIES
+from artpack.pack.compress import LIBRARIES
 from artpack.version import __version__
 
 

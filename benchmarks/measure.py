@@ -21,8 +21,8 @@ import numpy as np
 from artpack.coding.auction import Lot, sell
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import Profile
-from artpack.symbols import Symbols
-from artpack.workers import Workers
+from artpack.stages.symbols import Symbols
+from artpack.system.workers import Workers
 from benchmarks.memory import peak_growth_mib, sample, status_mib
 
 T = TypeVar("T")

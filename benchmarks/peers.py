@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from artpack.calibration.file import Calibration
 from artpack.coding.codecs import Zstd
-from artpack.quantize.calibration import Calibration
 from benchmarks import peer_program
 
 NNCODEC_QPS = (-18, -22, -26, -30, -34)

@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from artpack_cli.plot import draw_curves
+from artpack_cli.render.plot import draw_curves
 from numpy.typing import NDArray
 from torch import Tensor
 
 from artpack.artifact.reader import open_artifact
-from artpack.budget.frontier import Frontier
-from artpack.budget.sensitivity import measure_costs, read_costs, write_costs
-from artpack.budget.tuning import tune
+from artpack.calibration.file import Calibration, hash_config, read_calibration
 from artpack.checkpoint import Checkpoint
+from artpack.checkpoint.selection import Selection, select
 from artpack.coding.profiles import FAST, Profile
-from artpack.compress import compress
-from artpack.evaluate.divergence import Divergence
-from artpack.evaluate.forward import Settings
-from artpack.plan import PlanSpec
-from artpack.prepare import Prepared
-from artpack.quantize.calibration import Calibration, hash_config, read_calibration
+from artpack.evaluate.scoring.divergence import Divergence
+from artpack.evaluate.scoring.forward import Settings
+from artpack.pack.compress import compress
+from artpack.pack.fine_tuning import tune
+from artpack.pack.prepare import Prepared
+from artpack.pack.rate_distortion import Frontier
+from artpack.pack.sensitivities import measure_costs, read_costs, write_costs
 from artpack.recipes import load_recipe
-from artpack.selection import Selection, select
+from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config
 from benchmarks.judge import Judge, stream_beside
 from benchmarks.report import Row

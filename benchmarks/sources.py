@@ -17,12 +17,12 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from artpack.artifact.plan import Plan, TensorPlan
 from artpack.checkpoint import open_checkpoint
+from artpack.checkpoint.selection import select
 from artpack.coding.auction import Lot
-from artpack.grouping import group_members, role
-from artpack.plan import Plan, TensorPlan
+from artpack.pack.grouping import group_members, role
 from artpack.recipes import load_recipe
-from artpack.selection import select
 
 INT6_RADIUS = 31
 STEPS_PER_STD = 2.41

@@ -8,25 +8,25 @@ from typing import Any
 
 import click
 
-from artpack.atomic import write_atomically
 from artpack.errors import UsageError
-from artpack.evaluate.adapt.attribute import attribute
-from artpack.evaluate.adapt.load import Named
-from artpack.evaluate.adapt.loop import Adapted, adapt
-from artpack.evaluate.adapt.recipe import OverStream, placed
-from artpack.evaluate.adapt.second_pass import score_again
-from artpack.evaluate.adapt.state import own_path
-from artpack.evaluate.adapt.strategy import Observer
-from artpack.evaluate.adapt.tally import Point
-from artpack.evaluate.adapt.windows import plan_of
-from artpack.evaluate.forward import Settings
-from artpack.evaluate.ranks import Ranks
-from artpack.evaluate.stream import Stream
+from artpack.evaluate.scoring.forward import Settings
+from artpack.evaluate.tokens.stream import Stream
+from artpack.evaluate.ttt.adaptation import Adapted, adapt
+from artpack.evaluate.ttt.attribution import attribute
+from artpack.evaluate.ttt.load import Named
+from artpack.evaluate.ttt.recipe import OverStream, placed
+from artpack.evaluate.ttt.recipe_windows import plan_of
+from artpack.evaluate.ttt.running_score import Point
+from artpack.evaluate.ttt.saved_state import own_path
+from artpack.evaluate.ttt.second_pass import score_again
+from artpack.evaluate.ttt.strategy import Observer
 from artpack.models import GPT
+from artpack.system.atomic import write_atomically
+from artpack.system.ranks import Ranks
 
-from . import render_adapting
-from .adapting import Adapting
 from .entry import EXIT_INTERRUPTED
+from .options.ttt import Adapting
+from .render import ttt as render_adapting
 from .scoring import Windows, check_windows
 from .subject import Subject
 

@@ -5,21 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from artpack.errors import UsageError
-from artpack.evaluate.adapt.recipe import AnyRecipe, OverStream
-from artpack.evaluate.adapting import Adapting as AdaptingEvaluator
-from artpack.evaluate.adapting import check_left_to_right
 from artpack.evaluate.audit.condition import Condition
 from artpack.evaluate.audit.denominator import judge_bytes
 from artpack.evaluate.audit.overlap import judge_overlap
 from artpack.evaluate.audit.run import audit_evaluator
 from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.audit.size import judge_size
-from artpack.evaluate.evaluators import Evaluator, Mixed, Windowed
-from artpack.evaluate.forward import Settings
-from artpack.evaluate.shards import find_shards
+from artpack.evaluate.scoring.evaluators import Evaluator, Mixed, Windowed
+from artpack.evaluate.scoring.forward import Settings
+from artpack.evaluate.tokens.shards import find_shards
+from artpack.evaluate.ttt.evaluator import Adapting as AdaptingEvaluator
+from artpack.evaluate.ttt.evaluator import check_left_to_right
+from artpack.evaluate.ttt.recipe import AnyRecipe, OverStream
 from artpack.models import GPT
 
-from . import render_audit
+from .render import audit as render_audit
 from .scoring import Windows, check_windows, place_windows
 from .subject import Subject, read_tokenizer
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from artpack.calibrate import (
+from artpack.calibration.collect import (
     CALIBRATION,
     Windows,
     calibrate,
@@ -12,25 +12,25 @@ from artpack.calibrate import (
     hash_tokens,
     self_generate,
 )
-from artpack.checkpoint import Checkpoint, restore
-from artpack.errors import UsageError
-from artpack.evaluate.forward import Settings
-from artpack.evaluate.ranks import Ranks
-from artpack.evaluate.shards import Tokens, read_tokens
-from artpack.evaluate.stream import is_text, read_text, tokenize_text
-from artpack.finite import check_weights
-from artpack.models import GPT, ModelConfig, build
-from artpack.models.defects import as_meant
-from artpack.models.find import find_training_window
-from artpack.quantize.calibration import (
+from artpack.calibration.file import (
     Calibration,
     hash_config,
     read_calibration,
     write_calibration,
 )
+from artpack.checkpoint import Checkpoint, restore
+from artpack.errors import UsageError
+from artpack.evaluate.scoring.forward import Settings
+from artpack.evaluate.tokens.shards import Tokens, read_tokens
+from artpack.evaluate.tokens.stream import is_text, read_text, tokenize_text
+from artpack.models import GPT, ModelConfig, build
+from artpack.models.defects import as_meant
+from artpack.models.find import find_training_window
+from artpack.stages.finite import check_weights
+from artpack.system.ranks import Ranks
 
-from . import render
-from .outputs import check_output
+from .options.outputs import check_output
+from .render import tables as render
 from .subject import read_tokenizer
 
 LIMIT_TOKENS = 131_072

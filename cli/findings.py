@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from artpack.budget.fit import loss_per_byte
-from artpack.evaluate.estimate import Estimate
-from artpack.evaluate.score import Comparison
+from artpack.evaluate.scoring.estimate import Estimate
+from artpack.evaluate.scoring.score import Comparison
+from artpack.pack.budget import loss_per_byte
 
-from .budgeting import Goal
 from .fitting import Fitted
+from .options.budget import Goal
 from .packing import Done
 
 

@@ -10,23 +10,23 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.budget.fit import Fit, Trial, file_bytes, fit_bytes, fit_loss
-from artpack.budget.frontier import Frontier
-from artpack.budget.sensitivity import measure_costs, read_costs, write_costs
-from artpack.budget.tuning import tune
-from artpack.calibrate import Windows
-from artpack.compress import Packed
+from artpack.calibration.collect import Windows
+from artpack.calibration.file import hash_config
 from artpack.errors import UsageError
-from artpack.evaluate.divergence import Divergence
-from artpack.evaluate.score import Comparison
-from artpack.plan import PlanSpec
-from artpack.prepare import Prepared
-from artpack.quantize.calibration import hash_config
+from artpack.evaluate.scoring.divergence import Divergence
+from artpack.evaluate.scoring.score import Comparison
+from artpack.pack.budget import Fit, Trial, file_bytes, fit_bytes, fit_loss
+from artpack.pack.compress import Packed
+from artpack.pack.fine_tuning import tune
+from artpack.pack.prepare import Prepared
+from artpack.pack.rate_distortion import Frontier
+from artpack.pack.sensitivities import measure_costs, read_costs, write_costs
+from artpack.recipes.spec import PlanSpec
 
-from . import render
-from .budgeting import Goal
 from .judge import Judge
 from .material import Material
+from .options.budget import Goal
+from .render import tables as render
 
 MEASURED_TOKENS = 8192
 """Calibration tokens that the cost of a tensor is measured on; a forward pass for each."""

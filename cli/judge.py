@@ -4,22 +4,22 @@ from pathlib import Path
 
 from artpack.artifact.reader import open_artifact
 from artpack.checkpoint import Checkpoint, restore
-from artpack.compress import Packed
 from artpack.errors import UsageError
-from artpack.evaluate.forward import Settings
-from artpack.evaluate.placements import place
-from artpack.evaluate.score import Comparison, compare
-from artpack.evaluate.stream import read_stream
-from artpack.evaluate.windows import share_rows
-from artpack.finite import check_weights
+from artpack.evaluate.scoring.forward import Settings
+from artpack.evaluate.scoring.score import Comparison, compare
+from artpack.evaluate.tokens.stream import read_stream
+from artpack.evaluate.windows.placements import place
+from artpack.evaluate.windows.plan import share_rows
 from artpack.models import ModelConfig, build
 from artpack.models.defects import as_meant
 from artpack.models.find import find_training_window
+from artpack.pack.compress import Packed
+from artpack.stages.finite import check_weights
 
-from . import render_eval
-from .budgeting import Judging
 from .calibration import WINDOW_TOKENS
 from .notes import symbols
+from .options.budget import Judging
+from .render import eval as render_eval
 from .subject import read_tokenizer
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from .entry import EXIT_INTERRUPTED
-from .markup import printable
+from .render.markup import printable
 from .signals import interrupting
 from .written import Outputs
 
@@ -53,7 +53,7 @@ class LazyGroup(click.Group):
             return None
         # What Python has reserved carries an underscore, as PEP 8 says.
         name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        command: click.Command = getattr(import_module(f".{name}", __package__), name)
+        command: click.Command = getattr(import_module(f".commands.{name}", __package__), name)
         return command
 
 

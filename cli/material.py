@@ -9,17 +9,24 @@ from typing import Any, TypeVar
 
 import click
 
-from artpack.calibrate import Windows
+from artpack.calibration.collect import Windows
+from artpack.calibration.file import Calibration
 from artpack.checkpoint import Checkpoint
+from artpack.checkpoint.selection import Selection, select
 from artpack.models import ModelConfig
 from artpack.models.find import Found, find_model, read_model
-from artpack.quantize.calibration import Calibration
-from artpack.selection import Selection, select
 from artpack.stages import Config
 
 from .averaging import open_average
 from .calibration import Run, obtain
-from .options import EXISTING, choose_device, device_option, key_option, model_option, strip_option
+from .options.shared import (
+    EXISTING,
+    choose_device,
+    device_option,
+    key_option,
+    model_option,
+    strip_option,
+)
 
 R = TypeVar("R")
 

@@ -7,20 +7,20 @@ from typing import Any
 import click
 
 from artpack.errors import UsageError
-from artpack.evaluate.adapting import check_left_to_right
 from artpack.evaluate.audit.sample import Sample
-from artpack.evaluate.evaluators import Windowed
-from artpack.evaluate.forward import Settings
 from artpack.evaluate.ngram.mixing import MIXERS
 from artpack.evaluate.ngram.report import report_ngrams
-from artpack.evaluate.observe import Observed, Recorder
-from artpack.evaluate.ranks import Ranks
-from artpack.evaluate.stream import Stream
-from artpack.evaluate.windows import Coverage
+from artpack.evaluate.scoring.evaluators import Windowed
+from artpack.evaluate.scoring.forward import Settings
+from artpack.evaluate.scoring.observation import Observed, Recorder
+from artpack.evaluate.tokens.stream import Stream
+from artpack.evaluate.ttt.evaluator import check_left_to_right
+from artpack.evaluate.windows.plan import Coverage
+from artpack.system.ranks import Ranks
 
-from . import render_eval
 from .adapted import adapt_subject, chosen_recipe
-from .adapting import Adapting
+from .options.ttt import Adapting
+from .render import eval as render_eval
 from .scoring import Windows, plan_windows
 from .subject import Subject
 

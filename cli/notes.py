@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 
 from artpack.artifact.format import max_decoded_bytes
+from artpack.checkpoint.selection import Selection
 from artpack.checkpoint.source import listed
-from artpack.compress import Packed
-from artpack.prepare import Prepared
+from artpack.pack.compress import Packed
+from artpack.pack.prepare import Prepared
 from artpack.quantize import Bf16, Fp16
-from artpack.selection import Selection
 
 MUCH = 0.1
 """Share of the weights from which on matrices in 16 bits are worth a note."""

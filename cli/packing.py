@@ -3,22 +3,22 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from artpack.budget.fit import file_bytes
 from artpack.coding.profiles import Profile
-from artpack.compress import Packed
-from artpack.compress import compress as compress_checkpoint
 from artpack.errors import BudgetError, UsageError
-from artpack.evaluate.forward import Settings
-from artpack.evaluate.score import Comparison
-from artpack.exceptions import find_exceptions
-from artpack.plan import PlanSpec
-from artpack.prepare import Prepared, prepare
+from artpack.evaluate.scoring.forward import Settings
+from artpack.evaluate.scoring.score import Comparison
+from artpack.pack.budget import file_bytes
+from artpack.pack.compress import Packed
+from artpack.pack.compress import compress as compress_checkpoint
+from artpack.pack.kept_as_is import find_exceptions
+from artpack.pack.prepare import Prepared, prepare
+from artpack.recipes.spec import PlanSpec
 
-from . import render
-from .budgeting import Goal, Judging
 from .fitting import Fitted, Fitter
 from .judge import Judge
 from .material import Material
+from .options.budget import Goal, Judging
+from .render import tables as render
 
 
 @dataclass(frozen=True, eq=False)

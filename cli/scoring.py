@@ -7,16 +7,16 @@ from functools import partial
 from typing import Any
 
 from artpack.errors import UsageError
-from artpack.evaluate.forward import Scorable, Settings
-from artpack.evaluate.placements import STRIDELESS, place
-from artpack.evaluate.ranks import Ranks
-from artpack.evaluate.score import Comparison, compare, score
-from artpack.evaluate.stream import Stream
-from artpack.evaluate.summary import Score
-from artpack.evaluate.windows import WindowPlan, share_rows
+from artpack.evaluate.scoring.forward import Scorable, Settings
+from artpack.evaluate.scoring.score import Comparison, compare, score
+from artpack.evaluate.scoring.summary import Score
+from artpack.evaluate.tokens.stream import Stream
+from artpack.evaluate.windows.placements import STRIDELESS, place
+from artpack.evaluate.windows.plan import WindowPlan, share_rows
 from artpack.models.defects import as_meant
+from artpack.system.ranks import Ranks
 
-from . import render_eval
+from .render import eval as render_eval
 from .subject import Subject
 
 

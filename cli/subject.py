@@ -7,20 +7,20 @@ from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
 
+from artpack.artifact.weights import Weights, read_weights
 from artpack.errors import UsageError
-from artpack.evaluate.byte_check import ByteCheck, check_bytes, find_losses
-from artpack.evaluate.compiled import Compiled
-from artpack.evaluate.documents import DOCUMENT_SEPARATOR
-from artpack.evaluate.forward import Scorable
-from artpack.evaluate.hugging_face import check_text, read_causal_lm, tokenize_documents
-from artpack.evaluate.shards import find_shards
-from artpack.evaluate.stream import Stream, is_text, read_stream, read_text
-from artpack.finite import check_weights
+from artpack.evaluate.scoring.compiled import Compiled
+from artpack.evaluate.scoring.forward import Scorable
+from artpack.evaluate.scoring.hugging_face import check_text, read_causal_lm, tokenize_documents
+from artpack.evaluate.tokens.byte_check import ByteCheck, check_bytes, find_losses
+from artpack.evaluate.tokens.documents import DOCUMENT_SEPARATOR
+from artpack.evaluate.tokens.shards import find_shards
+from artpack.evaluate.tokens.stream import Stream, is_text, read_stream, read_text
 from artpack.models import ModelConfig, build
 from artpack.models.defects import as_meant, as_published
 from artpack.models.find import find_model, read_model, stored_model
 from artpack.stages import Config
-from artpack.weights import Weights, read_weights
+from artpack.stages.finite import check_weights
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from artpack import calibrate
-from artpack.calibrate import CALIBRATION, collect, self_generate
-from artpack.evaluate.ranks import joined
+from artpack.calibration import collect as calibrate
+from artpack.calibration.collect import CALIBRATION, collect, self_generate
 from artpack.models import GPT, ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
+from artpack.system.ranks import joined
 
 
 def make_model() -> GPT:

@@ -8,7 +8,7 @@ import pytest
 
 from artpack.errors import CorruptError, TruncatedError
 from artpack.stages import Layout, Stage, SymbolCoder, Table, stage_from_json, stage_to_json
-from artpack.symbols import Symbols
+from artpack.stages.symbols import Symbols
 
 StageT = TypeVar("StageT", bound=Stage)
 

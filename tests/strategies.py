@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from artpack.symbols import MAX_ALPHABET, Symbols
+from artpack.stages.symbols import MAX_ALPHABET, Symbols
 
 
 @st.composite

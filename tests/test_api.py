@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import artpack
+from artpack.calibration.file import Calibration
 from artpack.checkpoint import from_state_dict
 from artpack.errors import CheckpointError, CorruptError, UsageError
-from artpack.quantize.calibration import Calibration
 from artpack.stages import Config
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)

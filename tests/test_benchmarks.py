@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from artpack.calibrate import calibrate, cut_windows
+from artpack.calibration.collect import calibrate, cut_windows
+from artpack.calibration.file import write_calibration
 from artpack.checkpoint import open_checkpoint
-from artpack.evaluate.shards import read_tokens
-from artpack.evaluate.windows import WindowPlan
+from artpack.evaluate.tokens.shards import read_tokens
+from artpack.evaluate.windows.plan import WindowPlan
 from artpack.models import GPT, PRESETS, ModelConfig, build
-from artpack.quantize.calibration import write_calibration
 from artpack.train.tokenize import split_documents, train_tokenizer, write_dataset
 from benchmarks.flops import plan_flops
 from benchmarks.peers import has_peer, plain_integers

@@ -6,9 +6,9 @@ import pytest
 
 from artpack.errors import RecipeError
 from artpack.quantize import Fp8, Fp16, RowInt
-from artpack.quantize.clips import StdClip
+from artpack.quantize.rounding.clips import StdClip
 from artpack.recipes import load_recipe, recipe_names
-from artpack.rules import rule_from_json
+from artpack.recipes.rules import rule_from_json
 
 NAMES = {"int4", "int5", "int6", "int8", "lossless", "quinary", "ternary"}
 

@@ -9,11 +9,11 @@ from torch import Tensor
 import artpack
 from artpack.artifact.reader import Artifact
 from artpack.checkpoint import Bank, from_state_dict
-from artpack.compress import compress
+from artpack.checkpoint.selection import select
 from artpack.errors import UsageError
 from artpack.interop.repack import from_artifact
+from artpack.pack.compress import compress
 from artpack.recipes import load_recipe
-from artpack.selection import select
 
 
 def experts() -> dict[str, Tensor]:

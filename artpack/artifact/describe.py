@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from artpack.artifact.format import PREAMBLE_BYTES, TRAILER_BYTES
 from artpack.artifact.reader import Artifact
-from artpack.quantize.report import Report
-from artpack.symbols import Symbols, histogram
+from artpack.quantize.error_report import Report
+from artpack.stages.symbols import Symbols, histogram
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from artpack.artifact.plan import Member, Plan
 from artpack.artifact.schema import encode_cbor
 from artpack.checkpoint import Bank, Tie
-from artpack.plan import Member, Plan
 from artpack.stages import Config, JsonValue, stage_to_json
 
 T = TypeVar("T")

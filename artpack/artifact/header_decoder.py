@@ -10,6 +10,7 @@ from typing import Any
 
 from artpack.artifact import format as fmt
 from artpack.artifact.header import Header, StreamRecord, encode_header
+from artpack.artifact.plan import Member, Plan, StreamPlan, TensorPlan
 from artpack.artifact.schema import (
     as_digests,
     as_json,
@@ -22,9 +23,8 @@ from artpack.artifact.schema import (
 from artpack.checkpoint import Bank, Tie
 from artpack.coding.pipeline import Pipeline
 from artpack.errors import CorruptError, UsageError
-from artpack.plan import Member, Plan, StreamPlan, TensorPlan
 from artpack.quantize import QUANTIZERS, Raw
-from artpack.quantize.raw import DTYPES, GRIDDED
+from artpack.quantize.grids.raw import DTYPES, GRIDDED
 from artpack.stages import Quantizer, stage_from_json
 
 HEADER_KEYS = (

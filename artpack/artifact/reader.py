@@ -20,12 +20,12 @@ from torch import Tensor
 from artpack.artifact import format as fmt
 from artpack.artifact.header import Header
 from artpack.artifact.header_decoder import decode_header
+from artpack.artifact.plan import Member, Plan
 from artpack.artifact.writer import HEADER_CODEC, hash_symbols
 from artpack.checkpoint import restore
 from artpack.coding.pipeline import Coded
 from artpack.errors import ArtifactError, CorruptError, TruncatedError
-from artpack.plan import Member, Plan
-from artpack.symbols import Quantized, Symbols
+from artpack.stages.symbols import Quantized, Symbols
 
 READ_BYTES = 1 << 20
 

@@ -10,7 +10,7 @@ from artpack.artifact.format import PREAMBLE_BYTES, TRAILER_BYTES, Preamble, che
 from artpack.artifact.header import Header, StreamRecord, encode_header
 from artpack.coding.codecs import Brotli
 from artpack.coding.pipeline import Coded
-from artpack.symbols import Quantized
+from artpack.stages.symbols import Quantized
 
 HEADER_CODEC = Brotli()
 """Small text compresses best with it; its defaults are part of the format."""

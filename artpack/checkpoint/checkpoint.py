@@ -15,7 +15,7 @@ from torch import Tensor
 from artpack.checkpoint.banks import Bank, close_bank, find_banks, open_bank
 from artpack.checkpoint.prefixes import strip_given, strip_prefixes
 from artpack.checkpoint.reader import TensorReader
-from artpack.checkpoint.shards import (
+from artpack.checkpoint.sharded import (
     INDEX_SUFFIX,
     choose_file,
     file_source,

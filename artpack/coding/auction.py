@@ -19,7 +19,7 @@ from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import Profile
 from artpack.coding.symbol_coders import Rans
 from artpack.errors import ArtifactError, ArtpackError, UsageError
-from artpack.symbols import Symbols
+from artpack.stages.symbols import Symbols
 
 SAMPLE_SYMBOLS = 1 << 16
 """Enough for the codecs to show their rank, few enough to be quick. Smaller lots have no heat."""
@@ -87,7 +87,8 @@ class Award:
 
 Bids = list[Coded | None]
 Runner = Callable[[Callable[..., Coded | None], Sequence[tuple[object, ...]]], Bids]
-"""Applies a function to each of many arguments, in order: ``artpack.workers.Workers.run``."""
+"""Applies a function to each of many arguments, in order:
+``artpack.system.workers.Workers.run``."""
 
 
 def sell(

@@ -25,7 +25,7 @@ from artpack.coding.layouts import LAYOUTS
 from artpack.coding.symbol_coders import SYMBOL_CODERS
 from artpack.errors import CorruptError, TruncatedError
 from artpack.stages import Codec, ConfiguredStage, Layout, MatrixCoder, SymbolCoder
-from artpack.symbols import Symbols
+from artpack.stages.symbols import Symbols
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ calibrate with are among those it was trained on; those to score it on are not.
 from importlib.resources import files
 from pathlib import Path
 
-from artpack.atomic import write_atomically
 from artpack.errors import UsageError
+from artpack.system.atomic import write_atomically
 
 CHECKPOINT = "model.safetensors"
 TOKENIZER = "tokenizer.model"

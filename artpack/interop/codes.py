@@ -8,13 +8,13 @@ from artpack.errors import CorruptError, UsageError
 from artpack.interop.container import StoredTensor
 from artpack.interop.fields import as_tensor
 from artpack.quantize import LowRank, Raw, RowInt
-from artpack.quantize.clips import GivenClip
-from artpack.quantize.floats import Fp8, Fp16, Narrow
+from artpack.quantize.grids.floats import Fp8, Fp16, Narrow
+from artpack.quantize.grids.raw import DTYPES
+from artpack.quantize.matrix_view import matrix_shape
 from artpack.quantize.parts import join_bytes, split_bytes
-from artpack.quantize.raw import DTYPES
+from artpack.quantize.rounding.clips import GivenClip
 from artpack.quantize.scales import Fp16Scales
-from artpack.quantize.weights import matrix_shape
-from artpack.symbols import Quantized, Symbols
+from artpack.stages.symbols import Quantized, Symbols
 
 
 def row_int(

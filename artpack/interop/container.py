@@ -10,7 +10,7 @@ from artpack.checkpoint import Bank, restore
 from artpack.checkpoint.banks import KINDS
 from artpack.errors import ArtifactError
 from artpack.stages import Quantizer
-from artpack.symbols import Quantized
+from artpack.stages.symbols import Quantized
 
 
 @dataclass(frozen=True, eq=False)

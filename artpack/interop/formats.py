@@ -6,17 +6,14 @@ from typing import Any, NamedTuple
 
 from artpack.artifact.format import MAGIC, max_decoded_bytes
 from artpack.errors import CorruptError, TruncatedError, UsageError
-from artpack.interop import (
-    byte_shuffle,
-    per_group,
-    per_stream,
-    rans_archive,
-    torch_lzma,
-    torch_zstd,
-)
 from artpack.interop.archive import read_archive
 from artpack.interop.container import Container
 from artpack.interop.fields import as_dict
+from artpack.interop.pr576 import torch_zstd
+from artpack.interop.pr826 import torch_lzma
+from artpack.interop.pr1123 import rans_archive
+from artpack.interop.pr1934 import byte_shuffle, per_group
+from artpack.interop.pr2086 import per_stream
 from artpack.interop.wrapping import XZ_MAGIC, Allowance, unwrap
 from artpack.stages import nearest
 

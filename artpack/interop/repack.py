@@ -3,13 +3,13 @@
 from artpack.artifact.reader import Artifact
 from artpack.checkpoint import from_state_dict
 from artpack.checkpoint.banks import KINDS, by_layer
+from artpack.checkpoint.selection import select
 from artpack.coding.profiles import DEFAULT, Profile
-from artpack.compress import Packed, Progress, compress
 from artpack.errors import UsageError
 from artpack.interop.container import Container, StoredTensor
-from artpack.plan import PlanSpec
-from artpack.prepare import Prepared
-from artpack.selection import select
+from artpack.pack.compress import Packed, Progress, compress
+from artpack.pack.prepare import Prepared
+from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config
 
 SPEC = PlanSpec("import", "everything as the container has it", ())

@@ -16,7 +16,7 @@ import brotli
 from artpack.coding.codecs import Lrzip
 from artpack.coding.codecs.exact import Decompressor
 from artpack.errors import ArtifactError, CorruptError, TruncatedError
-from artpack.interop import shuffle
+from artpack.interop.pr1934 import shuffle
 
 if sys.version_info >= (3, 14):
     from compression import zstd

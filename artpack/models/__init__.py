@@ -8,11 +8,11 @@ and give their own logits; ``seeds`` reads those systems' configs and
 
 from artpack.models.build import build, expected_shapes, parameter_count
 from artpack.models.config import ModelConfig
-from artpack.models.documents import Documents
+from artpack.models.document_mask import Documents
 from artpack.models.gpt import GPT
 from artpack.models.presets import PRESETS, preset
+from artpack.models.published import read_config
 from artpack.models.recognize import recognize
-from artpack.models.seeds import read_config
 
 __all__ = [
     "GPT",

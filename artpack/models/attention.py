@@ -9,11 +9,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from artpack.models.adapters import Adapters, Site
 from artpack.models.config import ModelConfig
-from artpack.models.documents import Documents
+from artpack.models.document_mask import Documents
 from artpack.models.gates import exclude_self, head_gate
+from artpack.models.kv_cache import Memory
 from artpack.models.linear import Linear, rms_norm
 from artpack.models.mechanisms import HeadGate
-from artpack.models.memory import Memory
 from artpack.models.rope import rotate
 
 

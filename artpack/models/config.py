@@ -21,8 +21,8 @@ from artpack.models.mechanisms import (
     Temperature,
     ValueEmbedding,
 )
-from artpack.models.record import Record, check_range, later
 from artpack.models.simulate import Grid
+from artpack.stages.record import Record, check_range, later
 
 FLOAT32_EPSILON = 2.0**-23
 """Epsilon of the root mean square norms; explicit, because torch's default follows the dtype."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from artpack.models.documents import Documents
+from artpack.models.document_mask import Documents
 from artpack.models.linear import Linear, Table
 
 

@@ -7,10 +7,10 @@ from artpack.errors import CheckpointError, CorruptError, UnknownStageError, Usa
 from artpack.models.build import check_shapes, expected_shapes
 from artpack.models.config import ModelConfig
 from artpack.models.presets import PRESETS, preset
+from artpack.models.published import read_config
 from artpack.models.recognize import Shapes, recognize
-from artpack.models.seeds import read_config
-from artpack.parsing import parse_json
 from artpack.stages import Config, JsonValue, nearest
+from artpack.stages.parsing import parse_json
 
 CONFIG_NAME = "config.json"
 """The file that is read beside a raw checkpoint."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from artpack.models.attention import Shared
 from artpack.models.gpt import GPT
-from artpack.models.memory import Memory
+from artpack.models.kv_cache import Memory
 from artpack.models.rope import rope_tables
 
 _REACH = 3

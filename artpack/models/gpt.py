@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from artpack.models.adapters import Adapters
 from artpack.models.attention import Shared
-from artpack.models.banks import BANKS, NO_BANK, bank_slices, make_banks
+from artpack.models.banked_weights import BANKS, NO_BANK, bank_slices, make_banks
 from artpack.models.block import Block
 from artpack.models.config import ModelConfig
-from artpack.models.documents import Documents
+from artpack.models.document_mask import Documents
 from artpack.models.embeddings import (
     ChannelSmear,
     ScaledTable,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from artpack.errors import UsageError
-from artpack.models.record import Record, check_range, later
 from artpack.models.simulate import GRIDS, Grid
+from artpack.stages.record import Record, check_range, later
 
 MAX_WIDTH = 1 << 20
 MAX_LAYERS = 4096

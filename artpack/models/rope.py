@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from artpack.errors import UsageError
-from artpack.models.documents import Documents
+from artpack.models.document_mask import Documents
 from artpack.models.mechanisms import Ntk, Rope, Yarn
 
 

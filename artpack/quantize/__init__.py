@@ -8,14 +8,14 @@ Weights to symbols and back, without data: every grid, in one table.
 Each grid is a :class:`~artpack.stages.Quantizer`.
 """
 
-from artpack.quantize.asym_int import RowAsymInt
-from artpack.quantize.floats import Bf16, Fp8, Fp16
-from artpack.quantize.group_levels import GroupLevels
-from artpack.quantize.lattice import Lattice
-from artpack.quantize.low_rank import LowRank
-from artpack.quantize.pentanary import RowPentanary
-from artpack.quantize.raw import Raw
-from artpack.quantize.row_int import RowInt
+from artpack.quantize.grids.asym_int import RowAsymInt
+from artpack.quantize.grids.floats import Bf16, Fp8, Fp16
+from artpack.quantize.grids.group_levels import GroupLevels
+from artpack.quantize.grids.lattice import Lattice
+from artpack.quantize.grids.low_rank import LowRank
+from artpack.quantize.grids.pentanary import RowPentanary
+from artpack.quantize.grids.raw import Raw
+from artpack.quantize.grids.row_int import RowInt
 from artpack.stages import Quantizer, Table, by_id
 
 __all__ = [

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from artpack.errors import UsageError
-from artpack.quantize.asym_int import RowAsymInt
-from artpack.quantize.floats import Fp8, Narrow
-from artpack.quantize.group_levels import GroupLevels
-from artpack.quantize.lattice import Lattice
-from artpack.quantize.pentanary import RowPentanary
-from artpack.quantize.row_int import RowInt
+from artpack.quantize.grids.asym_int import RowAsymInt
+from artpack.quantize.grids.floats import Fp8, Narrow
+from artpack.quantize.grids.group_levels import GroupLevels
+from artpack.quantize.grids.lattice import Lattice
+from artpack.quantize.grids.pentanary import RowPentanary
+from artpack.quantize.grids.row_int import RowInt
+from artpack.quantize.matrix_view import matrix_shape
 from artpack.quantize.scales import FP16_MAX, Fp32Scales
-from artpack.quantize.weights import matrix_shape
 from artpack.stages import Quantizer
 
 MIN_ROWS = 32

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from artpack.errors import CorruptError
-from artpack.symbols import PartSpec, Quantized, Symbols
+from artpack.stages.symbols import PartSpec, Quantized, Symbols
 
 
 def check_parts(quantized: Quantized, specs: Sequence[PartSpec]) -> None:

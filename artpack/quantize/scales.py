@@ -16,7 +16,7 @@ from torch import Tensor
 from artpack.errors import CorruptError, UsageError
 from artpack.quantize.parts import byte_planes, join_bytes, split_bytes
 from artpack.stages import ConfiguredStage, Stage, Table, by_id
-from artpack.symbols import PartSpec, Symbols
+from artpack.stages.symbols import PartSpec, Symbols
 
 FP16_MAX = 65504.0
 FP16_TINY_LOG2 = -24

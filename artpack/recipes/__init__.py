@@ -12,12 +12,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from artpack.across import Correction, Search
 from artpack.errors import ArtpackError, RecipeError
-from artpack.parsing import parse_toml, parse_value
-from artpack.plan import PlanSpec
-from artpack.rules import rule_from_json
+from artpack.recipes.corrections import Correction, Search
+from artpack.recipes.rules import rule_from_json
+from artpack.recipes.spec import PlanSpec
 from artpack.stages import nearest
+from artpack.stages.parsing import parse_toml, parse_value
 
 DEFAULT_RECIPE = "int6"
 """What is done where nothing is known of the data, and nothing is asked of the size."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from artpack.errors import UsageError
-from artpack.evaluate.shards import Tokens
-from artpack.models.documents import Documents
+from artpack.evaluate.tokens.shards import Tokens
+from artpack.models.document_mask import Documents
 from artpack.train.settings import Batches
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from artpack.evaluate.forward import Settings
-from artpack.evaluate.placements import place
-from artpack.evaluate.score import score
-from artpack.evaluate.stream import Stream
-from artpack.evaluate.summary import Score
+from artpack.evaluate.scoring.forward import Settings
+from artpack.evaluate.scoring.score import score
+from artpack.evaluate.scoring.summary import Score
+from artpack.evaluate.tokens.stream import Stream
+from artpack.evaluate.windows.placements import place
 from artpack.models.build import build
 from artpack.models.gpt import GPT
-from artpack.plan import PlanSpec
+from artpack.recipes.spec import PlanSpec
 from artpack.train.averaging import float_weights
 from artpack.train.loop import Run
 from artpack.train.qat import packed_weights, store

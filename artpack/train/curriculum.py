@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from artpack.evaluate.shards import Tokens
+from artpack.evaluate.tokens.shards import Tokens
 from artpack.models.gpt import GPT
 
 PROBE_ROWS, PROBE_TOKENS = 8, 512

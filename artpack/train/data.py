@@ -8,8 +8,8 @@ import numpy as np
 from sentencepiece import SentencePieceProcessor
 
 from artpack.errors import UsageError
-from artpack.evaluate.shards import Tokens, find_shards, read_shard
-from artpack.evaluate.stream import Stream, read_stream
+from artpack.evaluate.tokens.shards import Tokens, find_shards, read_shard
+from artpack.evaluate.tokens.stream import Stream, read_stream
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from artpack.errors import UsageError
-from artpack.models.banks import bank_slices
+from artpack.models.banked_weights import bank_slices
 from artpack.models.config import ModelConfig
 from artpack.models.gpt import GPT
-from artpack.patterns import compiled
+from artpack.stages.patterns import compiled
 from artpack.train.settings import Init
 
 

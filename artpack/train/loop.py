@@ -15,10 +15,10 @@ import torch.distributed
 from torch import Tensor
 from torch.func import functional_call
 
-from artpack.evaluate.ranks import Ranks
 from artpack.models.config import ModelConfig
 from artpack.models.gpt import GPT
 from artpack.recipes import load_recipe
+from artpack.system.ranks import Ranks
 from artpack.train.averaging import Average, Ema, Hma, Swa, float_weights
 from artpack.train.batches import Batch, Loader
 from artpack.train.curriculum import easiest_first
@@ -27,9 +27,9 @@ from artpack.train.initialise import initialise
 from artpack.train.loss import training_loss
 from artpack.train.optimizers import make_optimizers, set_rates
 from artpack.train.qat import packed_weights, store
-from artpack.train.rate import bits_per_weight
 from artpack.train.schedule import factor, progress
 from artpack.train.settings import AverageSettings, Training
+from artpack.train.size_loss import bits_per_weight
 
 Row: TypeAlias = "dict[str, float]"
 """What there is to say about one step: ``step``, ``loss``, ``factor``, ``seconds`` ..."""

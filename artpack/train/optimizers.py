@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from artpack.errors import UsageError
-from artpack.patterns import compiled
+from artpack.stages.patterns import compiled
 from artpack.train.muon import POLAR_EXPRESS, QUINTIC, Muon, Triple
 from artpack.train.schedule import ramp
 from artpack.train.settings import Group, MuonSettings

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.models.config import ModelConfig
-from artpack.plan import PlanSpec
 from artpack.quantize import RowInt
-from artpack.quantize.prune import prune_smallest
-from artpack.quantize.rounding import RowRounding
-from artpack.rules import Rule
+from artpack.quantize.rounding.prune import prune_smallest
+from artpack.quantize.rounding.row_rounding import RowRounding
+from artpack.recipes.rules import Rule
+from artpack.recipes.spec import PlanSpec
 from artpack.stages import Quantizer
-from artpack.symbols import Quantized
+from artpack.stages.symbols import Quantized
 from artpack.train.initialise import open_banks
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from artpack.errors import ArtpackError, RecipeError
-from artpack.parsing import parse_toml, parse_value
 from artpack.stages import nearest
+from artpack.stages.parsing import parse_toml, parse_value
 from artpack.train.settings import Training
 
 

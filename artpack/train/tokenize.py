@@ -16,12 +16,12 @@ from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
-from artpack.atomic import write_atomically
 from artpack.errors import UsageError
-from artpack.evaluate import caseops
-from artpack.evaluate.documents import DOCUMENT_SEPARATOR
-from artpack.evaluate.shards import SIDECAR_MARK, write_shard
-from artpack.evaluate.stream import Stream, tokenize_text
+from artpack.evaluate.tokens import caseops
+from artpack.evaluate.tokens.documents import DOCUMENT_SEPARATOR
+from artpack.evaluate.tokens.shards import SIDECAR_MARK, write_shard
+from artpack.evaluate.tokens.stream import Stream, tokenize_text
+from artpack.system.atomic import write_atomically
 
 TOKENIZER_NAME = "tokenizer.model"
 SHARD_TOKENS = 10_000_000

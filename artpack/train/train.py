@@ -10,27 +10,27 @@ from typing import Any, TypeAlias
 
 import torch
 
-from artpack.atomic import write_atomically
 from artpack.checkpoint.source import reason
 from artpack.errors import CheckpointError, UsageError
-from artpack.evaluate.ranks import Ranks
-from artpack.finite import without_nan
 from artpack.models.build import parameter_count
 from artpack.models.config import ModelConfig
 from artpack.models.find import CONFIG_NAME
 from artpack.stages import Config
-from artpack.stopping import stop_flag
+from artpack.stages.finite import without_nan
+from artpack.system.atomic import write_atomically
+from artpack.system.ranks import Ranks
+from artpack.system.stopping import stop_flag
 from artpack.train.candidates import Candidate, candidates, choose
 from artpack.train.data import Data
 from artpack.train.loop import Machine, Row, Run
-from artpack.train.settings import Training
-from artpack.train.state import (
+from artpack.train.run_state import (
     CHECKPOINT_NAME,
     STATE_NAME,
     read_state,
     write_checkpoint,
     write_state,
 )
+from artpack.train.settings import Training
 from artpack.version import __version__
 
 LOG_NAME = "train.json"

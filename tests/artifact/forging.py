@@ -11,10 +11,10 @@ from artpack.artifact.format import MAGIC, PREAMBLE_BYTES, TRAILER_BYTES, Preamb
 from artpack.artifact.reader import open_artifact
 from artpack.artifact.writer import HEADER_CODEC
 from artpack.checkpoint import from_state_dict
+from artpack.checkpoint.selection import select
 from artpack.coding.profiles import FAST
-from artpack.compress import compress
+from artpack.pack.compress import compress
 from artpack.recipes import load_recipe
-from artpack.selection import select
 
 Mutation = Callable[[dict[str, Any], list[bytes]], None]
 

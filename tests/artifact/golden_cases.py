@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
+from artpack.artifact.plan import Member, StreamPlan
 from artpack.checkpoint import Bank, Tie
 from artpack.coding.codecs import Brotli, Lrzip, Lzma, Stored, Zpaq, Zstd
 from artpack.coding.layouts import LAYOUTS, Columns, Rows, SimilarRows
@@ -24,7 +25,6 @@ from artpack.coding.symbol_coders import (
     Planes,
     Rans,
 )
-from artpack.plan import Member, StreamPlan
 from artpack.quantize import (
     Bf16,
     Fp8,
@@ -37,12 +37,12 @@ from artpack.quantize import (
     RowInt,
     RowPentanary,
 )
-from artpack.quantize.clips import Clip, GivenClip, MseClip, PercentileClip, StdClip
-from artpack.quantize.factors import GroupFactors, RowFactors
-from artpack.quantize.raw import DTYPES
+from artpack.quantize.grids.factors import GroupFactors, RowFactors
+from artpack.quantize.grids.raw import DTYPES
+from artpack.quantize.rounding.clips import Clip, GivenClip, MseClip, PercentileClip, StdClip
 from artpack.quantize.scales import Fp32Scales, LogDeltaScales
 from artpack.stages import Codec, Quantizer
-from artpack.trellis import POLYNOMIALS
+from artpack.stages.trellis import POLYNOMIALS
 from tests.artifact.golden_content import RANS, Content, Entry
 
 FOLDER = Path(__file__).parent / "v1"

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from artpack.artifact.header import Header
+from artpack.artifact.plan import Member, Plan, StreamPlan, TensorPlan
 from artpack.artifact.writer import assemble, hash_symbols, record_stream
 from artpack.checkpoint import Bank, Tie
 from artpack.coding.codecs import Stored
 from artpack.coding.layouts import Rows
 from artpack.coding.pipeline import Pipeline
 from artpack.coding.symbol_coders import Rans
-from artpack.plan import Member, Plan, StreamPlan, TensorPlan
 from artpack.stages import Config, Quantizer
 
 RANS = Pipeline(Rows(), Rans(), Stored())

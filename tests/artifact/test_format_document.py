@@ -16,11 +16,11 @@ from artpack.coding.codecs import CODECS, zpaq
 from artpack.coding.layouts import LAYOUTS
 from artpack.coding.symbol_coders import SYMBOL_CODERS
 from artpack.quantize import QUANTIZERS
-from artpack.quantize.clips import CLIPS
-from artpack.quantize.factors import FACTORS
-from artpack.quantize.raw import DTYPES
+from artpack.quantize.grids.factors import FACTORS
+from artpack.quantize.grids.raw import DTYPES
+from artpack.quantize.rounding.clips import CLIPS
 from artpack.quantize.scales import SCALES
-from artpack.symbols import Symbols
+from artpack.stages.symbols import Symbols
 
 FORMAT = (Path(__file__).parents[2] / "docs" / "FORMAT.md").read_text(encoding="utf-8")
 EXAMPLE = torch.tensor([[0.5, -1.0, 1.5], [0.25, 0.0, -0.75]])

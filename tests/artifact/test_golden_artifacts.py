@@ -16,10 +16,10 @@ from artpack.coding.layouts import LAYOUTS
 from artpack.coding.pipeline import Pipeline
 from artpack.coding.symbol_coders import SYMBOL_CODERS, ClassedRans
 from artpack.quantize import QUANTIZERS
-from artpack.quantize.clips import CLIPS
-from artpack.quantize.factors import FACTORS
-from artpack.quantize.low_rank import INNER
-from artpack.quantize.raw import DTYPES
+from artpack.quantize.grids.factors import FACTORS
+from artpack.quantize.grids.low_rank import INNER
+from artpack.quantize.grids.raw import DTYPES
+from artpack.quantize.rounding.clips import CLIPS
 from artpack.quantize.scales import SCALES
 from tests.artifact.forging import take_apart
 from tests.artifact.golden_cases import CASES, FOLDER

@@ -22,7 +22,7 @@ from artpack.errors import (
     UnknownStageError,
     VersionError,
 )
-from artpack.quantize.floats import Fp8
+from artpack.quantize.grids.floats import Fp8
 from tests.artifact.forging import (
     Mutation,
     forge,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from artpack.evaluate.shards import read_shard, write_shard
-from artpack.evaluate.stream import tokenize_text
+from artpack.evaluate.tokens.shards import read_shard, write_shard
+from artpack.evaluate.tokens.stream import tokenize_text
 from artpack.models import ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
 from tests.cli.conftest import Invoke

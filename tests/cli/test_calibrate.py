@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 import artpack
 from artpack.artifact.reader import open_artifact
-from artpack.evaluate.shards import write_shard
+from artpack.calibration.file import Calibration, read_calibration
+from artpack.evaluate.tokens.shards import write_shard
 from artpack.models import GPT, ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
-from artpack.quantize.calibration import Calibration, read_calibration
 from tests.cli.conftest import Invoke
 from tests.evaluate.conftest import TEXT, train_tokenizer
 

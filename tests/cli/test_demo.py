@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from artpack_cli import demo
+from artpack_cli.commands import demo
 from safetensors.torch import save_file
 
 from artpack.demo import CHECKPOINT, CONFIG, write_demo

@@ -17,8 +17,8 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor, nn
 
 import artpack
-from artpack.evaluate.shards import write_shard
-from artpack.evaluate.stream import tokenize_text
+from artpack.evaluate.tokens.shards import write_shard
+from artpack.evaluate.tokens.stream import tokenize_text
 from artpack.models import GPT, ModelConfig, build
 from artpack.models.mechanisms import Rope, Smear, Softcap
 from tests.cli.conftest import Invoke

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 import torch
 
-from artpack.atomic import write_atomically
 from artpack.checkpoint import open_checkpoint
+from artpack.checkpoint.selection import select
 from artpack.coding.profiles import profile_named
-from artpack.compress import compress
-from artpack.evaluate.adapt.load import load_recipe, recipe_data
-from artpack.evaluate.adapt.loop import adapt
-from artpack.evaluate.adapt.recipe import placed
-from artpack.evaluate.shards import write_shard
-from artpack.evaluate.stream import read_stream, tokenize_text
+from artpack.evaluate.tokens.shards import write_shard
+from artpack.evaluate.tokens.stream import read_stream, tokenize_text
+from artpack.evaluate.ttt.adaptation import adapt
+from artpack.evaluate.ttt.load import load_recipe, recipe_data
+from artpack.evaluate.ttt.recipe import placed
 from artpack.models import ModelConfig, build
 from artpack.models.mechanisms import Rope, Softcap
+from artpack.pack.compress import compress
 from artpack.recipes import load_recipe as load_packing
-from artpack.selection import select
+from artpack.system.atomic import write_atomically
 from tests.cli.conftest import Invoke
 from tests.cli.test_eval import DOCUMENTS, random_weights
 from tests.evaluate.conftest import train_tokenizer

@@ -13,7 +13,7 @@ import artpack_cli
 import pytest
 import safetensors.torch
 import torch
-from artpack_cli.targets import default_target
+from artpack_cli.options.targets import default_target
 
 import artpack
 from artpack.errors import UsageError

@@ -7,13 +7,13 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from artpack_cli.markup import escape
-from artpack_cli.page import html_page
+from artpack_cli.page.page import html_page
+from artpack_cli.render.markup import escape
 
 from artpack.artifact.describe import Description, TensorRow
 from artpack.artifact.header import Header
+from artpack.artifact.plan import Plan
 from artpack.checkpoint import Bank, Tie
-from artpack.plan import Plan
 from artpack.stages import JsonValue
 
 VOID = {"meta", "input", "rect", "path"}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from artpack_cli.plot import draw_curves
+from artpack_cli.render.plot import draw_curves
 
 from artpack.errors import UsageError
 

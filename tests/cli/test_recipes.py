@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from artpack.calibration.file import Calibration
 from artpack.checkpoint import from_state_dict, open_checkpoint
-from artpack.quantize.calibration import Calibration
 from artpack.recipes import recipe_names, recipe_text
 from artpack.stages import Config
 from tests.cli.conftest import Invoke

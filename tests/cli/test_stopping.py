@@ -10,10 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from artpack_cli import adapted, render
+from artpack_cli import adapted
+from artpack_cli.render import tables as render
 from artpack_cli.signals import STOPPING, handle, interrupting
 
-from artpack.evaluate.adapt.state import Keeper
+from artpack.evaluate.ttt.saved_state import Keeper
 from tests.cli.conftest import Invoke
 from tests.cli.test_outputs import FAST, write_model
 
@@ -39,7 +40,7 @@ def test_before_the_file_is_written_nothing_is(
 ) -> None:
     write_model(here / "m.safetensors", 1.0)
     before = signal.getsignal(kind)
-    monkeypatch.setattr("artpack_cli.compress.Packer", stop_by(kind))
+    monkeypatch.setattr("artpack_cli.commands.compress.Packer", stop_by(kind))
     done = invoke("compress", "m.safetensors", *FAST)
     assert (done.code, done.err.lstrip("\n")) == (130, NOTHING)
     assert [path.name for path in here.iterdir()] == ["m.safetensors"]
@@ -65,7 +66,7 @@ def test_after_it_is_written_that_is_said(
 def test_of_a_folder_it_is_said_file_by_file(
     invoke: Invoke, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("artpack_cli.demo._Shell", stop_by(signal.SIGINT))
+    monkeypatch.setattr("artpack_cli.commands.demo._Shell", stop_by(signal.SIGINT))
     done = invoke("demo", "-o", "demo")
     assert done.code == 130
     said = done.err.strip().removeprefix("artpack: interrupted; ").removesuffix(" was written")
@@ -87,7 +88,8 @@ def test_signals_that_are_ignored_stay_so() -> None:
 
 STOPPED = """
 import os, signal, sys
-from artpack_cli import entry, main
+from artpack_cli import entry
+from artpack_cli import main
 
 def load(words):
     try:

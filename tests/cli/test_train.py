@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import torch
-from artpack_cli import render_train
+from artpack_cli.render import train as render_train
 
 from .conftest import Invoke
 

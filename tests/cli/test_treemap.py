@@ -5,7 +5,7 @@ from fractions import Fraction
 from itertools import combinations
 
 import pytest
-from artpack_cli.treemap import Box, squarify
+from artpack_cli.page.treemap import Box, squarify
 
 SIZES = (
     [1],

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from artpack_cli.render import print_json
+from artpack_cli.render.tables import print_json
 from sentencepiece import SentencePieceProcessor
 
-from artpack.evaluate.shards import write_shard
-from artpack.evaluate.stream import tokenize_text
+from artpack.evaluate.tokens.shards import write_shard
+from artpack.evaluate.tokens.stream import tokenize_text
 from artpack.models import ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
 from tests.cli.conftest import Invoke

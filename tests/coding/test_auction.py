@@ -9,14 +9,15 @@ import pytest
 
 from artpack.coding.auction import SAMPLE_SYMBOLS, Bids, Lot, auction, bid, sell
 from artpack.coding.codecs import Stored, Zstd
-from artpack.coding.layouts import Columns, Rows, SimilarRows, similar_rows
+from artpack.coding.layouts import Columns, Rows, SimilarRows
+from artpack.coding.layouts.rare import similar_rows
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import DEFAULT, FAST, MAX, PROFILES, Profile, profile_named
 from artpack.coding.symbol_coders import Base5, Bits, Bytes, Rans
 from artpack.errors import ArtpackError, UsageError
 from artpack.stages import ConfiguredStage
-from artpack.symbols import Symbols
-from artpack.workers import Workers
+from artpack.stages.symbols import Symbols
+from artpack.system.workers import Workers
 
 
 def gaussian(rows: int, cols: int, *, radius: int = 31, seed: int = 0) -> Symbols:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.evaluate.evaluators import Evaluator, mix
-from artpack.evaluate.journal import Journal
 from artpack.evaluate.ngram.lookup import HashedLookup
 from artpack.evaluate.ngram.mixing import Learned
-from artpack.evaluate.observe import Pass
-from artpack.evaluate.stream import Stream
+from artpack.evaluate.scoring.evaluators import Evaluator, mix
+from artpack.evaluate.scoring.journal import Journal
+from artpack.evaluate.scoring.observation import Pass
+from artpack.evaluate.tokens.stream import Stream
 
 
 @dataclass

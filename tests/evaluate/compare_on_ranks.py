@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from artpack.evaluate.documents import by_document
-from artpack.evaluate.forward import Settings
-from artpack.evaluate.ranks import Ranks, joined
-from artpack.evaluate.score import compare
-from artpack.evaluate.sliding import sliding
-from artpack.evaluate.windows import share_rows
+from artpack.evaluate.scoring.forward import Settings
+from artpack.evaluate.scoring.score import compare
+from artpack.evaluate.tokens.documents import by_document
+from artpack.evaluate.windows.plan import share_rows
+from artpack.evaluate.windows.sliding import sliding
 from artpack.models import GPT, ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
+from artpack.system.ranks import Ranks, joined
 
 
 def make_model(noise: float) -> GPT:

@@ -9,8 +9,8 @@ import sentencepiece
 import torch
 from torch import Tensor, nn
 
-from artpack.evaluate.caseops import ALL_CAPS, CAP_NEXT, ESCAPE, TITLE
-from artpack.models.documents import Documents
+from artpack.evaluate.tokens.caseops import ALL_CAPS, CAP_NEXT, ESCAPE, TITLE
+from artpack.models.document_mask import Documents
 
 TEXT = "the cat sat on the mat. The dog ran; a NASA rocket flew over 1,234 houses and trees."
 

@@ -15,12 +15,12 @@ from artpack.evaluate.audit.overlap import judge_overlap
 from artpack.evaluate.audit.run import audit_evaluator
 from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.audit.size import judge_size
-from artpack.evaluate.bytes import ByteTable
-from artpack.evaluate.evaluators import Evaluator, Mixed, Windowed
-from artpack.evaluate.forward import Scorable, Settings
-from artpack.evaluate.placements import place
-from artpack.evaluate.shards import write_shard
-from artpack.evaluate.stream import Stream, tokenize_text
+from artpack.evaluate.scoring.evaluators import Evaluator, Mixed, Windowed
+from artpack.evaluate.scoring.forward import Scorable, Settings
+from artpack.evaluate.tokens.byte_counts import ByteTable
+from artpack.evaluate.tokens.shards import write_shard
+from artpack.evaluate.tokens.stream import Stream, tokenize_text
+from artpack.evaluate.windows.placements import place
 from tests.evaluate.cheats import (
     Backwards,
     Cheat,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from artpack.errors import UsageError
-from artpack.evaluate.caseops import (
+from artpack.evaluate.tokens.caseops import (
     ALL_CAPS,
     CAP_NEXT,
     ESCAPE,

@@ -7,13 +7,13 @@ import pytest
 import torch
 from sentencepiece import SentencePieceProcessor
 
-from artpack.evaluate.compiled import Compiled
-from artpack.evaluate.forward import Settings
-from artpack.evaluate.score import compare, score
-from artpack.evaluate.sliding import sequential, sliding
-from artpack.evaluate.stream import Stream, read_stream
+from artpack.evaluate.scoring.compiled import Compiled
+from artpack.evaluate.scoring.forward import Settings
+from artpack.evaluate.scoring.score import compare, score
+from artpack.evaluate.tokens.stream import Stream, read_stream
+from artpack.evaluate.windows.sliding import sequential, sliding
 from artpack.models import GPT, build
-from artpack.models.seeds import read_config
+from artpack.models.published import read_config
 
 pytestmark = [
     pytest.mark.cuda,

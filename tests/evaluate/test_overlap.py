@@ -12,8 +12,8 @@ from artpack.evaluate.audit.overlap import (
     fingerprints,
     judge_overlap,
 )
-from artpack.evaluate.shards import write_shard
-from artpack.evaluate.stream import Stream
+from artpack.evaluate.tokens.shards import write_shard
+from artpack.evaluate.tokens.stream import Stream
 
 VOCABULARY = 1024
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from artpack.interop import payloads, per_stream
+from artpack.interop.pr2086 import payloads, per_stream
 
 
 @pytest.fixture

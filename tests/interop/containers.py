@@ -19,8 +19,8 @@ from artpack.quantize import (
     RowInt,
     RowPentanary,
 )
-from artpack.quantize.clips import GivenClip
-from artpack.quantize.factors import Factors, GroupFactors, RowFactors
+from artpack.quantize.grids.factors import Factors, GroupFactors, RowFactors
+from artpack.quantize.rounding.clips import GivenClip
 from artpack.quantize.scales import LogDeltaScales
 from artpack.stages import Quantizer
 

@@ -8,7 +8,7 @@ import pytest
 
 from artpack.interop import read_container, write_container
 from artpack.models import expected_shapes
-from artpack.models.seeds import from_seed_config
+from artpack.models.published import from_seed_config
 from tests.interop.containers import check_same, needs_lrzip
 
 HASHES = {

@@ -17,9 +17,11 @@ from torch import Tensor
 
 from artpack.coding.codecs import Brotli, Lrzip
 from artpack.errors import ArtifactError, CorruptError, TruncatedError, UsageError
-from artpack.interop import per_group, per_stream, read_container, write_container
+from artpack.interop import read_container, write_container
 from artpack.interop.archive import read_archive, write_archive
-from artpack.interop.shuffle import shuffle
+from artpack.interop.pr1934 import per_group
+from artpack.interop.pr1934.shuffle import shuffle
+from artpack.interop.pr2086 import per_stream
 from artpack.interop.wrapping import Allowance, encode_xz, encode_zstd, unwrap
 from tests.interop.containers import NAMES, make, needs_lrzip
 

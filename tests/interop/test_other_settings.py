@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from artpack.artifact.reader import open_artifact
-from artpack.calibrate import calibrate
+from artpack.calibration.collect import calibrate
 from artpack.checkpoint import from_state_dict
+from artpack.checkpoint.selection import select
 from artpack.coding.profiles import FAST
-from artpack.compress import compress
 from artpack.interop import from_artifact, read_container, write_container
 from artpack.models import ModelConfig, build
-from artpack.prepare import prepare
+from artpack.pack.compress import compress
+from artpack.pack.prepare import prepare
 from artpack.quantize import Fp16, RowAsymInt, RowInt
 from artpack.recipes import load_recipe
-from artpack.selection import select
 from tests.models.conftest import random_weights
 from tests.models.test_seeds import OFF, small_config
 

@@ -18,20 +18,20 @@ from artpack.interop import (
     Container,
     StoredTensor,
     from_artifact,
-    per_stream,
     read_container,
     repack,
-    torch_lzma,
     write_container,
 )
 from artpack.interop.archive import read_archive, write_archive
 from artpack.interop.codes import row_int
-from artpack.interop.five_levels import LAYOUTS, lay_out, take_up
-from artpack.interop.rans_kernel import decode, encode, frequencies
-from artpack.interop.shuffle import shuffle, unshuffle
+from artpack.interop.pr826 import torch_lzma
+from artpack.interop.pr1123.rans_kernel import decode, encode, frequencies
+from artpack.interop.pr1934.shuffle import shuffle, unshuffle
+from artpack.interop.pr2086 import per_stream
+from artpack.interop.pr2086.five_levels import LAYOUTS, lay_out, take_up
 from artpack.interop.wrapping import Allowance, decode_xz, unwrap
 from artpack.quantize import Fp16, Raw, RowAsymInt
-from artpack.symbols import Symbols, histogram
+from artpack.stages.symbols import Symbols, histogram
 from tests.interop.containers import (
     INT5,
     INT8,

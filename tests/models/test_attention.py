@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from artpack.models.attention import attend
-from artpack.models.documents import Documents
+from artpack.models.document_mask import Documents
 
 
 def slow_attention(q: Tensor, k: Tensor, v: Tensor, document: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from artpack.models.documents import Documents
+from artpack.models.document_mask import Documents
 from artpack.models.embeddings import (
     ChannelSmear,
     ScaledTable,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from artpack.models.documents import Documents
+from artpack.models.document_mask import Documents
 from artpack.models.mechanisms import Ntk, Rope, Yarn
 from artpack.models.rope import rope_frequencies, rope_tables, rotate
 

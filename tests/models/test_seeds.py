@@ -10,7 +10,7 @@ from artpack.errors import UsageError
 from artpack.models import ModelConfig, expected_shapes
 from artpack.models.mechanisms import Lanes, Ntk, Skips
 from artpack.models.presets import preset
-from artpack.models.seeds import READERS, from_seed_config, read_config, seed_system
+from artpack.models.published import READERS, from_seed_config, read_config, seed_system
 
 LM6M: dict[str, Any] = {
     "vocab_size": 1024,

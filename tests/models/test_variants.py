@@ -14,9 +14,9 @@ from artpack.models.attention import Attention, Shared
 from artpack.models.embeddings import bigram_rows
 from artpack.models.mechanisms import Ntk, Rope, Skips, Softcap, ValueEmbedding
 from artpack.models.mlp import Mlp
+from artpack.models.published import from_seed_config
 from artpack.models.recognize import read_shapes
 from artpack.models.rope import rope_frequencies
-from artpack.models.seeds import from_seed_config
 from tests.models.conftest import random_weights
 
 PLAIN = ModelConfig(61, 24, 4, 3, 3, 40, Rope(10000.0, 8), Softcap("tanh", 30.0))

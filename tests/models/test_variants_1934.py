@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from artpack.calibrate import collect
+from artpack.calibration.collect import collect
 from artpack.errors import UsageError
 from artpack.models import GPT, Documents, build, expected_shapes
 from artpack.models.mechanisms import HeadGate, Ntk, Rope
+from artpack.models.published import from_seed_config
 from artpack.models.recognize import recognize
 from artpack.models.rope import rope_frequencies
-from artpack.models.seeds import from_seed_config
 
 SETTINGS: dict[str, Any] = {
     "vocab_size": 41,

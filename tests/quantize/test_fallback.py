@@ -6,12 +6,12 @@ from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.quantize import RowInt
-from artpack.quantize.clips import GivenClip
-from artpack.quantize.gptq import Gptq
 from artpack.quantize.parts import join_bytes
-from artpack.quantize.rounding import RowRounding
-from artpack.quantize.steps import RefinedSteps, RowGrid, RowPercentiles
-from artpack.symbols import Quantized
+from artpack.quantize.rounding.clips import GivenClip
+from artpack.quantize.rounding.gptq import Gptq
+from artpack.quantize.rounding.row_rounding import RowRounding
+from artpack.quantize.rounding.steps import RefinedSteps, RowGrid, RowPercentiles
+from artpack.stages.symbols import Quantized
 
 WEIGHT = torch.randn(6, 40, generator=torch.Generator().manual_seed(3))
 PERCENTILES = (0.9, 1.0)

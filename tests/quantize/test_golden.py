@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from artpack.quantize.asym_int import RowAsymInt
-from artpack.quantize.clips import PercentileClip, StdClip
-from artpack.quantize.floats import Fp8, Fp16
-from artpack.quantize.group_levels import GroupLevels
+from artpack.quantize.grids.asym_int import RowAsymInt
+from artpack.quantize.grids.floats import Fp8, Fp16
+from artpack.quantize.grids.group_levels import GroupLevels
+from artpack.quantize.grids.pentanary import RowPentanary
+from artpack.quantize.grids.row_int import RowInt
 from artpack.quantize.parts import join_bytes
-from artpack.quantize.pentanary import RowPentanary
-from artpack.quantize.row_int import RowInt
+from artpack.quantize.rounding.clips import PercentileClip, StdClip
 from artpack.quantize.scales import LogDeltaScales
 from artpack.stages import Quantizer
 

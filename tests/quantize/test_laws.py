@@ -13,20 +13,21 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 from artpack.errors import CorruptError, UsageError
-from artpack.quantize import QUANTIZERS, weights
-from artpack.quantize.asym_int import RowAsymInt
-from artpack.quantize.clips import GivenClip, MseClip, PercentileClip, StdClip
-from artpack.quantize.factors import GroupFactors, RowFactors
-from artpack.quantize.floats import Bf16, Fp8, Fp16
-from artpack.quantize.group_levels import GroupLevels
-from artpack.quantize.lattice import Lattice
-from artpack.quantize.low_rank import LowRank
-from artpack.quantize.pentanary import RowPentanary
-from artpack.quantize.raw import Raw
-from artpack.quantize.row_int import RowInt
+from artpack.quantize import QUANTIZERS
+from artpack.quantize import matrix_view as weights
+from artpack.quantize.grids.asym_int import RowAsymInt
+from artpack.quantize.grids.factors import GroupFactors, RowFactors
+from artpack.quantize.grids.floats import Bf16, Fp8, Fp16
+from artpack.quantize.grids.group_levels import GroupLevels
+from artpack.quantize.grids.lattice import Lattice
+from artpack.quantize.grids.low_rank import LowRank
+from artpack.quantize.grids.pentanary import RowPentanary
+from artpack.quantize.grids.raw import Raw
+from artpack.quantize.grids.row_int import RowInt
+from artpack.quantize.rounding.clips import GivenClip, MseClip, PercentileClip, StdClip
 from artpack.quantize.scales import LogDeltaScales
 from artpack.stages import Quantizer, stage_from_json, stage_to_json
-from artpack.symbols import Quantized, Symbols
+from artpack.stages.symbols import Quantized, Symbols
 
 LOSSY: list[Quantizer] = [
     RowInt(6, StdClip(12.0)),

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from artpack.errors import CorruptError
+from artpack.quantize.grids.raw import DTYPES
 from artpack.quantize.parts import byte_planes, check_parts, join_bytes, split_bytes
-from artpack.quantize.raw import DTYPES
-from artpack.symbols import PartSpec, Quantized, Symbols
+from artpack.stages.symbols import PartSpec, Quantized, Symbols
 
 
 def good_planes() -> dict[str, Symbols]:

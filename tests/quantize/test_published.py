@@ -14,14 +14,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from artpack.quantize.asym_int import RowAsymInt
-from artpack.quantize.clips import PercentileClip, StdClip
-from artpack.quantize.group_levels import GroupLevels
+from artpack.quantize.grids.asym_int import RowAsymInt
+from artpack.quantize.grids.group_levels import GroupLevels
+from artpack.quantize.grids.pentanary import RowPentanary
+from artpack.quantize.grids.row_int import RowInt
 from artpack.quantize.parts import join_bytes
-from artpack.quantize.pentanary import RowPentanary
-from artpack.quantize.row_int import RowInt
+from artpack.quantize.rounding.clips import PercentileClip, StdClip
 from artpack.quantize.scales import LogDeltaScales
-from artpack.symbols import Symbols
+from artpack.stages.symbols import Symbols
 
 
 def fill(entry: int, rows: int, cols: int, amplitude: float = 0.05) -> Tensor:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from artpack.plan import PlanSpec
 from artpack.quantize import RowInt
 from artpack.recipes import load_recipe
-from artpack.rules import Rule
+from artpack.recipes.rules import Rule
+from artpack.recipes.spec import PlanSpec
 from tests.golden.checks.recipe_826 import recipe_of
 
 EXPORT: dict[str, Any] = {

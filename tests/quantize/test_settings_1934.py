@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from artpack.calibration.file import Calibration
 from artpack.checkpoint import from_state_dict
+from artpack.checkpoint.selection import select
 from artpack.errors import CheckpointError, RecipeError
-from artpack.prepare import Prepared, prepare
+from artpack.pack.prepare import Prepared, prepare
 from artpack.quantize import Fp16, LowRank, RowInt
-from artpack.quantize.calibration import Calibration
-from artpack.quantize.clips import PercentileClip, StdClip
-from artpack.quantize.factors import GroupFactors, RowFactors
+from artpack.quantize.grids.factors import GroupFactors, RowFactors
+from artpack.quantize.rounding.clips import PercentileClip, StdClip
 from artpack.recipes import load_recipe
-from artpack.selection import select
 
 INT8_GATES = 'gates.quantizer={id="row-int", bits=8, clip={id="percentile", percentile=100.0}}'
 SMALL = [f"{rule}.min_weights=1" for rule in ("embedding", "mlp", "attention", "matrices")]

@@ -8,21 +8,21 @@ import torch
 
 from artpack.artifact.reader import open_artifact
 from artpack.checkpoint import open_checkpoint
+from artpack.checkpoint.selection import select
 from artpack.coding.profiles import profile_named
-from artpack.compress import compress
 from artpack.errors import UsageError
 from artpack.models import GPT, preset
-from artpack.plan import PlanSpec
-from artpack.prepare import prepare
+from artpack.pack.compress import compress
+from artpack.pack.prepare import prepare
 from artpack.quantize import QUANTIZERS
-from artpack.quantize.rounding import Nearest
+from artpack.quantize.rounding.row_rounding import Nearest
 from artpack.recipes import load_recipe
-from artpack.selection import select
+from artpack.recipes.spec import PlanSpec
 from artpack.train.initialise import initialise
 from artpack.train.qat import packed_weights, store
-from artpack.train.rate import bits_per_weight
 from artpack.train.scale import scale_model
 from artpack.train.settings import Init
+from artpack.train.size_loss import bits_per_weight
 
 FAST = profile_named("fast")
 NOISE = (Init("", "normal", 0.3),)

@@ -7,9 +7,9 @@ import pytest
 from sentencepiece import SentencePieceProcessor
 
 from artpack.errors import UsageError
-from artpack.evaluate.byte_check import check_bytes
-from artpack.evaluate.caseops import knows_operators
-from artpack.evaluate.shards import read_shard, read_tokens
+from artpack.evaluate.tokens.byte_check import check_bytes
+from artpack.evaluate.tokens.caseops import knows_operators
+from artpack.evaluate.tokens.shards import read_shard, read_tokens
 from artpack.train.data import read_data
 from artpack.train.tokenize import split_documents, train_tokenizer, write_dataset
 

@@ -15,8 +15,8 @@ from artpack.recipes import load_recipe
 from artpack.train.candidates import packed_model
 from artpack.train.data import Data
 from artpack.train.loop import Machine, Row, Run
+from artpack.train.run_state import read_state, write_state
 from artpack.train.settings import Qat, Training
-from artpack.train.state import read_state, write_state
 from artpack.train.train import train
 
 from .conftest import FP32

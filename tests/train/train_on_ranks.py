@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from artpack.evaluate.ranks import Ranks, joined
 from artpack.models import preset
+from artpack.system.ranks import Ranks, joined
 from artpack.train.data import read_data
 from artpack.train.loop import Machine, Run
 from artpack.train.recipe import load_training

@@ -32,8 +32,8 @@ from artpack.coding.adaptive.tables import (
     ZERO_NODE,
     Integers,
 )
-from artpack.jit import jit
-from artpack.symbols import Symbols
+from artpack.stages.symbols import Symbols
+from artpack.system.jit import jit
 
 Slots: TypeAlias = NDArray[np.uint32]
 

@@ -1,8 +1,8 @@
 """Codecs: bytes to fewer bytes, and back to exactly as many as promised."""
 
 from artpack.coding.codecs.brotli import Brotli
-from artpack.coding.codecs.lrzip import Lrzip
 from artpack.coding.codecs.lzma import Lzma
+from artpack.coding.codecs.rare.lrzip import Lrzip
 from artpack.coding.codecs.stored import Stored
 from artpack.coding.codecs.zpaq import Zpaq
 from artpack.coding.codecs.zstd import Zstd

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from artpack.coding.layouts.checked import CheckedLayout
-from artpack.symbols import Symbols
+from artpack.coding.layouts.checked_layout import CheckedLayout
+from artpack.stages.symbols import Symbols
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from artpack.coding.adaptive.stream import decode_matrices, encode_matrices
-from artpack.coding.symbol_coders.checked import CheckedCoder
-from artpack.symbols import Symbols
-from artpack.trellis import trellis
+from artpack.coding.adaptive.matrices import decode_matrices, encode_matrices
+from artpack.coding.symbol_coders.checked_coder import CheckedCoder
+from artpack.stages.symbols import Symbols
+from artpack.stages.trellis import trellis
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Adaptive(CheckedCoder):
 
     Attributes:
         states: The trellis that runs down each column, 1 for none: see
-            :mod:`artpack.trellis`. Symbols less ``alphabet // 2`` are its ``k``.
+            :mod:`artpack.stages.trellis`. Symbols less ``alphabet // 2`` are its ``k``.
 
     >>> from artpack.coding.symbol_coders import Rans
     >>> draw = np.random.default_rng(0)

@@ -6,11 +6,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.coding.symbol_coders.checked import CheckedCoder
+from artpack.coding.symbol_coders.checked_coder import CheckedCoder
 from artpack.coding.symbol_coders.classes import CLASS_COUNTS, RUN_LOGS, Classes, find_classes
 from artpack.coding.symbol_coders.rans import Rans
 from artpack.errors import CorruptError, TruncatedError
-from artpack.symbols import Symbols
+from artpack.stages.symbols import Symbols
 
 _RANS = Rans()
 _PLAIN = 0

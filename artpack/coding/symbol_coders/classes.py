@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from artpack.symbols import Symbols, histogram
+from artpack.stages.symbols import Symbols, histogram
 
 Integers = NDArray[np.int64]
 Exact = NDArray[np.float64]

@@ -7,7 +7,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.coding.symbol_coders.checked import CheckedCoder, check_size
+from artpack.coding.symbol_coders.checked_coder import CheckedCoder, check_size
 from artpack.coding.symbol_coders.roots import (
     frequencies,
     pack_roots,
@@ -15,7 +15,7 @@ from artpack.coding.symbol_coders.roots import (
     unpack_roots,
 )
 from artpack.errors import CorruptError, TruncatedError
-from artpack.symbols import Symbols, histogram
+from artpack.stages.symbols import Symbols, histogram
 
 # Ranks pass to and from the coder as 32-bit integers, so many at a time.
 _BLOCK_SYMBOLS = 1 << 20

@@ -6,8 +6,8 @@ from hashlib import sha256
 from sentencepiece import SentencePieceProcessor
 
 from artpack.evaluate.audit.condition import Condition
-from artpack.evaluate.byte_check import ByteCheck, check_bytes
-from artpack.evaluate.stream import Stream
+from artpack.evaluate.tokens.byte_check import ByteCheck, check_bytes
+from artpack.evaluate.tokens.stream import Stream
 
 
 def judge_bytes(

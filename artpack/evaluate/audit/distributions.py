@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from artpack.evaluate.audit.condition import Condition
 from artpack.evaluate.audit.sample import Sample
-from artpack.evaluate.evaluators import Evaluator
-from artpack.evaluate.observe import Pass
-from artpack.evaluate.stream import Stream
+from artpack.evaluate.scoring.evaluators import Evaluator
+from artpack.evaluate.scoring.observation import Pass
+from artpack.evaluate.tokens.stream import Stream
 
 SUM_BOUND = 1e-6
 SCORE_BOUND_NATS = 1e-4

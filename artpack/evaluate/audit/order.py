@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from artpack.evaluate.audit.condition import Condition
-from artpack.evaluate.observe import Pass
-from artpack.evaluate.stream import Stream
+from artpack.evaluate.scoring.observation import Pass
+from artpack.evaluate.tokens.stream import Stream
 
 
 def judge_score_first(seen: Pass, stream: Stream) -> Condition:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.evaluate.audit.condition import Condition
-from artpack.evaluate.documents import document_spans
-from artpack.evaluate.shards import Tokens, read_tokens
-from artpack.evaluate.stream import Stream
+from artpack.evaluate.tokens.documents import document_spans
+from artpack.evaluate.tokens.shards import Tokens, read_tokens
+from artpack.evaluate.tokens.stream import Stream
 
 GRAM_TOKENS = 16
 WINDOW_GRAMS = 4

@@ -11,9 +11,9 @@ from artpack.evaluate.audit.distributions import (
 )
 from artpack.evaluate.audit.order import judge_one_pass, judge_score_first
 from artpack.evaluate.audit.sample import Sample
-from artpack.evaluate.evaluators import Evaluator
-from artpack.evaluate.stream import Stream
-from artpack.evaluate.summary import check_losses
+from artpack.evaluate.scoring.evaluators import Evaluator
+from artpack.evaluate.scoring.summary import check_losses
+from artpack.evaluate.tokens.stream import Stream
 
 
 def audit_evaluator(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.errors import UsageError
-from artpack.evaluate.stream import Stream
+from artpack.evaluate.tokens.stream import Stream
 
 
 @dataclass(frozen=True)

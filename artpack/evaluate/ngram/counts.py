@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.errors import UsageError
-from artpack.evaluate.shards import Tokens
-from artpack.jit import jit
+from artpack.evaluate.tokens.shards import Tokens
+from artpack.system.jit import jit
 
 Evidence: TypeAlias = NDArray[np.int32]
 """What was known before each token, int32 (N, orders, 3): how often it had followed

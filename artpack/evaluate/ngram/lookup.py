@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from artpack.errors import UsageError
 from artpack.evaluate.ngram.published import PublishedRule
-from artpack.evaluate.shards import Tokens
-from artpack.jit import jit
+from artpack.evaluate.tokens.shards import Tokens
+from artpack.system.jit import jit
 
 PRIMES = (36313, 27191, 51647, 81929, 131071, 174763, 233017, 283721, 347237)
 PUBLISHED_TARGETS = 62_021_632

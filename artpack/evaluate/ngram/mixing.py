@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from artpack.evaluate.ngram.counts import Evidence, NgramCounts
 from artpack.evaluate.ngram.published import PublishedRule
-from artpack.evaluate.shards import Tokens
-from artpack.jit import jit
+from artpack.evaluate.tokens.shards import Tokens
+from artpack.system.jit import jit
 
 Floats: TypeAlias = NDArray[np.float64]
 

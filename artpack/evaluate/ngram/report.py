@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.evaluate.evaluators import mix
 from artpack.evaluate.ngram.lookup import HashedLookup
 from artpack.evaluate.ngram.mixing import MIXERS
-from artpack.evaluate.observe import Observed
-from artpack.evaluate.stream import Stream
-from artpack.evaluate.summary import Score, score_losses
-from artpack.evaluate.windows import Coverage
+from artpack.evaluate.scoring.evaluators import mix
+from artpack.evaluate.scoring.observation import Observed
+from artpack.evaluate.scoring.summary import Score, score_losses
+from artpack.evaluate.tokens.stream import Stream
+from artpack.evaluate.windows.plan import Coverage
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from artpack.coding.layouts import LAYOUTS
 from artpack.errors import CorruptError, UsageError
 from artpack.stages import Layout
-from artpack.symbols import Symbols
+from artpack.stages.symbols import Symbols
 from tests.laws import check_config_round_trip, check_layout
 from tests.strategies import parts
 

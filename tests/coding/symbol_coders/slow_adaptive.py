@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from math import isqrt
 
-from artpack.trellis import trellis
+from artpack.stages.trellis import trellis
 
 Coded = Callable[[int], int]
 

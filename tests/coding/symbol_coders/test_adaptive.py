@@ -12,8 +12,8 @@ from artpack.coding.layouts import Rows
 from artpack.coding.pipeline import Pipeline
 from artpack.coding.symbol_coders import Adaptive, Rans
 from artpack.errors import CorruptError, TruncatedError, UsageError
-from artpack.symbols import Symbols
-from artpack.trellis import POLYNOMIALS
+from artpack.stages.symbols import Symbols
+from artpack.stages.trellis import POLYNOMIALS
 from tests.coding.symbol_coders import slow_adaptive
 from tests.strategies import parts
 
@@ -98,7 +98,7 @@ def test_symbols_that_take_more_than_a_byte_each_survive() -> None:
 def test_room_is_made_for_bytes_beyond_one_a_symbol(monkeypatch: pytest.MonkeyPatch) -> None:
     symbols = np.random.default_rng(0).integers(0, 256, (1, 9), dtype=np.uint8)
     usual = Adaptive().encode_matrices([symbols], alphabet=256)
-    monkeypatch.setattr("artpack.coding.adaptive.stream.ROOM_BYTES", -9)
+    monkeypatch.setattr("artpack.coding.adaptive.matrices.ROOM_BYTES", -9)
     assert Adaptive().encode_matrices([symbols], alphabet=256) == usual
 
 

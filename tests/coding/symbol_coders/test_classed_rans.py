@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from artpack.coding.symbol_coders import ClassedRans, Rans
 from artpack.coding.symbol_coders.classes import find_classes, fixed_log2
 from artpack.errors import CorruptError, TruncatedError
-from artpack.symbols import Symbols
+from artpack.stages.symbols import Symbols
 from tests.laws import check_symbol_coder
 
 CODER = ClassedRans()

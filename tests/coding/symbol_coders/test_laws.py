@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from artpack.coding.symbol_coders import SYMBOL_CODERS
 from artpack.errors import CorruptError, UsageError
 from artpack.stages import SymbolCoder
-from artpack.symbols import MAX_ALPHABET
+from artpack.stages.symbols import MAX_ALPHABET
 from tests.laws import check_config_round_trip, check_decodes_only_its_own, check_symbol_coder
 from tests.strategies import streams
 

@@ -10,7 +10,7 @@ import pytest
 from artpack.coding.symbol_coders import Base3, Base5, Base5Word, Bits, Bytes, Planes
 from artpack.errors import CorruptError
 from artpack.stages import SymbolCoder
-from artpack.symbols import Symbols
+from artpack.stages.symbols import Symbols
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from artpack.coding.symbol_coders.roots import (
     unpack_roots,
 )
 from artpack.errors import CorruptError, TruncatedError
-from artpack.symbols import Symbols
+from artpack.stages.symbols import Symbols
 
 
 def gaussian(count: int, *, deviation: float, alphabet: int) -> Symbols:

@@ -9,16 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artpack.evaluate.adapt.load import load_recipe
-from artpack.evaluate.adapt.loop import Adapted, adapt
-from artpack.evaluate.adapt.low_rank import Draw, uniform
-from artpack.evaluate.adapt.recipe import AnyRecipe, OverStream
-from artpack.evaluate.adapt.windows import plan_of
-from artpack.evaluate.stream import Stream
-from artpack.evaluate.summary import Score
+from artpack.evaluate.scoring.summary import Score
+from artpack.evaluate.tokens.stream import Stream
+from artpack.evaluate.ttt.adaptation import Adapted, adapt
+from artpack.evaluate.ttt.load import load_recipe
+from artpack.evaluate.ttt.lora import Draw, uniform
+from artpack.evaluate.ttt.recipe import AnyRecipe, OverStream
+from artpack.evaluate.ttt.recipe_windows import plan_of
 from artpack.interop import read_container
 from artpack.models import GPT, build
-from artpack.models.seeds import from_seed_config
+from artpack.models.published import from_seed_config
 from tests.golden.checks.case import Case
 from tests.golden.checks.report import Report
 from tests.golden.checks.scoring import Scoring

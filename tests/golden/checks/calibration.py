@@ -5,9 +5,9 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.calibrate import collect
+from artpack.calibration.collect import collect
 from artpack.models import GPT
-from artpack.quantize.prune import prune_smallest
+from artpack.quantize.rounding.prune import prune_smallest
 from tests.golden.checks.case import Case
 from tests.golden.checks.models import load_model
 from tests.golden.checks.report import Report

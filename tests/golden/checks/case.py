@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from artpack.models.seeds import seed_system
+from artpack.models.published import seed_system
 from tests.golden.checks.record import Record
 from tests.golden.checks.report import Report
 from tests.golden.checks.unchecked import is_unchecked, only_value

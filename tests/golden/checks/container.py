@@ -11,15 +11,9 @@ from torch import Tensor
 
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.coding.profiles import FAST
-from artpack.interop import (
-    Container,
-    byte_shuffle,
-    from_artifact,
-    read_container,
-    repack,
-    write_container,
-)
+from artpack.interop import Container, from_artifact, read_container, repack, write_container
 from artpack.interop.archive import read_archive
+from artpack.interop.pr1934 import byte_shuffle
 from artpack.interop.wrapping import Allowance, unwrap
 from tests.golden.checks.case import Case, Entries
 from tests.golden.checks.container_evals import check_evals

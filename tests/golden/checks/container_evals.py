@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from artpack.artifact.reader import Artifact
-from artpack.evaluate.documents import packed
-from artpack.evaluate.evaluators import Windowed
-from artpack.evaluate.forward import REFERENCE, Scorable
-from artpack.evaluate.placements import place
-from artpack.evaluate.shards import Tokens
-from artpack.evaluate.sliding import sequential
-from artpack.evaluate.stream import Stream
-from artpack.evaluate.windows import WindowPlan
+from artpack.evaluate.scoring.evaluators import Windowed
+from artpack.evaluate.scoring.forward import REFERENCE, Scorable
+from artpack.evaluate.tokens.documents import packed
+from artpack.evaluate.tokens.shards import Tokens
+from artpack.evaluate.tokens.stream import Stream
+from artpack.evaluate.windows.placements import place
+from artpack.evaluate.windows.plan import WindowPlan
+from artpack.evaluate.windows.sliding import sequential
 from artpack.models import GPT, build
-from artpack.models.seeds import from_seed_config
+from artpack.models.published import from_seed_config
 from tests.golden.checks.case import Case
 from tests.golden.checks.models import Golden, tolerance
 from tests.golden.checks.ngram import lookup_of

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from artpack.coding.codecs import Brotli
-from artpack.interop import Container, per_group, per_stream, torch_lzma
+from artpack.interop import Container
 from artpack.interop.archive import read_archive
 from artpack.interop.codes import codes_and_scales
-from artpack.interop.gptq_entries import write_entries
-from artpack.interop.shuffle import MAGIC, shuffle, unshuffle
+from artpack.interop.pr826 import torch_lzma
+from artpack.interop.pr1934 import per_group
+from artpack.interop.pr1934.gptq_entries import write_entries
+from artpack.interop.pr1934.shuffle import MAGIC, shuffle, unshuffle
+from artpack.interop.pr2086 import per_stream
 from artpack.interop.wrapping import Allowance, decode_brotli, decode_lrzip
 from artpack.quantize import RowInt
 from tests.golden.checks.case import Case

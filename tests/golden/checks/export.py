@@ -9,16 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from artpack.calibration.file import Calibration
 from artpack.checkpoint import from_state_dict
-from artpack.plan import PlanSpec
-from artpack.prepare import Prepared, prepare
+from artpack.checkpoint.selection import select
+from artpack.pack.prepare import Prepared, prepare
 from artpack.quantize import Fp16, LowRank, RowInt
-from artpack.quantize.calibration import Calibration
+from artpack.quantize.grids.raw import Raw
 from artpack.quantize.parts import join_bytes
-from artpack.quantize.raw import Raw
 from artpack.recipes import load_recipe
-from artpack.selection import select
-from artpack.symbols import Quantized
+from artpack.recipes.spec import PlanSpec
+from artpack.stages.symbols import Quantized
 from tests.golden.checks.report import Report, stored_rows
 
 Array = NDArray[Any]

@@ -17,11 +17,11 @@ from artpack.models import GPT, Documents, ModelConfig, build, expected_shapes
 from artpack.models.block import Block
 from artpack.models.embeddings import bigram_rows
 from artpack.models.linear import Weighted
+from artpack.models.published import from_seed_config
+from artpack.models.published.pr576 import PR576_QAT
+from artpack.models.published.pr1123 import PR1123_QAT
 from artpack.models.residual import LaneMix
 from artpack.models.rope import rope_frequencies, rope_tables
-from artpack.models.seeds import from_seed_config
-from artpack.models.seeds.pr576 import PR576_QAT
-from artpack.models.seeds.pr1123 import PR1123_QAT
 from tests.golden.checks.case import Case, Entries
 from tests.golden.checks.report import Report
 from tests.golden.checks.rope import check_published_tables

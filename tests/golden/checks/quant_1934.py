@@ -9,13 +9,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from artpack.coding.layouts import SimilarRows
-from artpack.coding.layouts.permutation import unpack_permutation
+from artpack.coding.layouts.rare.permutation import unpack_permutation
 from artpack.quantize import RowInt
-from artpack.quantize.clips import PercentileClip
-from artpack.quantize.factors import GroupFactors, RowFactors
-from artpack.quantize.low_rank import LowRank, principal_factors
+from artpack.quantize.grids.factors import GroupFactors, RowFactors
+from artpack.quantize.grids.low_rank import LowRank, principal_factors
 from artpack.quantize.parts import join_bytes, split_bytes
-from artpack.symbols import Quantized, Symbols
+from artpack.quantize.rounding.clips import PercentileClip
+from artpack.stages.symbols import Quantized, Symbols
 from tests.golden.checks.case import Case, Entries
 from tests.golden.checks.export import Export, Tally, fp32_sha256, read_hessians
 from tests.golden.checks.report import Report

@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from artpack.calibrate import collect
-from artpack.quantize.gptq import Gptq
-from artpack.quantize.prune import prune_smallest
-from artpack.quantize.rounding import round_with_data
-from artpack.quantize.row_int import RowInt
-from artpack.quantize.steps import RowGrid, RowPercentiles, TensorPercentile
+from artpack.calibration.collect import collect
+from artpack.quantize.grids.row_int import RowInt
+from artpack.quantize.rounding.gptq import Gptq
+from artpack.quantize.rounding.prune import prune_smallest
+from artpack.quantize.rounding.row_rounding import round_with_data
+from artpack.quantize.rounding.steps import RowGrid, RowPercentiles, TensorPercentile
 from artpack.recipes import load_recipe
-from artpack.rules import Rule
+from artpack.recipes.rules import Rule
 from tests.golden.checks.calibration import calibrated_model, read_windows
 from tests.golden.checks.case import Case, Entries
 from tests.golden.checks.export import Array, Export, Tally, fp32_sha256

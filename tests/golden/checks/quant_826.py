@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from artpack.interop import Container, StoredTensor, torch_lzma
-from artpack.models.seeds import from_seed_config
-from artpack.quantize.prune import rows_with_ones, zero_ones
-from artpack.quantize.steps import (
+from artpack.interop import Container, StoredTensor
+from artpack.interop.pr826 import torch_lzma
+from artpack.models.published import from_seed_config
+from artpack.quantize.rounding.prune import rows_with_ones, zero_ones
+from artpack.quantize.rounding.steps import (
     FlooredPercentile,
     RefinedSteps,
     RowGrid,

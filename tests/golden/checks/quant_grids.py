@@ -11,9 +11,9 @@ from torch import Tensor
 
 from artpack.coding.symbol_coders import Base5, Planes
 from artpack.errors import CorruptError
-from artpack.interop.rans_kernel import frequencies
+from artpack.interop.pr1123.rans_kernel import frequencies
 from artpack.quantize import Fp8, GroupLevels, RowAsymInt, RowPentanary
-from artpack.quantize.asym_int import CLIP_SHARES
+from artpack.quantize.grids.asym_int import CLIP_SHARES
 from artpack.quantize.parts import join_bytes
 from artpack.quantize.scales import LogDeltaScales
 from tests.golden.checks.case import Case, Entries

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artpack.evaluate.bytes import ByteTable
-from artpack.evaluate.documents import by_document, document_spans, packed
-from artpack.evaluate.forward import Scorable
-from artpack.evaluate.placements import place
-from artpack.evaluate.score import score, token_losses
-from artpack.evaluate.shards import Tokens, read_tokens
-from artpack.evaluate.sliding import chunked, full_context, sequential, sliding
-from artpack.evaluate.windows import WindowPlan
+from artpack.evaluate.scoring.forward import Scorable
+from artpack.evaluate.scoring.score import score, token_losses
+from artpack.evaluate.tokens.byte_counts import ByteTable
+from artpack.evaluate.tokens.documents import by_document, document_spans, packed
+from artpack.evaluate.tokens.shards import Tokens, read_tokens
+from artpack.evaluate.windows.placements import place
+from artpack.evaluate.windows.plan import WindowPlan
+from artpack.evaluate.windows.sliding import chunked, full_context, sequential, sliding
 from artpack.models import GPT, Documents
-from artpack.models.seeds import from_seed_config
+from artpack.models.published import from_seed_config
 from tests.golden.checks.case import Case
 from tests.golden.checks.models import load_model, tolerance
 from tests.golden.checks.report import Report

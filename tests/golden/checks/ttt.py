@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from artpack.evaluate.adapt.course import Course, Group
-from artpack.evaluate.adapt.phases import phases
-from artpack.evaluate.adapt.recipe import Lora, Phased
-from artpack.evaluate.adapt.second_pass import score_again
+from artpack.evaluate.ttt.document_schedule import Course, Group
+from artpack.evaluate.ttt.phases import phases
+from artpack.evaluate.ttt.recipe import Lora, Phased
+from artpack.evaluate.ttt.second_pass import score_again
 from tests.golden.checks.adapting import RELATIVE, Inits, Run, Ttt
 from tests.golden.checks.case import Case
 from tests.golden.checks.report import Report

@@ -1,0 +1,1 @@
+"""What quantizers need to know of the data: collected, kept in a file, checked."""

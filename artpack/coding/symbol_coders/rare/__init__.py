@@ -1,0 +1,1 @@
+"""Symbol coders that seldom win a stream."""

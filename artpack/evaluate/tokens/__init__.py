@@ -1,0 +1,1 @@
+"""Token streams and the bytes that their tokens stand for."""

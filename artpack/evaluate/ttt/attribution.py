@@ -1,0 +1,181 @@
+"""
+Where the gain of a recipe comes from: the same tokens with one thing more each time.
+
+Published gains mix windows, temperature and learning; here each has a row of its own.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from artpack.evaluate.ngram.mixing import MIXERS
+from artpack.evaluate.scoring.estimate import Estimate, Sums, bootstrap_errors
+from artpack.evaluate.scoring.evaluators import mix
+from artpack.evaluate.scoring.forward import REFERENCE, Settings
+from artpack.evaluate.scoring.observation import Recorder
+from artpack.evaluate.scoring.score import score_documents
+from artpack.evaluate.scoring.summary import (
+    Score,
+    check_losses,
+    document_sums,
+    score_numbers,
+    score_of_sums,
+)
+from artpack.evaluate.tokens.stream import Stream
+from artpack.evaluate.ttt.adaptation import Watch, adapt
+from artpack.evaluate.ttt.recipe import AnyRecipe, Phased, Rule
+from artpack.evaluate.ttt.recipe_windows import plan_of
+from artpack.evaluate.ttt.strategy import Observer
+from artpack.evaluate.windows.plan import Coverage
+from artpack.evaluate.windows.sliding import sequential
+from artpack.models import GPT
+
+Measured: TypeAlias = tuple[Sums, Coverage]
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One way to score the tokens.
+
+    Attributes:
+        what: The way, in words.
+        score: What it scores.
+        change: Bits per byte more than in the row before, with the error of the paired
+            difference; None in the first row.
+    """
+
+    what: str
+    score: Score
+    change: Estimate | None
+
+
+def attribute(
+    model: GPT,
+    stream: Stream,
+    recipe: AnyRecipe,
+    *,
+    mixer: str | None = None,
+    settings: Settings = REFERENCE,
+    watch: Callable[[str], Watch | None] = lambda _: None,
+) -> list[Row]:
+    """
+    Score a stream in ways that differ by one thing from each to the next.
+
+    Args:
+        model: On ``settings.device``.
+        stream: Tokens and their bytes.
+        recipe: The recipe; window and stride are given.
+        mixer: How n-grams are mixed in, a key of
+            :data:`~artpack.evaluate.ngram.mixing.MIXERS`; None for not at all.
+        settings: Device, precision and batch size.
+        watch: From the words for a row to what is told how it goes.
+
+    Returns:
+        Windows side by side; the recipe's windows; its loop at rate 0; the recipe at the
+        checkpoint's own temperature; the recipe at its temperature, or a fitted one; that
+        with n-grams mixed in.
+
+    """
+    stream = _whole(stream, recipe)
+    rows: list[Row] = []
+    before: Sums | None = None
+    for what, measure in _ways(model, stream, recipe, mixer, settings):
+        sums, coverage = measure(watch(what))
+        change = None if before is None else difference(before, sums)
+        rows.append(Row(what, score_of_sums(sums, coverage), change))
+        before = sums
+    return rows
+
+
+def _ways(
+    model: GPT, stream: Stream, recipe: AnyRecipe, mixer: str | None, settings: Settings
+) -> Iterator[tuple[str, Callable[[Watch | None], Measured]]]:
+    def still(plan: Any) -> Callable[[Watch | None], Measured]:
+        return lambda _: (
+            score_documents(model, stream, plan, settings=settings),
+            plan.coverage(),
+        )
+
+    def loop(
+        asked: AnyRecipe, observer: Observer | None = None
+    ) -> Callable[[Watch | None], Measured]:
+        def run(watch: Watch | None) -> Measured:
+            adapted = adapt(model, stream, asked, settings=settings, watch=watch, observer=observer)
+            return adapted.sums, adapted.score.coverage
+
+        return run
+
+    def mixed(name: str) -> Measured:
+        seen = mix(recorder.observed(settings.device), stream, MIXERS[name]())
+        targets = np.flatnonzero(seen.times)
+        losses = -seen.log_probs[targets, None]
+        check_losses(targets, losses)
+        sums = document_sums(stream.ids, stream.byte_counts, stream.bos_id, targets, losses)
+        return sums[sums[:, 0] > 0], plan_of(recipe, stream).coverage()
+
+    assert recipe.window_tokens is not None
+    plain = replace(recipe, temperature=None, fit_temperature=False)
+    yield "windows side by side", still(sequential(stream.ids.size - 1, recipe.window_tokens))
+    yield "the recipe's windows", still(plan_of(recipe, stream))
+    yield "its loop at learning rate 0", loop(at_rate_zero(plain))
+    yield "learning", loop(plain)
+    recorder = Recorder(stream.ids, (), model.config.vocab_size)
+    observer = None if mixer is None else recorder
+    if recipe.temperature is None or recipe.fit_temperature:
+        fitted = replace(recipe, fit_temperature=True)
+        yield "learning, temperature fitted on what was scored", loop(fitted, observer)
+    else:
+        yield f"learning, temperature {recipe.temperature:g}", loop(recipe, observer)
+    if mixer is not None:
+        yield "the same, n-grams mixed in", lambda _: mixed(mixer)
+
+
+def at_rate_zero(recipe: AnyRecipe) -> AnyRecipe:
+    """
+    Take the learning out of a recipe and leave everything else.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        The recipe with all learning rates 0.
+
+    """
+    still = replace(recipe, rule=_still(recipe.rule))
+    return replace(still, shared=_still(still.shared)) if isinstance(still, Phased) else still
+
+
+def _still(rule: Rule) -> Rule:
+    return replace(rule, lr=0.0, warmup_lr=0.0)
+
+
+def _whole(stream: Stream, recipe: AnyRecipe) -> Stream:
+    """Return what of a stream the recipe scores, so that every row scores the same tokens."""
+    scored = np.flatnonzero(plan_of(recipe, stream).times_scored())
+    return stream.first(int(scored[-1]) + 1)
+
+
+def difference(before: Sums, after: Sums) -> Estimate:
+    """
+    Return how many bits a byte the second of two scores takes more.
+
+    Args:
+        before: Tokens, bytes and nats of each document, float64 (documents, 3).
+        after: The same documents otherwise scored.
+
+    Returns:
+        The difference, and its error when documents are resampled in pairs.
+
+    """
+    both = np.concatenate([before, after], axis=1)
+
+    def numbers(total: Sums) -> Sums:
+        difference: Sums = (
+            score_numbers(total[..., 3:], 2)[..., 1:] - score_numbers(total[..., :3], 2)[..., 1:]
+        )
+        return difference
+
+    return Estimate(float(numbers(both.sum(0))[0]), bootstrap_errors(both, numbers)[0])

@@ -1,0 +1,1 @@
+"""Windows: which tokens are run, and which of them are scored."""

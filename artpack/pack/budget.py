@@ -1,0 +1,194 @@
+"""
+A file that fits a budget of bytes, or of loss.
+
+Both are searched along the one number that the frontier moves by: the logarithm of the
+constant that sets every step (:class:`~artpack.pack.rate_distortion.Frontier`). Bytes fall by
+an eighth of the weights an octave; the loss is quadratic in the steps, so its logarithm
+rises by two. Sizes are those of whole files, coded; losses are measured.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from artpack.errors import BudgetError
+from artpack.pack.compress import Packed
+from artpack.pack.limit_search import Found, search
+
+BYTES_TOLERANCE = 5e-4
+"""A file this share below its limit is near enough."""
+
+LOSS_TOLERANCE = 0.02
+"""Likewise for a loss, which is known less well."""
+
+OCTAVES = 12.0
+"""How far from where it begins a search may go, either way."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """
+    One file that was made on the way.
+
+    Attributes:
+        octaves: Logarithm of the constant to base 2.
+        file_bytes: Size of the file.
+        loss: What it lost, if that was measured.
+        draft: Whether it was made only to learn about its size.
+    """
+
+    octaves: float
+    file_bytes: int
+    loss: float | None = None
+    draft: bool = False
+
+
+@dataclass(frozen=True)
+class Fit:
+    """
+    A file that fits, and how it was found.
+
+    Attributes:
+        packed: The file's content.
+        chosen: Its place on the curve.
+        trials: All files that were made, in order: drafts first.
+    """
+
+    packed: Packed
+    chosen: Trial
+    trials: tuple[Trial, ...]
+
+
+Pack = Callable[[float], Packed]
+"""Makes the file at a number of octaves."""
+
+
+def fit_bytes(
+    pack: Pack, *, limit_bytes: int, weights: int, first: float, draft: Pack | None = None
+) -> Fit:
+    """
+    Make the file that comes closest to a size without exceeding it.
+
+    Args:
+        pack: Makes a file.
+        limit_bytes: No file may be larger.
+        weights: How many weights its steps are for.
+        first: Octaves to begin with.
+        draft: Makes a file of nearly the same size, but sooner: where it fits is where
+            ``pack`` begins.
+
+    Returns:
+        A file of at most ``limit_bytes``.
+
+    Raises:
+        BudgetError: Even the coarsest steps give a larger file; says how large.
+
+    """
+    trials: list[Trial] = []
+
+    def look(make: Pack, near: float) -> Found[Packed]:
+        def measure(octaves: float) -> tuple[float, Packed]:
+            packed = make(octaves)
+            trials.append(Trial(octaves, file_bytes(packed), draft=make is draft))
+            return trials[-1].file_bytes, packed
+
+        return search(
+            measure,
+            limit=limit_bytes,
+            tolerance=BYTES_TOLERANCE * limit_bytes,
+            first=near,
+            slope=-weights / 8,
+            bounds=(first - OCTAVES, first + OCTAVES),
+        )
+
+    near = first
+    if draft is not None:
+        drafts = look(draft, first)
+        near = (drafts.best or drafts.points[-1]).at
+    found = look(pack, near)
+    if found.result is None:
+        # Drafts may be smaller than any file: their scales are not learned yet.
+        least = round(min(point.value for point in found.points))
+        raise BudgetError(
+            f"nothing fits into {limit_bytes:,} bytes: the smallest file has {least:,}"
+        )
+    return _fit(found, trials)
+
+
+def fit_loss(pack: Pack, judge: Callable[[Packed], float], *, limit: float, first: float) -> Fit:
+    """
+    Make the smallest file whose loss stays within a limit.
+
+    Args:
+        pack: Makes a file.
+        judge: Returns what a file lost; below 0 counts as nothing.
+        limit: No file may lose more; above 0.
+        first: Octaves to begin with.
+
+    Returns:
+        A file that loses at most ``limit``.
+
+    Raises:
+        BudgetError: Even the finest steps lose more; says how much.
+
+    """
+    trials: list[Trial] = []
+
+    def measure(octaves: float) -> tuple[float, Packed]:
+        packed = pack(octaves)
+        trials.append(Trial(octaves, file_bytes(packed), judge(packed)))
+        return math.log2(max(trials[-1].loss or 0.0, limit / 1024)), packed
+
+    found = search(
+        measure,
+        limit=math.log2(limit),
+        tolerance=LOSS_TOLERANCE / math.log(2),
+        first=first,
+        slope=2.0,
+        bounds=(first - OCTAVES, first + OCTAVES),
+    )
+    if found.result is None:
+        least = min(trial.loss or 0.0 for trial in trials)
+        raise BudgetError(f"no file loses {limit:g} or less: the best loses {least:g}")
+    return _fit(found, trials)
+
+
+def _fit(found: Found[Packed], trials: list[Trial]) -> Fit:
+    assert found.best is not None
+    assert found.result is not None
+    files = (trial for trial in trials if not trial.draft)
+    chosen = next(trial for trial in files if trial.octaves == found.best.at)
+    return Fit(found.result, chosen, tuple(trials))
+
+
+def file_bytes(packed: Packed) -> int:
+    """
+    Return the size of a file.
+
+    Args:
+        packed: Its content.
+
+    Returns:
+        Bytes.
+
+    """
+    return sum(map(len, packed.pieces()))
+
+
+def loss_per_byte(loss: float, weights: int) -> float:
+    """
+    Return what one byte more would save.
+
+    Args:
+        loss: What a file loses now, in any unit.
+        weights: How many weights share the byte.
+
+    Returns:
+        Decrease of the loss: it is quadratic in the steps, and halving all of them
+        costs a bit for each weight.
+
+    >>> f"{1000 * loss_per_byte(0.008, 36_000_000):.3g}"
+    '2.46e-06'
+
+    """
+    return loss * 2 * math.log(2) * 8 / weights

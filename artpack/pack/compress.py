@@ -1,0 +1,274 @@
+"""
+A checkpoint and a recipe in, the content of an artifact out.
+
+Tensors are read, quantized and coded group by group, so that besides the result
+no more than one tensor's weights and one group's symbols are in memory.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+
+from artpack.artifact.header import Header
+from artpack.artifact.plan import Member, Plan, StreamPlan, TensorPlan
+from artpack.artifact.writer import assemble, hash_symbols, record_stream
+from artpack.checkpoint import Checkpoint, TensorInfo
+from artpack.checkpoint.selection import Selection
+from artpack.coding.auction import Award, Lot, sell
+from artpack.coding.profiles import DEFAULT, Profile
+from artpack.errors import CheckpointError, UsageError
+from artpack.pack.grouping import group_members
+from artpack.pack.kept_as_is import find_exceptions
+from artpack.pack.prepare import Prepared
+from artpack.quantize import Raw
+from artpack.recipes.rules import Rule
+from artpack.recipes.spec import PlanSpec
+from artpack.stages import Config, Quantizer
+from artpack.stages.symbols import Quantized, Symbols
+from artpack.system.workers import Workers
+from artpack.version import __version__
+
+LIBRARIES = ("brotli", "constriction", "numpy", "torch", "zpaq")
+"""What has a say in the bytes; zstd is part of Python, or of a backport of it."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of symbols coded so far and of all symbols."""
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """
+    The content of an artifact, and what there is to say about it.
+
+    Attributes:
+        header: All but the streams' bytes.
+        streams: Their bytes.
+        unused_rules: Names of rules that matched no tensor.
+        unheard: Bids that a deadline cut off; 0 without one.
+    """
+
+    header: Header
+    streams: tuple[bytes, ...]
+    unused_rules: tuple[str, ...]
+    unheard: int
+
+    def pieces(self) -> list[bytes]:
+        """Return the file's content, to be written piece by piece."""
+        return assemble(self.header, self.streams)
+
+
+def compress(
+    checkpoint: Checkpoint,
+    selection: Selection,
+    spec: PlanSpec,
+    *,
+    prepared: Mapping[str, Prepared] | None = None,
+    model: Config | None = None,
+    provenance: Config | None = None,
+    profile: Profile = DEFAULT,
+    jobs: int = 1,
+    deadline_s: float | None = None,
+    progress: Progress | None = None,
+) -> Packed:
+    """
+    Pack a checkpoint in memory.
+
+    Args:
+        checkpoint: Where the weights come from.
+        selection: Which of them.
+        spec: The recipe.
+        prepared: Tensors that are stored as given here and not by their rule.
+        model: Config of the model that the weights belong to, stored as it is.
+        provenance: What else to store about where all this comes from.
+        profile: Who bids in the auctions.
+        jobs: Number of threads; the result does not depend on it.
+        deadline_s: Stop hearing bids after this many seconds. The result then
+            depends on the speed of the machine.
+        progress: Told after each group.
+
+    Returns:
+        The content of the artifact. The same input gives the same bytes, unless
+        a deadline cut in.
+
+    Raises:
+        CheckpointError: A weight is not finite or does not fit its grid.
+        UsageError: No rule of the recipe takes a tensor, or a prepared one is not
+            selected or of another shape.
+
+    """
+    spec, _ = find_exceptions(checkpoint, selection, spec)
+    given = _checked(prepared or {}, selection)
+    rules = [_rule(spec, info, given) for info in selection.tensors]
+    tensors = tuple(
+        _tensor_plan(info, rule, given.get(info.name))
+        for info, rule in zip(selection.tensors, rules, strict=True)
+    )
+    groups = group_members(tensors, [rule is not None and rule.split_qkv for rule in rules])
+    pool = _PartPool(checkpoint, tensors, groups, given)
+    deadline = None if deadline_s is None else time.time() + deadline_s
+    sold = _sell(groups, pool, profile, Workers(jobs), deadline=deadline, progress=progress)
+    plain = not selection.ties and not selection.banks
+    header = Header(
+        plan=Plan(tensors, tuple(StreamPlan(members, award.pipeline) for members, award in sold)),
+        hashes=pool.hashes(),
+        records=tuple(record_stream(award.coded) for _, award in sold),
+        outputs=() if plain else selection.outputs,
+        ties=selection.ties,
+        banks=selection.banks,
+        model=model,
+        provenance=_provenance(checkpoint, spec, tensors, given) | (provenance or {}),
+    )
+    used = {rule.name for rule in rules if rule is not None}
+    return Packed(
+        header,
+        streams=tuple(award.coded.stored for _, award in sold),
+        unused_rules=tuple(rule.name for rule in spec.rules if rule.name not in used),
+        unheard=0 if deadline is None else sum(award.unheard for _, award in sold),
+    )
+
+
+def _sell(
+    groups: Sequence[tuple[Member, ...]],
+    pool: "_PartPool",
+    profile: Profile,
+    workers: Workers,
+    *,
+    deadline: float | None,
+    progress: Progress | None,
+) -> list[tuple[tuple[Member, ...], Award]]:
+    """Auction one group after another; return each stream's members with its award."""
+    sold: list[tuple[tuple[Member, ...], Award]] = []
+    done, total = 0, pool.symbols
+    for group in groups:
+        lot = pool.lot(group)
+        members = iter(group)
+        sold += [
+            (tuple(islice(members, len(one.parts))), award)
+            for one, award in sell(lot, profile, workers.run, deadline=deadline)
+        ]
+        done += lot.symbols
+        if progress is not None:
+            progress(done, total)
+    return sold
+
+
+def _checked(prepared: Mapping[str, Prepared], selection: Selection) -> Mapping[str, Prepared]:
+    shapes = {info.name: info.shape for info in selection.tensors}
+    for name, tensor in prepared.items():
+        if shapes.get(name) != tensor.quantized.shape:
+            raise UsageError(
+                f"{name!r} is prepared with the shape {tensor.quantized.shape},"
+                f" the selection has {shapes.get(name, 'no such tensor')}"
+            )
+    return prepared
+
+
+def _rule(spec: PlanSpec, info: TensorInfo, prepared: Mapping[str, Prepared]) -> Rule | None:
+    """Return the tensor's rule; None for what is stored as it is: integers and 8-bit floats."""
+    if not info.dtype.is_floating_point or info.dtype.itemsize == 1:
+        return None
+    rule = spec.rule_of(info)
+    if info.name in prepared:
+        return rule
+    if rule is None:
+        raise UsageError(
+            f"recipe {spec.name!r} has no rule for {info.name!r} {list(info.shape)}:"
+            " end it with a rule that takes every tensor"
+        )
+    if rule.needs_preparing or rule.on_frontier:
+        raise UsageError(
+            f"rule {rule.name!r} of {spec.name!r} quantizes with more than weights:"
+            f" {info.name!r} must be prepared first"
+        )
+    return rule
+
+
+def _tensor_plan(info: TensorInfo, rule: Rule | None, prepared: Prepared | None) -> TensorPlan:
+    dtype = str(info.dtype).removeprefix("torch.")
+    quantizer: Quantizer
+    if prepared is not None:
+        quantizer = prepared.quantizer
+    else:
+        quantizer = Raw(dtype) if rule is None or rule.quantizer is None else rule.quantizer
+    return TensorPlan(info.name, info.shape, dtype, quantizer)
+
+
+class _PartPool:
+    """The symbols that are still needed; a tensor is read and quantized when first asked for."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        tensors: Sequence[TensorPlan],
+        groups: Sequence[Sequence[Member]],
+        prepared: Mapping[str, Prepared],
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._prepared = prepared
+        self._tensors = tensors
+        self._uses = Counter((m.tensor, m.part) for group in groups for m in group)
+        self._parts: dict[tuple[int, int], Symbols] = {}
+        self._hashes: dict[int, bytes] = {}
+
+    @property
+    def symbols(self) -> int:
+        """Number of symbols of all parts of all tensors."""
+        return sum(part.rows * part.cols for tensor in self._tensors for part in tensor.parts)
+
+    def lot(self, group: Sequence[Member]) -> Lot:
+        """Return a group's symbols; parts are forgotten after their last member."""
+        part = self._tensors[group[0].tensor].parts[group[0].part]
+        return Lot(tuple(self._take(member) for member in group), part.alphabet, part.states)
+
+    def _take(self, member: Member) -> Symbols:
+        key = (member.tensor, member.part)
+        if member.tensor not in self._hashes:
+            self._quantize(member.tensor)
+        rows = self._parts[key][member.first_row : member.first_row + member.rows]
+        self._uses[key] -= 1
+        if not self._uses[key]:
+            del self._parts[key]
+        return rows
+
+    def _quantize(self, t: int) -> None:
+        tensor = self._tensors[t]
+        if tensor.name in self._prepared:
+            quantized = self._prepared[tensor.name].quantized
+        else:
+            quantized = self._by_rule(tensor)
+        self._hashes[t] = hash_symbols(quantized)
+        for p, part in enumerate(tensor.parts):
+            self._parts[t, p] = quantized.parts[part.name]
+
+    def _by_rule(self, tensor: TensorPlan) -> Quantized:
+        try:
+            quantized = tensor.quantizer.quantize(self._checkpoint.read(tensor.name))
+        except UsageError as error:
+            raise CheckpointError(f"tensor {tensor.name!r}: {error}") from error
+        self._checkpoint.release()
+        return quantized
+
+    def hashes(self) -> tuple[bytes, ...]:
+        """Return each tensor's hash; all have been taken by now."""
+        return tuple(self._hashes[t] for t in range(len(self._tensors)))
+
+
+def _provenance(
+    checkpoint: Checkpoint,
+    spec: PlanSpec,
+    tensors: Sequence[TensorPlan],
+    prepared: Mapping[str, Prepared],
+) -> Config:
+    provenance: Config = {
+        "artpack": __version__,
+        "recipe": spec.to_json(),
+        "source_sha256": checkpoint.sha256,
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+    reports = [prepared[t.name].report if t.name in prepared else None for t in tensors]
+    if any(reports):
+        provenance["reports"] = [None if r is None else r.to_json() for r in reports]
+    return provenance

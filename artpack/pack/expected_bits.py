@@ -1,0 +1,88 @@
+"""About how many bits a tensor takes in given steps, before it is quantized."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from artpack.quantize.rounding.watersic import Metric
+
+Doubles = NDArray[np.float64]
+
+TINY = torch.finfo(torch.float32).tiny
+NOTHING = math.log2(TINY) / 2
+"""Logarithm of the size of what is 0 everywhere, or not there."""
+
+
+class Sizes(NamedTuple):
+    """
+    Logarithms to base 2 of root mean squares.
+
+    Attributes:
+        overall: Of a matrix.
+        rows: Of each row, float64 ``(rows,)``.
+        cols: Of each column, float64 ``(cols,)``.
+    """
+
+    overall: float
+    rows: Doubles
+    cols: Doubles
+
+
+def sizes_of(matrix: Tensor) -> Sizes:
+    """
+    Measure weights.
+
+    Args:
+        matrix: Finite, of two dimensions; of none or some rows and columns.
+
+    Returns:
+        Their sizes.
+
+    >>> sizes_of(torch.tensor([[3.0, 5.0], [4.0, 4.0]])).rows.round(3).tolist()
+    [2.044, 2.0]
+
+    """
+    squares = matrix.double().square()
+    if not squares.numel():
+        return Sizes(NOTHING, np.empty(0), np.empty(0))
+    rows, cols = (squares.mean(dim).add(TINY).log2().numpy() / 2 for dim in (1, 0))
+    return Sizes(math.log2(squares.mean().item() + TINY) / 2, rows, cols)
+
+
+@dataclass(frozen=True, eq=False)
+class Rate:
+    """
+    Bits of a tensor as a function of the frontier's constant.
+
+    Attributes:
+        sizes: Of its weights.
+        metric: What its errors cost.
+        offset: Logarithm to base 2 of how much larger its steps are than the constant.
+    """
+
+    sizes: Sizes
+    metric: Metric
+    offset: float
+
+    def bits(self, octaves: float) -> float:
+        """
+        Estimate the bits of all weights together, to about a twentieth.
+
+        A Gaussian of standard deviation s and an ideal quantizer of step d take
+        ``½ log2(1 + 12 s² / d²)``; rows and columns are taken to have spreads of their own.
+
+        Args:
+            octaves: Logarithm of the constant to base 2.
+
+        Returns:
+            Bits, scales not counted.
+
+        """
+        rows = self.sizes.rows - self.metric.row_octaves - self.offset - octaves
+        cols = self.sizes.cols - self.sizes.overall - self.metric.col_octaves
+        return float(np.log2(1 + 12 * np.exp2(2 * rows)[:, None] * np.exp2(2 * cols)).sum() / 2)

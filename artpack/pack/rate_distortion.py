@@ -1,0 +1,302 @@
+"""
+All tensors of a checkpoint on one curve of size and loss, with one number to move along it.
+
+::
+
+    weights, calibration, costs ─► Frontier ─► prepare(octaves) ─► symbols for compress
+
+The number is the logarithm of a constant c: a weight of any tensor may cost the loss
+``c² / 24`` nats a token. What the formulas say a tensor costs is off by a factor that is
+much the same everywhere; where costs were measured, those are used instead.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from torch import Tensor
+
+from artpack.calibration.file import Calibration
+from artpack.checkpoint import Checkpoint, TensorInfo
+from artpack.checkpoint.selection import Selection
+from artpack.errors import CheckpointError, UsageError
+from artpack.pack.expected_bits import NOTHING, Rate, Sizes, sizes_of
+from artpack.pack.kept_as_is import find_exceptions
+from artpack.pack.prepare import Prepared
+from artpack.pack.tied_table import join_roles
+from artpack.quantize.error_report import measure
+from artpack.quantize.grids.lattice import Lattice
+from artpack.quantize.matrix_view import finite_matrix, matrix_shape
+from artpack.quantize.rounding.watersic import Metric, WaterSic, solve
+from artpack.recipes.spec import PlanSpec
+from artpack.stages.trellis import spacing
+from artpack.system.threads import one_thread
+
+DEFAULT_LOSS_NATS = 0.005
+"""What a file may cost where neither bytes nor a loss are asked for: less than int6 by GPTQ."""
+
+DEFAULT_BITS = 4.0
+"""Bits per weight in the same case, where nothing is known of losses."""
+
+SPREAD_OCTAVES = 2.0
+"""Without data, how much larger or smaller than most the weights of a tensor may be and have
+the same steps."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """
+    A tensor that is quantized by data.
+
+    Attributes:
+        info: The tensor.
+        lattice: What it is stored as.
+        method: How it gets there.
+    """
+
+    info: TensorInfo
+    lattice: Lattice
+    method: WaterSic
+
+
+class Frontier:
+    """
+    Quantizes the tensors that a recipe wants on lattices.
+
+    Args:
+        checkpoint: Where the weights come from.
+        selection: Which of them.
+        spec: The recipe.
+        calibration: What is known of the data; None if nothing is.
+        costs: Nats a token that a tensor costs for a squared step of 1, by name: what
+            :func:`~artpack.pack.sensitivities.measure_costs` found. Other tensors go by
+            formula.
+        jobs: Threads.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        selection: Selection,
+        spec: PlanSpec,
+        calibration: Calibration | None,
+        *,
+        costs: Mapping[str, float] | None = None,
+        jobs: int = 1,
+    ) -> None:
+        spec, _ = find_exceptions(checkpoint, selection, spec)
+        self._checkpoint = checkpoint
+        self._calibration = calibration
+        self._costs = costs or {}
+        self._threads = jobs
+        self._rates: dict[str, Rate] = {}
+        self.jobs = {job.info.name: job for job in _jobs(selection, spec)}
+
+    @property
+    def weights(self) -> int:
+        """How many weights its tensors have."""
+        return sum(job.info.weights for job in self.jobs.values())
+
+    def default_octaves(self) -> float:
+        """
+        Return where a file is good enough for most, if nothing is asked of it.
+
+        Returns:
+            Logarithm of c to base 2: for ``DEFAULT_LOSS_NATS`` a token, or without data
+            for ``DEFAULT_BITS`` a weight.
+
+        """
+        if self._calibration is None:
+            return self.octaves_for(DEFAULT_BITS)
+        return math.log2(24 * DEFAULT_LOSS_NATS / self.weights) / 2
+
+    def prepare(self, octaves: float) -> dict[str, Prepared]:
+        """
+        Quantize all tensors.
+
+        Args:
+            octaves: Logarithm of c to base 2.
+
+        Returns:
+            Name to symbols. They do not depend on the number of threads.
+
+        Raises:
+            CheckpointError: A weight is not finite.
+
+        """
+        with one_thread(), ThreadPoolExecutor(self._threads) as pool:
+            done = pool.map(lambda name: self.quantize(name, octaves), self.jobs)
+            return dict(zip(self.jobs, done, strict=True))
+
+    def quantize(self, name: str, octaves: float) -> Prepared:
+        """
+        Quantize one tensor.
+
+        Args:
+            name: One of ``jobs``.
+            octaves: Logarithm of c to base 2.
+
+        Returns:
+            Its symbols, with a report where the calibration knows the tensor.
+
+        Raises:
+            CheckpointError: A weight is not finite.
+
+        """
+        lattice = self.jobs[name].lattice
+        with one_thread(), _naming(name):
+            # Points of a trellis lie twice as far apart as the steps are wide.
+            octaves += self.offset(name) - math.log2(spacing(lattice.states))
+            weight = self._checkpoint.read(name)
+            quantized = solve(weight, self.metric(name), octaves, lattice)
+        return self.reported(name, Prepared(lattice, quantized))
+
+    def reported(self, name: str, prepared: Prepared) -> Prepared:
+        """
+        Measure how far a tensor is from its weights.
+
+        Args:
+            name: One of ``jobs``.
+            prepared: Its symbols.
+
+        Returns:
+            The same with a report, where the calibration knows the tensor.
+
+        """
+        hessian = self._hessian(name)
+        if hessian is None:
+            return prepared
+        weight, quantizer = self._checkpoint.read(name), prepared.quantizer
+        return replace(prepared, report=measure(weight, quantizer, prepared.quantized, hessian))
+
+    def offset(self, name: str) -> float:
+        """
+        Return how much larger a tensor's steps are than c.
+
+        Args:
+            name: One of ``jobs``.
+
+        Returns:
+            Logarithm to base 2 of the geometric mean of its steps over c.
+
+        """
+        return self._rate(name).offset
+
+    def bits(self, octaves: float) -> float:
+        """
+        Estimate how many bits the codes will take, to about a twentieth.
+
+        Args:
+            octaves: Logarithm of c to base 2.
+
+        Returns:
+            Bits of all tensors together, scales not counted.
+
+        """
+        return sum(self._rate(name).bits(octaves) for name in self.jobs)
+
+    def octaves_for(self, bits_per_weight: float) -> float:
+        """
+        Return where the estimated rate is what is asked for.
+
+        Args:
+            bits_per_weight: Above 0.
+
+        Returns:
+            Logarithm of c to base 2, to a hundredth.
+
+        """
+        wanted = bits_per_weight * self.weights
+        low, high = -64.0, 64.0
+        while high - low > 0.01:
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.bits(middle) > wanted else (low, middle)
+        return (low + high) / 2
+
+    def metric(self, name: str) -> Metric:
+        """
+        Return what errors of a tensor cost.
+
+        Args:
+            name: One of ``jobs``.
+
+        Returns:
+            The metric, not yet scaled by measured costs.
+
+        Raises:
+            CheckpointError: The calibration of the tensor cannot be true.
+
+        """
+        with _naming(name):
+            return self._metric(name)
+
+    def _metric(self, name: str) -> Metric:
+        job = self.jobs[name]
+        shape = matrix_shape(job.info.shape)
+        hessian = self._hessian(name)
+        if self._calibration is None or hessian is None:
+            return job.method.metric(shape, None, None)
+        gradients = self._calibration.gradients.get(name)
+        rows = self._calibration.row_information.get(name)
+        lookups = self._calibration.lookup_information.get(name)
+        if lookups is not None and rows is not None:
+            return job.method.metric(shape, *join_roles(hessian, rows, lookups))
+        return job.method.metric(shape, hessian, rows if gradients is None else gradients)
+
+    def _rate(self, name: str) -> Rate:
+        if name not in self._rates:
+            metric, sizes = self.metric(name), self._sizes(name)
+            self._rates[name] = Rate(sizes, metric, self._offset(name, metric, sizes.overall))
+        return self._rates[name]
+
+    def _sizes(self, name: str) -> Sizes:
+        with _naming(name):
+            return sizes_of(finite_matrix(self._checkpoint.read(name)))
+
+    def _offset(self, name: str, metric: Metric, overall: float) -> float:
+        if name in self._costs:
+            return math.log2(self.jobs[name].info.weights / (24 * self._costs[name])) / 2
+        if self._hessian(name) is not None:
+            return metric.octaves
+        if self._relative is not None:
+            return overall + self._relative
+        # Without data one step for all is best, until small tensors would be lost in it.
+        return overall - min(max(overall - self._typical, -SPREAD_OCTAVES), SPREAD_OCTAVES)
+
+    @cached_property
+    def _relative(self) -> float | None:
+        """How much larger steps are than weights where something is known of a tensor."""
+        known = [self._rate(name) for name in self.jobs if self._hessian(name) is not None]
+        if not known:
+            return None
+        return sum(rate.offset - rate.sizes.overall for rate in known) / len(known)
+
+    @cached_property
+    def _typical(self) -> float:
+        """Logarithm of the size of weights, the mean over all but tensors of zeros."""
+        sizes = ((job.info.weights, self._sizes(name).overall) for name, job in self.jobs.items())
+        counted = [(weights, size) for weights, size in sizes if size > NOTHING]
+        return sum(weights * size for weights, size in counted) / max(1, sum(n for n, _ in counted))
+
+    def _hessian(self, name: str) -> Tensor | None:
+        return None if self._calibration is None else self._calibration.hessians.get(name)
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Say in errors which tensor is at fault."""
+    try:
+        yield
+    except UsageError as error:
+        raise CheckpointError(f"tensor {name!r}: {error}") from error
+
+
+def _jobs(selection: Selection, spec: PlanSpec) -> Iterator[Job]:
+    for info in selection.tensors:
+        rule = spec.rule_of(info)
+        if rule is not None and isinstance(rule.rounding, WaterSic):
+            assert isinstance(rule.quantizer, Lattice)
+            yield Job(info, rule.quantizer, rule.rounding)

@@ -1,0 +1,119 @@
+"""
+What tensors cost, measured: one is quantized alone, and the loss says how much that hurts.
+
+Formulas know the second moments of inputs and gradients, but not how they go together,
+nor what later layers make of an error. Twice the damage of one tensor in place of half
+of another's is what that is worth: see docs/LOG.md.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from artpack.errors import UsageError
+from artpack.pack.rate_distortion import Frontier
+from artpack.stages import Config, JsonValue
+from artpack.stages.parsing import parse_json
+from artpack.system.atomic import write_atomically
+
+FORMAT = "artpack-sensitivity-1"
+
+Loss = Callable[[Mapping[str, Tensor]], float]
+"""From some stored tensors, quantized, to the loss in nats a token that this adds."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of tensors measured so far and of all tensors."""
+
+LEAST = 1e-9
+"""Nats a token below which a loss in fp32 says nothing."""
+
+
+def measure_costs(
+    frontier: Frontier,
+    loss: Loss,
+    *,
+    bits_per_weight: float = 2.0,
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """
+    Measure what a squared step costs in each tensor.
+
+    Args:
+        frontier: Of the checkpoint, without costs.
+        loss: Mean KL divergence from the model as it is, say; never negative.
+        bits_per_weight: About the rate at which tensors are quantized for this: coarse
+            enough for the loss to show it.
+        progress: Told after each tensor.
+
+    Returns:
+        Tensor name to nats a token over the mean squared step. A tensor that costs next
+        to nothing is left out: it goes by formula.
+
+    """
+    octaves = frontier.octaves_for(bits_per_weight)
+    costs = {}
+    for done, name in enumerate(frontier.jobs, 1):
+        prepared = frontier.quantize(name, octaves)
+        added = loss({name: prepared.quantizer.dequantize(prepared.quantized)})
+        if added > LEAST:
+            costs[name] = added / 4 ** (octaves + frontier.offset(name))
+        if progress is not None:
+            progress(done, len(frontier.jobs))
+    return costs
+
+
+def write_costs(path: Path, costs: Mapping[str, float], fingerprint: Config) -> int:
+    """
+    Write costs as JSON, whole or not at all.
+
+    Args:
+        path: The file.
+        costs: What :func:`measure_costs` found.
+        fingerprint: What they depend on: weights, calibration, recipe.
+
+    Returns:
+        The number of bytes written.
+
+    Raises:
+        OSError: The folder cannot be written to.
+
+    """
+    content = {"format": FORMAT, "fingerprint": fingerprint, "costs": dict(costs)}
+    return write_atomically(path, [json.dumps(content, indent=1).encode()])
+
+
+def read_costs(path: Path, fingerprint: Config) -> dict[str, float] | None:
+    """
+    Read costs back, if they are still good.
+
+    Args:
+        path: What :func:`write_costs` wrote.
+        fingerprint: What they must have been measured with.
+
+    Returns:
+        The costs; None if the file is missing or they were measured with something else.
+
+    Raises:
+        UsageError: It is damaged, or something else.
+
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = parse_json(path.read_bytes())
+    except UsageError as error:
+        raise UsageError(f"{path}: no JSON; delete it to measure again") from error
+    costs = content.get("costs") if isinstance(content, dict) else None
+    if not isinstance(costs, dict) or content.get("format") != FORMAT:
+        raise UsageError(f"{path}: not a file of measured costs")
+    if content.get("fingerprint") != fingerprint:
+        return None
+    return {name: _cost(path, name, cost) for name, cost in costs.items()}
+
+
+def _cost(path: Path, name: str, cost: JsonValue) -> float:
+    if not isinstance(cost, float) or not 0 < cost < float("inf"):
+        raise UsageError(f"{path}: the cost of {name!r} is {cost!r}; delete it to measure again")
+    return cost

@@ -1,0 +1,1 @@
+"""Grids: what the symbols of a tensor stand for."""

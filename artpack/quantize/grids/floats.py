@@ -1,0 +1,122 @@
+"""Smaller floating point: every weight narrowed by itself, no scale."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from artpack.errors import CorruptError
+from artpack.quantize.matrix_view import finite_chunks, matrix_shape, reject, row_chunks
+from artpack.quantize.parts import byte_planes, check_parts, join_bytes, split_bytes
+from artpack.stages import ConfiguredStage
+from artpack.stages.symbols import PartSpec, Quantized, Symbols
+
+
+class Narrow(ConfiguredStage):
+    """What the three types share: rounding half to even, and overflow as an error."""
+
+    dtype: ClassVar[torch.dtype]
+
+    @property
+    def label(self) -> str:
+        """``fp8``, ``fp16`` or ``bf16``."""
+        return self.stage_id
+
+    def parts(self, shape: tuple[int, ...]) -> tuple[PartSpec, ...]:
+        """Return the planes of the weights' bytes, ``data.0`` and ``data.1``."""
+        rows, cols = matrix_shape(shape)
+        return byte_planes("data", rows * cols, self.dtype)
+
+    def quantize(self, weight: Tensor) -> Quantized:
+        """
+        Narrow a weight tensor.
+
+        Args:
+            weight: Floating point, any shape, finite.
+
+        Returns:
+            The bit patterns.
+
+        Raises:
+            UsageError: A weight is not finite, or would not be any more; names
+                its index and the value.
+
+        """
+        narrow = torch.empty(weight.numel(), dtype=self.dtype)
+        largest = torch.finfo(self.dtype).max
+        fault = f"overflows {self.label}, largest {largest:g}: choose a wider type"
+        for at, chunk in finite_chunks(weight, (weight.numel(), 1)):
+            # Rounded at half the size, where nothing overflows: what torch makes of an fp8
+            # overflow, NaN or the largest value, depends on its version.
+            rounded = (chunk / 2).to(self.dtype).float() * 2
+            reject(rounded.abs() > largest, weight, at.start, fault)
+            narrow[at] = chunk.to(self.dtype).flatten()
+        return Quantized(tuple(weight.shape), self._split(narrow, tuple(weight.shape)))
+
+    def dequantize(self, quantized: Quantized) -> Tensor:
+        """
+        Widen again.
+
+        Args:
+            quantized: What :meth:`quantize` returns, or what a stranger says it did.
+
+        Returns:
+            fp32, of ``quantized.shape``, every value finite.
+
+        Raises:
+            CorruptError: The parts do not fit the shape, or a value is NaN or infinite.
+
+        """
+        check_parts(quantized, self.parts(quantized.shape))
+        weight = self._join(quantized.parts).float()
+        for at in row_chunks((weight.numel(), 1)):
+            if not weight[at].isfinite().all():
+                raise CorruptError(f"a value in {self.label} is NaN or infinite")
+        return weight.reshape(quantized.shape)
+
+    def _split(self, narrow: Tensor, shape: tuple[int, ...]) -> dict[str, Symbols]:  # noqa: ARG002
+        return split_bytes("data", narrow)
+
+    def _join(self, parts: Mapping[str, Symbols]) -> Tensor:
+        return join_bytes("data", parts, self.dtype)
+
+
+@dataclass(frozen=True)
+class Fp8(Narrow):
+    """
+    e4m3fn: four bits of exponent, three of mantissa, no infinity, up to 448.
+
+    There is no scale: values below 2**-10 vanish. A symbol is a whole weight,
+    so that the part keeps the tensor's rows and columns.
+    """
+
+    stage_id: ClassVar[str] = "fp8"
+    dtype: ClassVar[torch.dtype] = torch.float8_e4m3fn
+
+    def parts(self, shape: tuple[int, ...]) -> tuple[PartSpec, ...]:
+        """Return one part, ``codes``: the bit patterns, of alphabet 256."""
+        return (PartSpec("codes", *matrix_shape(shape), 256),)
+
+    def _split(self, narrow: Tensor, shape: tuple[int, ...]) -> dict[str, Symbols]:
+        return {"codes": split_bytes("codes", narrow)["codes"].reshape(matrix_shape(shape))}
+
+    def _join(self, parts: Mapping[str, Symbols]) -> Tensor:
+        return join_bytes("codes", parts, self.dtype)
+
+
+@dataclass(frozen=True)
+class Fp16(Narrow):
+    """IEEE half precision: eleven bits of precision, up to 65504."""
+
+    stage_id: ClassVar[str] = "fp16"
+    dtype: ClassVar[torch.dtype] = torch.float16
+
+
+@dataclass(frozen=True)
+class Bf16(Narrow):
+    """The upper half of an fp32: eight bits of precision, the same range."""
+
+    stage_id: ClassVar[str] = "bf16"
+    dtype: ClassVar[torch.dtype] = torch.bfloat16

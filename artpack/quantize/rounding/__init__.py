@@ -1,0 +1,1 @@
+"""Rounding: from weights to the points of a grid."""

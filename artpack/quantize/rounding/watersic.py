@@ -1,0 +1,305 @@
+"""
+WaterSIC: steps that make every weight cost the loss alike, and exact error feedback.
+
+An error E of a matrix costs about ``½ tr(G E H E')`` nats a token, with H the second
+moment of what the matrix multiplies and G that of the gradients at its outputs. With
+``H = L L'`` and ``G = U U'`` (L lower, U upper triangular) the entry (j, i) of
+``U' E L`` is ``U[j, j] L[i, i]`` times the weight's own error and what the rows above and
+the columns to the right add to it. Columns are quantized from the last to the first and
+rows from the first to the last, each time correcting for what was added; so with the step
+``c / (U[j, j] L[i, i])`` every weight costs ``c² / 24``, whatever its place.
+
+Source: "WaterSIC: information-theoretically (near) optimal linear layer quantization",
+arXiv 2603.04956; the output side as in YAQA, arXiv 2505.22988; a trellis down each
+column, which leaves the feedback among columns exact, is our own.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from artpack.errors import UsageError
+from artpack.quantize.grids.lattice import MAX_OCTAVES, MAX_SPAN, Lattice
+from artpack.quantize.matrix_view import finite_matrix
+from artpack.quantize.trellis.noise_shaping import search_shaped
+from artpack.quantize.trellis.viterbi import search
+from artpack.stages import ConfiguredStage
+from artpack.stages.symbols import Quantized
+from artpack.stages.trellis import spacing
+
+Doubles = NDArray[np.float64]
+
+BLOCK = 64
+"""Columns whose errors are fed back one by one; those further left get them together."""
+
+HEADROOM = 0.9
+"""Share of the radius that weights take: the rest is for what is fed back to them."""
+
+WITHIN = 0.99
+"""Share of a column that its steps must reach; for what is left, rows have larger ones."""
+
+FAR_OFF = 8.0
+"""A row that is mostly so many times beyond reach is left out of that: only its steps help."""
+
+TINY = 1e-30
+"""Keeps the factors of tensors that nothing depends on positive."""
+
+MAX_SPREAD_OCTAVES = 8.0
+"""Steps of rows, and of columns, differ from their geometric mean by at most so much."""
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """
+    What errors of one tensor cost, and the steps that follow from it.
+
+    Attributes:
+        cols: float64 ``(cols, cols)``, lower triangular with a diagonal of 1: an error in
+            column i shifts the target of column j < i by ``cols[i, j]`` times itself.
+        rows: float64 ``(rows, rows)``, upper triangular with a diagonal of 1, the same for
+            an error in row i and the targets of rows j > i; None if rows are independent.
+        row_octaves: float64 ``(rows,)``: logarithms to base 2 of the steps of rows, mean 0.
+        col_octaves: float64 ``(cols,)``: of columns, mean 0.
+        octaves: Logarithm of the geometric mean of all steps at which a weight costs
+            1 / 24 nat.
+    """
+
+    cols: Doubles
+    rows: Doubles | None
+    row_octaves: Doubles
+    col_octaves: Doubles
+    octaves: float
+
+
+@dataclass(frozen=True)
+class WaterSic(ConfiguredStage):
+    """
+    Error feedback among columns and rows, with steps that make all weights cost alike.
+
+    Attributes:
+        damping: Share of the mean of the diagonal of H that is added to it.
+        output_damping: The same of G. It is large: G and H belong together token by token,
+            and by how much is not in either.
+        row_exponent: Power of the information of rows where nothing else is known of G.
+    """
+
+    stage_id: ClassVar[str] = "watersic"
+    damping: float = 1e-2
+    output_damping: float = 0.3
+    row_exponent: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("damping", "output_damping"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"watersic: {name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.row_exponent <= 1:
+            raise UsageError(f"watersic: row_exponent must be 0 to 1, got {self.row_exponent}")
+
+    def metric(
+        self, shape: tuple[int, int], hessian: Tensor | None, gradients: Tensor | None
+    ) -> Metric:
+        """
+        Factor what is known of a tensor.
+
+        Args:
+            shape: Rows and columns.
+            hessian: Mean of ``x x'``, shape ``(cols, cols)``; None if nothing is known.
+            gradients: Mean of ``g g'`` at the outputs, shape ``(rows, rows)``, or of their
+                squares alone, ``(rows,)``; None if nothing is known.
+
+        Returns:
+            The metric.
+
+        Raises:
+            UsageError: The Hessian or the gradients' moments are not positive definite.
+
+        """
+        rows, cols = shape
+        lower = _cholesky(torch.eye(cols) if hessian is None else hessian, self.damping)
+        col_diagonal = _divide_by_diagonal(lower)
+        upper = None
+        if gradients is not None and gradients.ndim == 2:
+            upper = _cholesky(gradients.flip(0, 1), self.output_damping)[::-1, ::-1]
+            row_diagonal = _divide_by_diagonal(upper)
+        else:
+            row_diagonal = self._row_factors(torch.ones(rows) if gradients is None else gradients)
+        row_octaves, col_octaves = -np.log2(row_diagonal), -np.log2(col_diagonal)
+        return Metric(
+            cols=lower,
+            rows=upper,
+            row_octaves=_centred(row_octaves),
+            col_octaves=_centred(col_octaves),
+            octaves=float(row_octaves.mean() + col_octaves.mean()) if rows and cols else 0.0,
+        )
+
+    def _row_factors(self, information: Tensor) -> Doubles:
+        """Return square roots of the information, drawn towards their mean."""
+        squares = information.double().numpy()
+        mean = squares.sum() / max(1, squares.size) + TINY
+        drawn: Doubles = np.sqrt(mean) * (squares / mean + self.damping) ** (self.row_exponent / 2)
+        return drawn
+
+
+def solve(weight: Tensor, metric: Metric, octaves: float, lattice: Lattice) -> Quantized:
+    """
+    Quantize a tensor with error feedback.
+
+    Args:
+        weight: Floating point, finite, ``(rows, cols)`` as a matrix.
+        metric: What its errors cost.
+        octaves: Logarithm to base 2 of the geometric mean of all steps. Columns and rows
+            whose weights the radius would not reach have larger ones.
+        lattice: What it is stored as. Codes beyond its radius are clipped.
+
+    Returns:
+        The parts.
+
+    Raises:
+        UsageError: A weight is not finite, or too large, or rows differ too much in size.
+
+    """
+    if not weight.numel():
+        return lattice.quantize(weight)
+    columns = np.ascontiguousarray(finite_matrix(weight).T.numpy())
+    row_octaves = metric.row_octaves + octaves
+    cols = _col_scales(columns, metric.col_octaves, row_octaves, lattice)
+    rows = _row_scales(columns, row_octaves, cols, lattice)
+    row_steps, col_steps = (np.exp2(scales / lattice.resolution) for scales in (rows, cols))
+    points = _feed_back(columns, metric, row_steps, col_steps, lattice)
+    return lattice.pack(tuple(weight.shape), np.ascontiguousarray(points.T), rows, cols)
+
+
+def _reach(lattice: Lattice) -> float:
+    """Return how many steps a weight may have."""
+    return spacing(lattice.states) * lattice.radius * HEADROOM
+
+
+def _col_scales(
+    columns: NDArray[np.float32], col_octaves: Doubles, row_octaves: Doubles, lattice: Lattice
+) -> NDArray[np.int32]:
+    """Return scales of columns, larger where their rows' steps would not reach their weights."""
+    farthest = _reach(lattice) * np.exp2(row_octaves)
+    beyond = np.zeros(len(farthest), np.int32)
+    for column, step in zip(columns, np.exp2(col_octaves), strict=True):
+        beyond += np.abs(column) > FAR_OFF * step * farthest
+    farthest[2 * beyond > len(columns)] = np.inf
+    coarse = [np.quantile(np.abs(column) / farthest, WITHIN) for column in columns]
+    col_octaves = np.maximum(col_octaves, np.log2(np.add(coarse, TINY)))
+    cols = np.rint(col_octaves * lattice.resolution).astype(np.int32)
+    near: NDArray[np.int32] = np.minimum(cols, cols.min() + MAX_SPAN)
+    return near
+
+
+def _row_scales(
+    columns: NDArray[np.float32],
+    row_octaves: Doubles,
+    cols: NDArray[np.int32],
+    lattice: Lattice,
+) -> NDArray[np.int32]:
+    """Return scales of rows, larger where the columns' steps do not reach their weights."""
+    widest = np.full(len(row_octaves), TINY)
+    for column, step in zip(columns, np.exp2(cols / lattice.resolution), strict=True):
+        np.maximum(widest, np.abs(column) / step, out=widest)
+    finest = np.log2(widest / _reach(lattice))
+    exact = np.maximum(row_octaves, finest) * lattice.resolution
+    most = MAX_OCTAVES * lattice.resolution
+    wanted = apportion(exact.clip(-most - cols.min(), most - cols.max()))
+    needed = np.rint(finest * lattice.resolution).astype(np.int32)
+    rows: NDArray[np.int32] = np.maximum(wanted, needed)
+    if rows.max() + cols.max() > most:
+        largest = np.abs(columns).max()
+        raise UsageError(f"a weight of {largest:g} is too large for a lattice: store it as raw")
+    return rows
+
+
+def _feed_back(
+    columns: NDArray[np.float32],
+    metric: Metric,
+    row_steps: Doubles,
+    col_steps: Doubles,
+    lattice: Lattice,
+) -> NDArray[np.int32]:
+    """Return the points of each column, the last one chosen first."""
+    spread = None if metric.rows is None else _spread(metric.rows, row_steps)
+    targets, points = columns.astype(np.float64), np.empty(columns.shape, np.int32)
+    for high in range(len(columns), 0, -BLOCK):
+        low = max(0, high - BLOCK)
+        errors = np.zeros((high - low, len(row_steps)))
+        for col in range(high - 1, low - 1, -1):
+            steps = row_steps * col_steps[col]
+            fed_back = metric.cols[col + 1 : high, col] @ errors[col + 1 - low :]
+            aims = ((targets[col] + fed_back) / steps).astype(np.float32)
+            points[col] = _search(aims, spread, lattice)
+            errors[col - low] = columns[col] - points[col] * steps
+        targets[:low] += metric.cols[low:high, :low].T @ errors
+    return points
+
+
+def _spread(shaping: Doubles, steps: Doubles) -> NDArray[np.float32]:
+    """Return what an error adds to the rows below it, both in steps of their own."""
+    spread = np.zeros(shaping.shape, np.float32)
+    for row, into in enumerate(spread):
+        into[row + 1 :] = shaping[row, row + 1 :] * (steps[row] / steps[row + 1 :])
+    return spread
+
+
+def apportion(exact: Doubles) -> NDArray[np.int32]:
+    """
+    Round numbers so that their sum stays what it was, to half of one.
+
+    Were each rounded alone, rows of one step would all change it at once, and the size of
+    a file would jump by an eighth of a bit for every weight.
+
+    Args:
+        exact: The numbers, float64.
+
+    Returns:
+        int32: each rounded down, or up where it has one of the largest fractions.
+
+    >>> apportion(np.array([0.3, 0.3, 0.3, 2.6])).tolist()
+    [1, 0, 0, 3]
+
+    """
+    whole = np.floor(exact)
+    rest = exact - whole
+    whole[np.argsort(-rest, kind="stable")[: round(rest.sum())]] += 1
+    return whole.astype(np.int32)
+
+
+def _search(
+    aims: NDArray[np.float32], spread: NDArray[np.float32] | None, lattice: Lattice
+) -> NDArray[np.int32]:
+    if spread is None:
+        return search(aims, lattice.states, lattice.radius)
+    return search_shaped(aims, spread, lattice.states, lattice.radius)
+
+
+def _cholesky(moments: Tensor, damping: float) -> Doubles:
+    damped = moments.to(torch.float64, copy=True)
+    damped.diagonal().add_(damping * damped.diagonal().mean() + TINY)
+    factor, failed = torch.linalg.cholesky_ex(damped)
+    if failed or not factor.isfinite().all():
+        raise UsageError(
+            f"its second moments are not positive definite even with a damping of {damping:g}:"
+            " collect the calibration again"
+        )
+    lower: Doubles = factor.numpy()
+    return lower
+
+
+def _divide_by_diagonal(factor: Doubles) -> Doubles:
+    """Divide each column by its element of the diagonal, in place; return the diagonal."""
+    diagonal = factor.diagonal().copy()
+    factor /= diagonal
+    return diagonal
+
+
+def _centred(octaves: Doubles) -> Doubles:
+    """Subtract the mean, after taking in what lies too far from the middle."""
+    middle = np.median(octaves) if octaves.size else 0.0
+    near: Doubles = octaves.clip(middle - MAX_SPREAD_OCTAVES, middle + MAX_SPREAD_OCTAVES)
+    return near - near.mean() if near.size else near

@@ -1,0 +1,1 @@
+"""Viterbi searches over the points of a trellis."""

@@ -1,0 +1,1 @@
+"""The machine: whole writes, threads and processes."""

@@ -1,0 +1,99 @@
+"""
+Sharing one evaluation among processes.
+
+Batches are dealt out whole, so every row is computed in the same company as in a
+single process; then only the order of float64 additions differs.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.distributed
+from numpy.typing import NDArray
+
+from artpack.evaluate.windows.plan import WindowPlan
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """
+    Which of how many processes this is.
+
+    Attributes:
+        rank: From 0.
+        world: Number of processes.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def current(cls) -> "Ranks":
+        """Return this process's place in torch's process group, alone if there is none."""
+        if not torch.distributed.is_initialized():
+            return cls()
+        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size())
+
+
+@contextmanager
+def joined(device: str) -> Iterator[str]:
+    """
+    Join the processes that torchrun started, if it did.
+
+    Args:
+        device: ``cpu`` or ``cuda``, the kind that every process uses.
+
+    Yields:
+        This process's own device: with several GPUs, each process has one.
+
+    """
+    if "WORLD_SIZE" not in os.environ:
+        yield device
+        return
+    gpu = device == "cuda"
+    own = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpu else None
+    torch.distributed.init_process_group("nccl" if gpu else "gloo", device_id=own)
+    try:
+        yield str(own or device)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def shard(plan: WindowPlan, ranks: Ranks, *, batch_rows: int) -> WindowPlan:
+    """
+    Take one process's share of a plan: every ``world``-th batch.
+
+    Args:
+        plan: All windows.
+        ranks: Whose share.
+        batch_rows: Rows per batch.
+
+    Returns:
+        The share; those of all ranks together are the plan.
+
+    """
+    mine = plan.rows // batch_rows % ranks.world == ranks.rank
+    return replace(plan, windows=plan.windows[mine], rows=plan.rows[mine])
+
+
+def sum_over_ranks(sums: NDArray[np.float64], *, device: str) -> NDArray[np.float64]:
+    """
+    Add up what all processes hold.
+
+    Args:
+        sums: The same shape in every process.
+        device: This process's own, as :func:`joined` gave it.
+
+    Returns:
+        The sum, the same in every process; ``sums`` itself in a single one.
+
+    """
+    if Ranks.current().world == 1:
+        return sums
+    total = torch.from_numpy(sums.copy()).to(device)
+    torch.distributed.all_reduce(total)
+    return total.cpu().numpy()

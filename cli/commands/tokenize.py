@@ -1,0 +1,84 @@
+"""``artpack tokenize``: text to a tokenizer and token shards."""
+
+from pathlib import Path
+
+import click
+
+from artpack.evaluate.tokens.stream import read_text
+from artpack.train.tokenize import (
+    SHARD_TOKENS,
+    check_empty,
+    split_documents,
+    train_tokenizer,
+    write_dataset,
+)
+
+from ..options.outputs import Command, Output
+from ..options.shared import EXISTING, json_option
+from ..render import train as render_train
+
+
+@click.command(cls=Command)
+@click.argument("texts", type=EXISTING, nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=Output(folder=True),
+    required=True,
+    metavar="DIR",
+    help="Where to; made if it is missing.",
+)
+@click.option(
+    "--vocab",
+    "vocab_size",
+    type=click.IntRange(min=300, max=65536),
+    default=1024,
+    show_default=True,
+    help="Pieces of the tokenizer.",
+)
+@click.option(
+    "--tokenizer",
+    type=EXISTING,
+    metavar="FILE",
+    help="Use this SentencePiece model instead of training one.",
+)
+@click.option("--caseops", is_flag=True, help="Train it on CaseOps text, as PR 1934 does.")
+@click.option(
+    "--held-out",
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    default=0.02,
+    show_default=True,
+    help="Share of the documents that is held out, chosen by hash.",
+)
+@click.option(
+    "--shard-tokens",
+    type=click.IntRange(min=1),
+    default=SHARD_TOKENS,
+    show_default=True,
+    help="Tokens a shard.",
+)
+@json_option
+def tokenize(
+    *,
+    texts: tuple[Path, ...],
+    output: Path,
+    vocab_size: int,
+    tokenizer: Path | None,
+    caseops: bool,
+    held_out: float,
+    shard_tokens: int,
+    as_json: bool,
+) -> None:
+    """
+    Train a tokenizer on TEXTS and write them as token shards.
+
+    A text is UTF-8 with NUL between its documents; a file without one is one document.
+    """
+    model = None if tokenizer is None else tokenizer.read_bytes()
+    check_empty(output, model)
+    split = split_documents(map(read_text, texts), held_out_share=held_out)
+    if model is None:
+        model = train_tokenizer(split.train, vocab_size, case_ops=caseops)
+    sizes = write_dataset(output, split, model, shard_tokens=shard_tokens)
+    documents = {"train_documents": len(split.train), "val_documents": len(split.held_out)}
+    render_train.tokenized({"folder": str(output), **documents, **sizes}, as_json=as_json)

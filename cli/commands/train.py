@@ -1,0 +1,132 @@
+"""``artpack train``: a recipe and a folder of tokens to a checkpoint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from artpack.models import preset
+from artpack.system.ranks import Ranks, joined
+from artpack.train.data import read_data
+from artpack.train.loop import Machine, Row
+from artpack.train.recipe import load_training, training_names
+from artpack.train.run_state import STATE_NAME
+from artpack.train.scale import scale_model
+from artpack.train.train import train as train_model
+
+from ..entry import EXIT_INTERRUPTED
+from ..options.outputs import Command, Output
+from ..options.shared import FOLDER, choose_device, device_option, json_option
+from ..render import train as render_train
+from ..render.plot import draw_curves
+
+CURVE_NAME = "curve.svg"
+CURVE_POINTS = 100
+
+
+@click.command(cls=Command)
+@click.option(
+    "--recipe",
+    default="plain",
+    show_default=True,
+    metavar="NAME|FILE.toml",
+    help=f"What to do: {', '.join(training_names())}, or a file.",
+)
+@click.option(
+    "--data", type=FOLDER, required=True, metavar="DIR", help="What 'artpack tokenize' wrote."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=Output(folder=True),
+    required=True,
+    metavar="DIR",
+    help="Where the checkpoint goes; made if it is missing.",
+)
+@click.option("--layers", type=click.IntRange(min=1), help="Scale the model to so many layers.")
+@click.option("--width", type=click.IntRange(min=2), help="Scale the model to this width.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Scale the run to so many steps, with its warm-ups and averages.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the recipe: batches.tokens=8192, groups.1.lr=0.01.",
+)
+@click.option(
+    "--held-out-tokens",
+    type=click.IntRange(min=2),
+    help="Score no more than the first so many held-out tokens.",
+)
+@device_option
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="bf16",
+    show_default=True,
+    help="bf16 autocasts; weights and averages are fp32 in both.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the state in DIR, if there is one.")
+@json_option
+def train(
+    *,
+    recipe: str,
+    data: Path,
+    output: Path,
+    layers: int | None,
+    width: int | None,
+    steps: int | None,
+    overrides: tuple[str, ...],
+    held_out_tokens: int | None,
+    device: str | None,
+    precision: Literal["fp32", "bf16"],
+    resume: bool,
+    as_json: bool,
+) -> int:
+    """
+    Train a model from scratch into ckpt.pt, config.json and train.json.
+
+    Interrupted, it writes its state after the step at hand and goes on with --resume.
+    Shared among processes with torchrun --nproc-per-node N -m artpack_cli train ...
+    """
+    training = load_training(recipe, overrides, steps=steps)
+    read = read_data(data, held_out_tokens=held_out_tokens)
+    config = scale_model(
+        preset(training.model), vocab_size=read.vocab_size, layers=layers, width=width
+    )
+    with joined(choose_device(device)) as own:
+        first = Ranks.current().rank == 0
+        try:
+            with render_train.progress(read, shown=first) as progress:
+                result = train_model(
+                    training,
+                    config,
+                    read,
+                    output,
+                    machine=Machine(own, precision),
+                    resume=resume,
+                    progress=progress,
+                )
+        except KeyboardInterrupt:
+            if not (output / STATE_NAME).exists():
+                raise
+            if first:
+                render_train.stopped(output)
+            return EXIT_INTERRUPTED
+        if first:
+            _draw(output / CURVE_NAME, result.log)
+            render_train.trained(output, config, result, as_json=as_json)
+    return 0
+
+
+def _draw(path: Path, log: Sequence[Row]) -> None:
+    """Draw the loss, each point the mean of a hundredth of the run."""
+    span = max(1, len(log) // CURVE_POINTS)
+    parts = [log[start : start + span] for start in range(0, len(log), span)]
+    points = [(p[-1]["step"], sum(row["loss"] for row in p) / len(p)) for p in parts]
+    draw_curves(path, {"training": points}, x_label="step", y_label="loss, nats a token")

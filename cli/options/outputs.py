@@ -1,0 +1,126 @@
+"""The files that a command writes, looked at before its work begins."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout, suppress
+from os import PathLike, fstat
+from pathlib import Path
+from typing import Any
+
+import click
+
+from artpack.checkpoint import checkpoint_files
+from artpack.errors import ArtpackError, UsageError
+from artpack.system.atomic import check_folder, check_writable
+
+from ..written import Outputs
+
+READ_AS = {
+    "artifact": "artifact",
+    "checkpoint": "checkpoint",
+    "checkpoints": "checkpoint",
+    "file": "source",
+    "tokens": "tokens",
+    "tokenizer": "tokenizer",
+    "texts": "text",
+}
+"""What parameters read, in the words of messages."""
+
+
+class Output(click.Path):
+    """
+    A file that a command writes, or a folder that it writes files into.
+
+    Args:
+        folder: Whether it is one.
+        inputs_first: Whether the command says first what is wrong with its inputs, and looks
+            itself with :func:`refuse_inputs` whether the output is one of them.
+    """
+
+    def __init__(self, *, folder: bool = False, inputs_first: bool = False) -> None:
+        super().__init__(file_okay=not folder, dir_okay=folder, path_type=Path)
+        self.folder, self.inputs_first = folder, inputs_first
+
+
+class Command(click.Command):
+    """A command whose outputs are looked at before it begins."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Check the outputs, then run the command."""
+        if not ctx.params.get("dry_run"):
+            for param in self.get_params(ctx):
+                path = ctx.params.get(param.name or "")
+                if isinstance(param.type, Output) and path is not None:
+                    if not param.type.folder and not param.type.inputs_first:
+                        refuse_inputs(path)
+                    check_output(path, folder=param.type.folder)
+        return super().invoke(ctx)
+
+
+def check_output(path: Path, *, folder: bool = False) -> None:
+    """
+    Check that the command that runs can write a file, and remember what it was like.
+
+    Args:
+        path: The file, or the folder that files are written into.
+        folder: Whether it is one.
+
+    Raises:
+        OSError: It cannot be written.
+
+    """
+    ctx = click.get_current_context()
+    if folder:
+        check_folder(path)
+    else:
+        check_writable(path)
+    outputs = ctx.find_object(Outputs)
+    if outputs is not None:
+        outputs.watch(path)
+    if _is_standard_output(path):
+        # What there is to say would end up in the file.
+        ctx.with_resource(redirect_stdout(sys.stderr))
+
+
+def refuse_inputs(output: Path) -> None:
+    """
+    Check that the command that runs does not read the file that it is to write.
+
+    Args:
+        output: The file.
+
+    Raises:
+        UsageError: It does.
+
+    """
+    if not output.is_file():
+        return
+    ctx = click.get_current_context()
+    for param in ctx.command.get_params(ctx):
+        names_files = isinstance(param.type, click.Path | click.types.StringParamType)
+        if names_files and not isinstance(param.type, Output):
+            for path in _files(ctx.params.get(param.name or "")):
+                if path.samefile(output):
+                    what = READ_AS.get(param.name or "", "input")
+                    raise UsageError(f"{output}: would replace its {what}: give another name")
+
+
+def _files(value: object) -> Iterator[Path]:
+    """Yield the files that a parameter names: one, a pattern's, or a checkpoint's shards."""
+    if isinstance(value, tuple):
+        for one in value:
+            yield from _files(one)
+    elif isinstance(value, str | PathLike):
+        path = Path(value)
+        with suppress(OSError, ValueError):
+            # A name with brackets is a name first, and then a pattern.
+            yield from filter(Path.is_file, (path, *path.parent.glob(path.name)))
+        with suppress(ArtpackError, OSError):
+            yield from checkpoint_files(path)
+
+
+def _is_standard_output(path: Path) -> bool:
+    with suppress(OSError, ValueError):
+        there, own = path.stat(), fstat(1)
+        return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+    return False

@@ -1,0 +1,60 @@
+"""Prints what an audit found."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from .markup import printable
+from .tables import print_json
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of runs on stderr, if that is a terminal; yield what moves it."""
+    console = Console(stderr=True)
+    columns = ("auditing", BarColumn(), MofNCompleteColumn(), "runs", TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("auditing", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def report(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print an audit on its own."""
+    if as_json:
+        print_json(found)
+        return
+    for note in found["notes"]:
+        click.echo(f"note: {printable(note)}", err=True)
+    rows = [*lines(found), *(("sha256", f"{d}  {path}") for path, d in found["sha256"].items())]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        click.echo(printable(f"{name:<{width}}  {value}"))
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is to be said of an audit, as names and values."""
+    if "audit" not in found:
+        return
+    audit = found["audit"]
+    for condition in audit["conditions"]:
+        outcome = "passed" if condition["passed"] else "FAILED"
+        yield condition["name"], f"{outcome}: {condition['rule']} ({condition['checked']})"
+        for violation in condition["violations"]:
+            yield "", f"- {violation}"
+        if (more := condition["count"] - len(condition["violations"])) > 0:
+            yield "", f"- and {more:,} more"
+    sample = audit["sample"]
+    looked = f"{sample['cuts']:,} cuts and {sample['rows']:,} distributions, seed {sample['seed']}"
+    yield "sample", f"{looked}, in the first {audit['audited_targets']:,} targets"
+    yield "would be missed", "a fault in a share of the targets, with a chance of at most:"
+    for missed in audit["missed"]:
+        own, row = missed["own_target"], missed["distribution"]
+        shows = f"{own:.1%} if only its own target shows it, {row:.1%} if its distribution does"
+        yield "", f"- {missed['share']:.1%} of them: {shows}"
+    for what, digest in audit["sha256"].items():
+        yield "sha256", f"{digest}  the {what}"
+    yield "audit", "passed" if audit["passed"] else "FAILED"

@@ -1,0 +1,81 @@
+"""The rows of an artifact's table as text, the same in a terminal and on the page."""
+
+from artpack.artifact.describe import Description, TensorRow
+from artpack.quantize.error_report import Report
+
+COLUMNS = (
+    "tensor",
+    "shape",
+    "weights",
+    "grid",
+    "coding",
+    "bytes",
+    "bits",
+    "entropy",
+    "gap",
+    "share",
+)
+
+REPORT_COLUMNS = (
+    "tensor",
+    "weighted error",
+    "relative error",
+    "clipped",
+    "dead columns",
+    "median step",
+)
+
+TEXT_COLUMNS = frozenset({"tensor", "shape", "grid", "coding"})
+"""Text starts at the left of its column; everything else is a number and ends at the right."""
+
+
+def tensor_cells(row: TensorRow, description: Description) -> list[str]:
+    """
+    Write one tensor's row.
+
+    Args:
+        row: The tensor.
+        description: The file that it is in.
+
+    Returns:
+        A cell for each of ``COLUMNS``; the tensor's name is as the file has it.
+
+    """
+    return [
+        row.name,
+        "x".join(map(str, row.shape)) or "scalar",
+        f"{row.weights:,}",
+        row.grid,
+        " ".join(row.pipelines),
+        f"{row.stored_bytes:,}",
+        f"{row.bits_per_weight:.3f}",
+        f"{row.entropy_bits_per_weight:.3f}",
+        f"{row.gap:+.2%}",
+        f"{row.stored_bytes / description.file_bytes:.2%}",
+    ]
+
+
+def report_cells(name: str, report: Report) -> list[str]:
+    """Write one tensor's report, a cell for each of ``REPORT_COLUMNS``."""
+    weighted = report.weighted_error
+    return [
+        name,
+        "" if weighted is None else f"{weighted:.2e}",
+        f"{report.relative_error:.2e}",
+        f"{report.clipped_share:.2%}",
+        f"{report.dead_columns:,}",
+        f"{report.median_step:.2e}",
+    ]
+
+
+def other_cells(name: str, size: int, description: Description) -> list[str]:
+    """Write the row of bytes that belong to no tensor of the table."""
+    share = f"{size / description.file_bytes:.2%}"
+    return [name, "", "", "", "", f"{size:,}", "", "", "", share]
+
+
+def total_cells(description: Description) -> list[str]:
+    """Write the row of the whole file."""
+    weights, size = f"{description.weights:,}", f"{description.file_bytes:,}"
+    bits = f"{description.bits_per_weight:.3f}"
+    return ["total", "", weights, "", "", size, bits, "", "", "100.00%"]

@@ -1,0 +1,170 @@
+"""Prints what the evaluation commands found; beside :mod:`.render` the only module that does."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from artpack.models.presets import Preset
+
+from .markup import printable
+from .tables import add_row, print_json, print_table
+
+
+class Speed(ProgressColumn):
+    """Scored tokens per second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the speed of late, nothing before there is one."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} tokens/s" if speed else "")
+
+
+@contextmanager
+def progress(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar with speed and estimate on stderr, if that is a terminal; yield what moves it."""
+    console = Console(stderr=True)
+    columns = ("scoring", BarColumn(), Speed(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
+        task = bar.add_task("scoring", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def models(presets: Mapping[str, Preset], counts: Mapping[str, int], *, as_json: bool) -> None:
+    """Print the presets, with the parameters that they have and those that were published."""
+    if as_json:
+        print_json(
+            {
+                name: {
+                    "parameters": counts[name],
+                    "published_parameters": preset.parameters,
+                    "about": preset.remark,
+                    "config": preset.config.to_json(),
+                }
+                for name, preset in presets.items()
+            }
+        )
+        return
+    table = Table("model", box=None, pad_edge=False)
+    table.add_column("parameters", justify="right")
+    table.add_column("published", justify="right")
+    table.add_column("what it is")
+    for name, preset in presets.items():
+        numbers = f"{counts[name]:,}", f"{preset.parameters:,}"
+        add_row(table, (name, *numbers, preset.remark))
+    print_table(table)
+
+
+def report(
+    found: Mapping[str, Any], *, as_json: bool, more: Iterable[tuple[str, str]] = ()
+) -> None:
+    """Print what eval found, and more lines of names and values."""
+    if as_json:
+        print_json(found)
+        return
+    for note in found["notes"]:
+        click.echo(f"note: {printable(note)}", err=True)
+    lines = [*_lines(found), *more]
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        click.echo(printable(f"{name:<{width}}  {value}"))
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if found["byte_check"] is not None:
+        yield "byte check", _byte_check(found["byte_check"])
+    if "score" in found:
+        yield from _score_lines(found)
+    for path, digest in found["sha256"].items():
+        yield "sha256", f"{digest}  {path}"
+
+
+def _score_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    score = found["score"]
+    yield from _numbers(found["what"], score)
+    if "comparison" in found:
+        both = found["comparison"]
+        yield from _numbers("baseline", found["baseline"])
+        yield "bits per byte, increase", estimate(both["bits_per_byte_increase"], "+.6f")
+        yield "mean KL from baseline", f"{estimate(both['kl_nats'], '.6f')} nats a token"
+        yield "top-1 agreement", estimate(both["top1_agreement"], ".4%")
+    yield "scored", _scored(score)
+    yield "tail", _tail(found)
+    yield "windows", _windows(found)
+    yield "run", _run(found)
+
+
+def _numbers(what: str, score: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield f"bits per byte, {what}", estimate(score["bits_per_byte"], ".6f")
+    yield f"loss, {what}", f"{estimate(score['loss_nats'], '.6f')} nats a token"
+
+
+def estimate(number: Mapping[str, float | None], style: str) -> str:
+    """Return a number and how sure it is."""
+    value, stderr = number["value"], number["stderr"]
+    error = (
+        "no error: fewer than two documents" if stderr is None else f"{stderr:{style.lstrip('+')}}"
+    )
+    return f"{value:{style}} ± {error}"
+
+
+def _scored(score: Mapping[str, Any]) -> str:
+    coverage = score["coverage"]
+    times = f"{coverage['repeated']:,} of them repeats" if coverage["repeated"] else "each once"
+    return (
+        f"{coverage['scored']:,} tokens, {times}, of {coverage['targets']:,}:"
+        f" {score['bytes']:,} bytes of text in {score['documents']:,} documents"
+    )
+
+
+def _tail(found: Mapping[str, Any]) -> str:
+    coverage = found["score"]["coverage"]
+    skipped = f"{coverage['skipped']:,} tokens not scored" if coverage["skipped"] else "all scored"
+    beyond = found["stream_tokens"] - 1 - coverage["targets"]
+    limit = f"; {beyond:,} more beyond --limit-tokens" if beyond else ""
+    return f"{skipped}{limit}; the last window has {found['last_window_tokens']:,} tokens"
+
+
+def _windows(found: Mapping[str, Any]) -> str:
+    coverage = found["score"]["coverage"]
+    settings = found["settings"] | found.get("windows", {})
+    window, stride = settings["window_tokens"], settings["stride_tokens"]
+    return (
+        f"{settings['placement']}, {window:,} tokens, {stride or window:,} of them scored:"
+        f" {coverage['windows']:,} windows in {coverage['rows']:,} rows,"
+        f" {coverage['forward_tokens']:,} tokens run"
+    )
+
+
+def _run(found: Mapping[str, Any]) -> str:
+    settings = found["settings"]
+    flags = [name for name in ("compile", "faithful") if settings[name]]
+    words = [
+        settings["device"],
+        settings["precision"],
+        f"batches of {settings['batch_tokens']:,} tokens",
+        f"processes: {settings['processes']}",
+        *flags,
+        f"torch {settings['torch']}",
+        f"{found['seconds']:.1f} s",
+    ]
+    return ", ".join(words)
+
+
+def _byte_check(check: Mapping[str, Any]) -> str:
+    first = check["first"]
+    if first is None:
+        if any(check["losses"].values()):
+            return "FAILED: the tokens do not give their text back (see the notes)"
+        return f"passed: {check['counted']:,} bytes counted and decoded"
+    return (
+        f"FAILED in {check['mismatches']:,} of {check['documents']:,} documents:"
+        f" {check['counted']:,} bytes counted, {check['decoded']:,} decoded; first in document"
+        f" {first['document']:,} at token {first['start']:,}: {first['counted']:,} counted,"
+        f" {first['decoded']:,} decoded, wrong from token {first['token']:,} on, {first['text']!r}"
+    )

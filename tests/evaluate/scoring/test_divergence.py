@@ -1,0 +1,80 @@
+"""The divergence is the one that a plain computation gives, and the model stays as it was."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from artpack.checkpoint import Bank
+from artpack.errors import UsageError
+from artpack.evaluate.scoring import divergence
+from artpack.evaluate.scoring.divergence import Divergence
+from artpack.evaluate.scoring.forward import Settings
+from artpack.models import GPT, PRESETS, build
+from tests.models.conftest import random_weights, shrink
+
+WINDOWS = np.random.default_rng(0).integers(0, 61, (5, 8))
+EMBEDDING = "tok_emb.weight"
+
+
+def make(preset: str) -> GPT:
+    config = shrink(PRESETS[preset].config)
+    return build(config, random_weights(config))
+
+
+@pytest.fixture
+def model() -> GPT:
+    """Return a small model."""
+    return make("lm6m")
+
+
+@torch.no_grad()
+def plain(model: GPT, changed: dict[str, Tensor], stride: int = 1) -> float:
+    """Compute the mean divergence at once, in float64."""
+    ids = torch.from_numpy(WINDOWS)
+    before = model.double()(ids).flatten(0, 1)[::stride].log_softmax(-1)
+    model.load_state_dict({**model.state_dict(), **changed})
+    after = model(ids).flatten(0, 1)[::stride].log_softmax(-1)
+    return float((before.exp() * (before - after)).sum(-1).mean())
+
+
+def noisy(tensor: Tensor) -> Tensor:
+    return tensor + 0.1 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("batch_tokens", [8, 24, 1000])
+def test_it_is_that_of_a_plain_computation(model: GPT, batch_tokens: int) -> None:
+    changed = {EMBEDDING: noisy(model.state_dict()[EMBEDDING])}
+    loss = Divergence(model, WINDOWS, settings=Settings(batch_tokens=batch_tokens))
+    assert loss(changed) == pytest.approx(plain(model, changed), rel=1e-4)
+
+
+def test_the_model_is_left_as_it_was(model: GPT) -> None:
+    loss = Divergence(model, WINDOWS)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert loss({EMBEDDING: noisy(before[EMBEDDING])}) > 0
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
+    assert loss({}) == 0
+
+
+def test_slices_of_banks_are_replaced_by_their_own_names() -> None:
+    model = make("pr1934")
+    bank = model.state_dict()["mlp_up_bank"]
+    names = tuple(f"blocks.{layer}.mlp.fc.weight" for layer in range(len(bank)))
+    loss = Divergence(model, WINDOWS, banks=[Bank("mlp_up_bank", names)])
+    slice_2 = noisy(bank[2])
+    whole = bank.clone()
+    whole[2] = slice_2
+    assert loss({names[2]: slice_2}) == pytest.approx(loss({"mlp_up_bank": whole}))
+
+
+def test_many_positions_are_thinned_out(model: GPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(divergence, "MAX_LOGITS", WINDOWS.size * 61 // 4)
+    changed = {EMBEDDING: noisy(model.state_dict()[EMBEDDING])}
+    loss = Divergence(model, WINDOWS)
+    assert loss(changed) == pytest.approx(plain(model, changed, stride=4), rel=1e-4)
+
+
+def test_an_unknown_tensor_is_named(model: GPT) -> None:
+    with pytest.raises(UsageError, match="the model has no tensor 'nothing'"):
+        Divergence(model, WINDOWS)({"nothing": torch.zeros(1)})
