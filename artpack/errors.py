@@ -15,7 +15,8 @@ Every error that artpack raises on purpose.
         VersionError         it was written by a newer artpack
         UnknownStageError    it names a stage that this artpack does not have
 
-Messages are one lower-case line: what is wrong, where, and what to do.
+Messages are one lower-case line: what is wrong, where, and what to do. Names of arguments
+stand in backticks, so that the command line can put its flags there.
 """
 
 

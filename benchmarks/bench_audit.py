@@ -22,7 +22,6 @@ import torch
 from artpack.evaluate.audit.run import audit_evaluator
 from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.scoring.evaluators import Evaluator, Mixed, Windowed
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.scoring.observation import Pass
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.evaluator import Adapting
@@ -30,6 +29,7 @@ from artpack.evaluate.ttt.load import load_recipe
 from artpack.evaluate.ttt.recipe import OverStream
 from artpack.evaluate.windows.placements import place
 from artpack.models import GPT
+from artpack.runners.settings import Settings
 from benchmarks.bench_ttt import WINDOW_TOKENS, lm6m
 from benchmarks.report import Row, print_table, write_csv
 from tests.evaluate import cheats

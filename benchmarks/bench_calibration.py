@@ -16,8 +16,9 @@ from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
 
-from artpack.calibration.collect import Windows, calibrate, cut_windows, self_generate
+from artpack.calibration.collect import calibrate
 from artpack.calibration.file import Calibration
+from artpack.calibration.windows import Windows, cut_windows
 from artpack.checkpoint import open_checkpoint
 from artpack.checkpoint.selection import select
 from artpack.evaluate.scoring.score import compare
@@ -27,6 +28,8 @@ from artpack.evaluate.windows.placements import place
 from artpack.models import GPT, build, preset
 from artpack.pack.prepare import prepare
 from artpack.recipes import load_recipe
+from artpack.runners.gpt import GptRunner
+from artpack.runners.self_generate import self_generate
 from benchmarks.memory import peak_growth_mib
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import lm6m_path
@@ -87,7 +90,9 @@ def measure(name: str, make: Callable[[], Windows], path: Path, model: GPT, stre
     windows = make()
     made = time.process_time()
     with open_checkpoint(path) as checkpoint:
-        collect = partial(calibrate, model, windows, weights_sha256=checkpoint.weights_sha256)
+        collect = partial(
+            calibrate, GptRunner(model), windows, weights_sha256=checkpoint.weights_sha256
+        )
     hessians, _ = peak_growth_mib(partial(collect, fisher=False))
     collected = time.process_time()
     _, peak_mib = peak_growth_mib(collect)

@@ -29,12 +29,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.scoring.score import score
 from artpack.evaluate.tokens.shards import Tokens
 from artpack.evaluate.windows.placements import place
 from artpack.evaluate.windows.plan import WindowPlan
 from artpack.models import GPT, ModelConfig, build, preset
+from artpack.runners.settings import Settings
 from benchmarks.flops import plan_flops
 from benchmarks.peak import matmul_peak, seconds_of
 from benchmarks.report import Row, print_table, write_csv

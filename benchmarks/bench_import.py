@@ -67,7 +67,7 @@ def measure_import(file: Path, name: str) -> Row:
     container = read_container(data)
     read_seconds = time.perf_counter() - started
     packed = repack(container, sha256=sha256(data).hexdigest())
-    content = b"".join(packed.pieces())
+    content = packed.content()
     seconds = time.perf_counter() - started - read_seconds
     with open_artifact(content) as artifact:
         again = write_container(
@@ -85,7 +85,7 @@ def measure_exports(path: Path) -> Iterator[Row]:
     for recipe, formats in EXPORTS.items():
         with open_checkpoint(path) as checkpoint:
             packed = compress(checkpoint, select(checkpoint), load_recipe(recipe))
-        content = b"".join(packed.pieces())
+        content = packed.content()
         for name in formats:
             with open_artifact(content) as artifact:
                 data = write_container(from_artifact(artifact, name), name)

@@ -105,7 +105,7 @@ def pack(path: Path) -> int:
     """Compress in memory; every stream is decoded and compared on the way."""
     with open_checkpoint(path) as checkpoint:
         packed = compress(checkpoint, select(checkpoint), load_recipe("int6"), profile=FAST)
-        return sum(map(len, packed.pieces()))
+        return packed.size_bytes
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ import torch
 from torch import Tensor
 
 from artpack.artifact.reader import open_artifact
-from artpack.calibration.collect import calibrate, cut_windows
+from artpack.calibration.collect import calibrate
 from artpack.calibration.file import Calibration
+from artpack.calibration.windows import cut_windows
 from artpack.checkpoint import Checkpoint, open_checkpoint
 from artpack.checkpoint.selection import select
 from artpack.coding.profiles import PROFILES, Profile
@@ -37,6 +38,7 @@ from artpack.pack.compress import compress
 from artpack.pack.prepare import prepare
 from artpack.recipes import load_recipe
 from artpack.recipes.spec import PlanSpec
+from artpack.runners.gpt import GptRunner
 from artpack.train.data import Data, read_data
 from artpack.train.recipe import load_training
 from artpack.train.scale import scale_model
@@ -162,7 +164,9 @@ def calibrated(
     window_tokens = subject.training.batches.window_tokens
     windows = cut_windows(data.in_order(), window_tokens, limit_tokens=CALIBRATION_TOKENS)
     model = build(subject.config, weights)
-    return calibrate(model, windows, weights_sha256=checkpoint.weights_sha256, fisher=False)
+    return calibrate(
+        GptRunner(model), windows, weights_sha256=checkpoint.weights_sha256, fisher=False
+    )
 
 
 def pack(
@@ -172,7 +176,7 @@ def pack(
     selection, spec = select(checkpoint), subject.packing
     prepared = prepare(checkpoint, selection, spec, calibration)
     packed = compress(checkpoint, selection, spec, prepared=prepared, profile=profile)
-    return b"".join(packed.pieces())
+    return packed.content()
 
 
 def bits_per_byte(subject: Subject, weights: dict[str, Tensor], data: Data) -> float:

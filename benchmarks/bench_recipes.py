@@ -19,8 +19,9 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor
 
 from artpack.artifact.reader import open_artifact
-from artpack.calibration.collect import calibrate, cut_windows
+from artpack.calibration.collect import calibrate
 from artpack.calibration.file import Calibration
+from artpack.calibration.windows import cut_windows
 from artpack.checkpoint import open_checkpoint
 from artpack.checkpoint.selection import select
 from artpack.evaluate.scoring.score import compare
@@ -32,6 +33,7 @@ from artpack.pack.compress import compress
 from artpack.pack.prepare import prepare
 from artpack.recipes import load_recipe, recipe_names
 from artpack.recipes.spec import PlanSpec
+from artpack.runners.gpt import GptRunner
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import lm6m_path
 
@@ -96,7 +98,7 @@ def read_calibration(path: Path, model: GPT) -> Calibration:
     )
     with open_checkpoint(path) as checkpoint:
         sha256 = checkpoint.weights_sha256
-    return calibrate(model, windows, weights_sha256=sha256, fisher=False)
+    return calibrate(GptRunner(model), windows, weights_sha256=sha256, fisher=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +121,7 @@ def measure(name: str, spec: PlanSpec, subject: Subject) -> Row:
         prepared = prepare(checkpoint, selection, spec, data)
         quantized = time.perf_counter()
         packed = compress(checkpoint, selection, spec, prepared=prepared)
-        content = b"".join(packed.pieces())
+        content = packed.content()
     seconds = time.perf_counter() - started
     with open_artifact(content) as artifact:
         weights = artifact.load()

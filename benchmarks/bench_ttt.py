@@ -29,7 +29,6 @@ from torch import nn
 
 from artpack.checkpoint import open_checkpoint
 from artpack.checkpoint.selection import select
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.scoring.score import score_documents
 from artpack.evaluate.scoring.summary import score_of_sums
 from artpack.evaluate.tokens.stream import Stream, read_stream
@@ -40,6 +39,7 @@ from artpack.evaluate.ttt.recipe import placed
 from artpack.evaluate.ttt.recipe_windows import plan_of
 from artpack.models import GPT, build, preset
 from artpack.recipes import load_recipe as load_packing
+from artpack.runners.settings import Settings
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import lm6m_path
 

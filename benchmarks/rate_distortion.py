@@ -15,8 +15,6 @@ from artpack.calibration.file import Calibration, hash_config, read_calibration
 from artpack.checkpoint import Checkpoint
 from artpack.checkpoint.selection import Selection, select
 from artpack.coding.profiles import FAST, Profile
-from artpack.evaluate.scoring.divergence import Divergence
-from artpack.evaluate.scoring.forward import Settings
 from artpack.pack.compress import compress
 from artpack.pack.fine_tuning import tune
 from artpack.pack.prepare import Prepared
@@ -24,6 +22,10 @@ from artpack.pack.rate_distortion import Frontier
 from artpack.pack.sensitivities import measure_costs, read_costs, write_costs
 from artpack.recipes import load_recipe
 from artpack.recipes.spec import PlanSpec
+from artpack.runners.distillation import Distillation
+from artpack.runners.divergence import Divergence
+from artpack.runners.gpt import GptRunner
+from artpack.runners.settings import Settings
 from artpack.stages import Config
 from benchmarks.judge import Judge, stream_beside
 from benchmarks.report import Row
@@ -75,7 +77,7 @@ class Bench:
     ) -> Row:
         """Pack, read back and score."""
         packed = compress(self.checkpoint, self.selection, spec, prepared=given, profile=by)
-        content = b"".join(packed.pieces())
+        content = packed.content()
         with open_artifact(content) as artifact:
             weights = {
                 info.name: artifact.stored_tensor(info.name) for info in self.selection.tensors
@@ -112,7 +114,7 @@ class Bench:
         costs = read_costs(kept, fingerprint) if kept else None
         if costs is None:
             windows = self._calibration_windows(MEASURED_TOKENS)
-            loss = Divergence(self.judge.model, windows, banks=self.checkpoint.banks)
+            loss = Divergence(GptRunner(self.judge.model), windows, banks=self.checkpoint.banks)
             whole = Frontier(self.checkpoint, self.selection, recipe, self.calibration)
             costs = measure_costs(whole, loss)
             if kept:
@@ -120,14 +122,13 @@ class Bench:
         return costs
 
     def _tuned(self, given: Mapping[str, Prepared], steps: int) -> dict[str, Prepared]:
-        return tune(
-            self.judge.model,
+        objective = Distillation(
+            GptRunner(self.judge.model),
             self._calibration_windows(TUNED_TOKENS),
-            given,
-            steps=steps,
             banks=self.checkpoint.banks,
             settings=Settings(precision="bf16"),
         )
+        return tune(given, objective, steps=steps)
 
     def _calibration_windows(self, tokens: int) -> NDArray[np.int64]:
         window = self.judge.window_tokens

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.adaptation import Adapted, adapt
 from artpack.evaluate.ttt.attribution import attribute
@@ -21,6 +20,7 @@ from artpack.evaluate.ttt.saved_state import own_path
 from artpack.evaluate.ttt.second_pass import score_again
 from artpack.evaluate.ttt.strategy import Observer
 from artpack.models import GPT
+from artpack.runners.settings import Settings
 from artpack.system.atomic import write_atomically
 from artpack.system.ranks import Ranks
 

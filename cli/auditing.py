@@ -12,14 +12,14 @@ from artpack.evaluate.audit.run import audit_evaluator
 from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.audit.size import judge_size
 from artpack.evaluate.scoring.evaluators import Evaluator, Mixed, Windowed
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.tokens.shards import find_shards
 from artpack.evaluate.ttt.evaluator import Adapting as AdaptingEvaluator
 from artpack.evaluate.ttt.evaluator import check_left_to_right
 from artpack.evaluate.ttt.recipe import AnyRecipe, OverStream
 from artpack.models import GPT
+from artpack.runners.settings import Settings
 
-from .render import audit as render_audit
+from .render.progress import progress
 from .scoring import Windows, check_windows, place_windows
 from .subject import Subject, read_tokenizer
 
@@ -84,8 +84,8 @@ def audit_subject(
     evaluator = _evaluator(subject, windows, settings, recipe, mixer)
     exact = settings.device == "cpu" and settings.precision == "fp32"
     text, hashes = _judge_text(subject, claims)
-    with render_audit.progress() as progress:
-        findings = audit_evaluator(evaluator, stream, sample, exact=exact, progress=progress)
+    with progress() as told:
+        findings = audit_evaluator(evaluator, stream, sample, exact=exact, progress=told)
     if claims.limit_bytes is not None:
         size = claims.artifact.stat().st_size
         text.append(judge_size(size, claims.code_bytes, claims.limit_bytes))

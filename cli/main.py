@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from .entry import EXIT_INTERRUPTED
+from .render.flags import with_flags
 from .render.markup import printable
 from .signals import interrupting
 from .written import Outputs
@@ -122,4 +123,4 @@ def _one_line(error: Exception) -> str:
         full = "standard output" if error.errno == ENOSPC else None
         name = error.filename or full
         return printable(f"{name}: {error.strerror.lower()}" if name else error.strerror.lower())
-    return printable(" ".join(str(error).split()))
+    return printable(with_flags(" ".join(str(error).split())))

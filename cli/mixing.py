@@ -11,16 +11,15 @@ from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.ngram.mixing import MIXERS
 from artpack.evaluate.ngram.report import report_ngrams
 from artpack.evaluate.scoring.evaluators import Windowed
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.scoring.observation import Observed, Recorder
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.evaluator import check_left_to_right
 from artpack.evaluate.windows.plan import Coverage
-from artpack.system.ranks import Ranks
+from artpack.runners.settings import Settings
 
 from .adapted import adapt_subject, chosen_recipe
 from .options.ttt import Adapting
-from .render import eval as render_eval
+from .render.progress import progress
 from .scoring import Windows, plan_windows
 from .subject import Subject
 
@@ -93,10 +92,8 @@ def _still(
     subject: Subject, windows: Windows, settings: Settings, watch: list[int]
 ) -> tuple[Observed, dict[str, Any]]:
     stream, plan = plan_windows(subject, windows)
-    with render_eval.progress(shown=Ranks.current().rank == 0) as progress:
-        evaluator = Windowed(
-            subject.models[0], lambda _: plan, subject.vocab_size, settings, progress
-        )
+    with progress() as told:
+        evaluator = Windowed(subject.models[0], lambda _: plan, subject.vocab_size, settings, told)
         seen = evaluator(stream, watch)
     numbers = {
         "score": {"coverage": asdict(plan.coverage())},

@@ -7,16 +7,16 @@ from functools import partial
 from typing import Any
 
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.forward import Scorable, Settings
 from artpack.evaluate.scoring.score import Comparison, compare, score
 from artpack.evaluate.scoring.summary import Score
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.windows.placements import STRIDELESS, place
 from artpack.evaluate.windows.plan import WindowPlan, share_rows
 from artpack.models.defects import as_meant
-from artpack.system.ranks import Ranks
+from artpack.runners.protocol import LanguageModel
+from artpack.runners.settings import Settings
 
-from .render import eval as render_eval
+from .render.progress import progress
 from .subject import Subject
 
 
@@ -86,9 +86,9 @@ def place_windows(subject: Subject, windows: Windows, stream: Stream) -> WindowP
 
 
 def _score(
-    models: Sequence[Scorable], stream: Stream, plan: WindowPlan, settings: Settings
+    models: Sequence[LanguageModel], stream: Stream, plan: WindowPlan, settings: Settings
 ) -> dict[str, Any]:
-    with render_eval.progress(shown=Ranks.current().rank == 0) as progress:
+    with progress() as told:
         run: Callable[..., Score | Comparison] = partial(
             score if len(models) == 1 else compare,
             ids=stream.ids,
@@ -96,7 +96,7 @@ def _score(
             byte_counts=stream.byte_counts,
             settings=settings,
             bos_id=stream.bos_id,
-            progress=progress,
+            progress=told,
         )
         found = run(*models)
     if isinstance(found, Score):

@@ -10,7 +10,6 @@ from sentencepiece import SentencePieceProcessor
 from artpack.artifact.weights import Weights, read_weights
 from artpack.errors import UsageError
 from artpack.evaluate.scoring.compiled import Compiled
-from artpack.evaluate.scoring.forward import Scorable
 from artpack.evaluate.scoring.hugging_face import check_text, read_causal_lm, tokenize_documents
 from artpack.evaluate.tokens.byte_check import ByteCheck, check_bytes, find_losses
 from artpack.evaluate.tokens.documents import DOCUMENT_SEPARATOR
@@ -19,6 +18,7 @@ from artpack.evaluate.tokens.stream import Stream, is_text, read_stream, read_te
 from artpack.models import ModelConfig, build
 from artpack.models.defects import as_meant, as_published
 from artpack.models.find import find_model, read_model, stored_model
+from artpack.runners.protocol import LanguageModel
 from artpack.stages import Config
 from artpack.stages.finite import check_weights
 
@@ -66,7 +66,7 @@ class Subject:
     stream: Stream
     sha256: dict[str, str]
     notes: tuple[str, ...] = ()
-    models: tuple[Scorable, ...] = ()
+    models: tuple[LanguageModel, ...] = ()
     vocab_size: int = 0
     max_tokens: int | None = None
     config: ModelConfig | None = None

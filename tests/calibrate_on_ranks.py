@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from artpack.calibration import collect as calibrate
-from artpack.calibration.collect import CALIBRATION, collect, self_generate
+from artpack.calibration.collect import CALIBRATION, collect
 from artpack.models import GPT, ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
+from artpack.runners import self_generate as self_generation
+from artpack.runners.gpt import GptRunner
+from artpack.runners.self_generate import self_generate
 from artpack.system.ranks import joined
 
 
@@ -32,14 +34,14 @@ def make_model() -> GPT:
 def main(out: Path) -> None:
     """Run five batches, one batch, which leaves a process idle, and windows of its own writing."""
     torch.set_num_threads(1)
-    calibrate._WRITTEN_AT_ONCE = 16  # one window a batch, so that there is something to share
+    self_generation._WRITTEN_AT_ONCE = 16  # one window a batch, so that there is something to share
     model, sums = make_model(), dict[str, torch.Tensor]()
     windows = np.random.default_rng(0).integers(0, 64, (9, 16))
     with joined("cpu") as device:
         settings = replace(CALIBRATION, device=device, batch_tokens=32)
         written = self_generate(model, 3, 16, seed=1)
         for run, some in {"many": windows, "one": windows[:2], "own": written}.items():
-            moments = collect(model, some, settings=settings)
+            moments = collect(GptRunner(model), some, settings=settings)
             sums |= {f"{run} hessian {k}": v for k, v in moments.mean_hessians(1).items()}
             sums |= {f"{run} rows {k}": v for k, v in moments.mean_rows(1).items()}
             sums |= {f"{run} lookups {k}": v for k, v in moments.mean_lookups(1).items()}

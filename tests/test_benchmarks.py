@@ -12,12 +12,14 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from artpack.calibration.collect import calibrate, cut_windows
+from artpack.calibration.collect import calibrate
 from artpack.calibration.file import write_calibration
+from artpack.calibration.windows import cut_windows
 from artpack.checkpoint import open_checkpoint
 from artpack.evaluate.tokens.shards import read_tokens
 from artpack.evaluate.windows.plan import WindowPlan
 from artpack.models import GPT, PRESETS, ModelConfig, build
+from artpack.runners.gpt import GptRunner
 from artpack.train.tokenize import split_documents, train_tokenizer, write_dataset
 from benchmarks.flops import plan_flops
 from benchmarks.peers import has_peer, plain_integers
@@ -94,7 +96,7 @@ def small(tmp_path: Path) -> Path:
     with open_checkpoint(folder / "ckpt.pt") as checkpoint:
         weights = {info.name: checkpoint.read(info.name) for info in checkpoint.tensors}
         known = calibrate(
-            build(config, weights),
+            GptRunner(build(config, weights)),
             cut_windows(read_tokens(str(folder / "calib.bin")), 32),
             weights_sha256=checkpoint.weights_sha256,
         )

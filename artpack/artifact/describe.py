@@ -9,14 +9,17 @@ the stream's own symbol frequencies.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artpack.artifact.format import PREAMBLE_BYTES, TRAILER_BYTES
-from artpack.artifact.reader import Artifact
 from artpack.quantize.error_report import Report
 from artpack.stages.symbols import Symbols, histogram
+
+if TYPE_CHECKING:
+    from artpack.artifact.reader import Artifact
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class TensorRow:
         return self.stored_bytes / self.entropy_bytes - 1 if self.entropy_bytes else 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Description:
     """
     Where all bytes of an artifact went.
@@ -87,8 +90,17 @@ class Description:
         """Bits of the whole file for each weight; 0 without weights."""
         return 8 * self.file_bytes / self.weights if self.weights else 0.0
 
+    def __repr__(self) -> str:
+        lines = [
+            f"{row.stored_bytes:>12,}  {row.bits_per_weight:6.3f}  {row.grid:<10}  {row.name}"
+            for row in self.tensors
+        ]
+        lines += [f"{size:>12,}{'':20}  ({name})" for name, size in self.overhead.items()]
+        total = f"{self.file_bytes:>12,}  {self.bits_per_weight:6.3f}{'':12}  in all"
+        return "\n".join(["       bytes    bits  grid        tensor", *lines, total])
 
-def describe(artifact: Artifact) -> Description:
+
+def describe(artifact: "Artifact") -> Description:
     """
     Account for every byte of an artifact.
 
@@ -122,7 +134,9 @@ def describe(artifact: Artifact) -> Description:
     return Description(size, rows, overhead)
 
 
-def _row(artifact: Artifact, t: int, stored_bytes: int, labels: set[tuple[int, str]]) -> TensorRow:
+def _row(
+    artifact: "Artifact", t: int, stored_bytes: int, labels: set[tuple[int, str]]
+) -> TensorRow:
     tensor = artifact.header.plan.tensors[t]
     parts = artifact.quantized(tensor.name).parts
     counts = [histogram(parts[spec.name], spec.alphabet) for spec in tensor.parts]
@@ -139,7 +153,7 @@ def _row(artifact: Artifact, t: int, stored_bytes: int, labels: set[tuple[int, s
     )
 
 
-def _report(artifact: Artifact, t: int) -> Report | None:
+def _report(artifact: "Artifact", t: int) -> Report | None:
     reports = artifact.header.provenance.get("reports")
     if not isinstance(reports, list) or len(reports) != len(artifact.header.plan.tensors):
         return None

@@ -8,7 +8,7 @@ before it is decoded, and a tensor's hash before it is handed out.
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from artpack.artifact import format as fmt
+from artpack.artifact.describe import Description, describe
 from artpack.artifact.header import Header
 from artpack.artifact.header_decoder import decode_header
 from artpack.artifact.plan import Member, Plan
@@ -25,14 +26,15 @@ from artpack.artifact.writer import HEADER_CODEC, hash_symbols
 from artpack.checkpoint import restore
 from artpack.coding.pipeline import Coded
 from artpack.errors import ArtifactError, CorruptError, TruncatedError
+from artpack.stages import Config
 from artpack.stages.symbols import Quantized, Symbols
 
 READ_BYTES = 1 << 20
 
 
-class Artifact:
+class Artifact(Mapping[str, Tensor]):
     """
-    An open artifact; a context manager.
+    An open artifact: a mapping of names to tensors, and a context manager.
 
     Streams are decoded when a tensor first needs them, and kept, one byte a
     symbol, until the artifact is closed.
@@ -126,6 +128,35 @@ class Artifact:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    # A mapping compares contents; two open files are the same only if they are one.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        size = self.preamble.file_bytes
+        return f"<Artifact of {len(self)} tensors, {size:,} bytes>"
+
+    @property
+    def model(self) -> Config | None:
+        """Config of the model that the weights belong to, if the file says it."""
+        return self.header.model
+
+    def inspect(self) -> Description:
+        """
+        Account for every byte of the file; all of it is decoded.
+
+        Returns:
+            A row for each tensor, and what belongs to none.
+
+        Raises:
+            ArtifactError: The file is damaged.
+
+        """
+        return describe(self)
 
     def check_trailer(self) -> None:
         """

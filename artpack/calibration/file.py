@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -51,6 +52,7 @@ class Calibration:
         gradients: Stored tensor to the mean over tokens of ``g g'``, where g is the gradient
             at its outputs: float32 (rows, rows), exactly symmetric, with ``row_information``
             as its diagonal. Only of tensors with at most ``MAX_ROWS`` rows: not of a head.
+        notes: What was decided when it was collected, one line each; not kept in a file.
     """
 
     hessians: Mapping[str, Tensor]
@@ -59,6 +61,7 @@ class Calibration:
     tokens: int
     fingerprint: Config
     gradients: Mapping[str, Tensor] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def check(self) -> None:
         """
@@ -246,7 +249,7 @@ def read_calibration(path: Path) -> Calibration:
         raise UsageError(f"{path}: a damaged calibration file; collect it again") from error
     if type(tokens) is not int or tokens < 1 or not isinstance(fingerprint, dict):
         raise UsageError(f"{path}: a damaged calibration file; collect it again")
-    stored = {kind: _Stored(path, stamp, kind, names) for kind in KINDS}
+    stored: dict[str, Any] = {kind: _Stored(path, stamp, kind, names) for kind in KINDS}
     for full in names:
         if full.partition("/")[0] not in KINDS:
             raise UsageError(f"{path}: {full!r} has no place in a calibration file")

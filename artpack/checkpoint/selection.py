@@ -61,7 +61,7 @@ def select(checkpoint: Checkpoint, *, include: str = "", exclude: str | None = N
         if drop is None or not drop.found_in(name)
     )
     if not outputs:
-        raise UsageError("no tensor is left to pack: widen --include or narrow --exclude")
+        raise UsageError("no tensor is left to pack: widen `include` or narrow `exclude`")
     chosen = set(outputs)
     ties = tuple(tie for tie in checkpoint.ties if tie.name in chosen)
     for tie in ties:
@@ -77,8 +77,8 @@ def select(checkpoint: Checkpoint, *, include: str = "", exclude: str | None = N
     return Selection(outputs, tensors, ties, banks, left_out)
 
 
-def _compiled(flag: str, expression: str | None) -> Pattern | None:
+def _compiled(field: str, expression: str | None) -> Pattern | None:
     try:
         return compiled(expression) if expression else None
     except UsageError as error:
-        raise UsageError(f"--{flag} {error}") from error
+        raise UsageError(f"`{field}` {error}") from error

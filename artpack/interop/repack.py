@@ -7,10 +7,11 @@ from artpack.checkpoint.selection import select
 from artpack.coding.profiles import DEFAULT, Profile
 from artpack.errors import UsageError
 from artpack.interop.container import Container, StoredTensor
-from artpack.pack.compress import Packed, Progress, compress
+from artpack.pack.compress import Packed, compress
 from artpack.pack.prepare import Prepared
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config
+from artpack.stages.progress import Progress
 
 SPEC = PlanSpec("import", "everything as the container has it", ())
 

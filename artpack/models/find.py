@@ -29,13 +29,13 @@ class Found(NamedTuple):
     notes: tuple[str, ...]
 
 
-def find_model(shapes: Shapes, path: Path) -> Found:
+def find_model(shapes: Shapes, path: Path | None) -> Found:
     """
     Find the model of a checkpoint that nobody has described.
 
     Args:
         shapes: Name to shape of every tensor.
-        path: The checkpoint's file or folder.
+        path: The checkpoint's file or folder; None if it has none.
 
     Returns:
         What the ``config.json`` beside it says, if that is one of this family and fits
@@ -80,13 +80,13 @@ def read_model(asked: str, shapes: Shapes) -> ModelConfig:
     return _fitting(read_config(value), shapes, asked)
 
 
-def find_training_window(config: ModelConfig, path: Path) -> int | None:
+def find_training_window(config: ModelConfig, path: Path | None) -> int | None:
     """
     Find the window that a model was trained with.
 
     Args:
         config: The model.
-        path: The checkpoint's file or folder.
+        path: The checkpoint's file or folder; None if it has none.
 
     Returns:
         Tokens: what its RoPE says, or else ``train_window_tokens`` in the ``config.json``
@@ -98,9 +98,9 @@ def find_training_window(config: ModelConfig, path: Path) -> int | None:
         return rope.ntk.window_tokens
     if rope.yarn is not None:
         return rope.yarn.trained_tokens
-    file = _config_beside(path)
+    file = None if path is None else _config_beside(path)
     try:
-        value = _read_json(file) if file.is_file() else None
+        value = _read_json(file) if file is not None and file.is_file() else None
     except UsageError:
         return None
     window = value.get("train_window_tokens") if isinstance(value, dict) else None
@@ -127,9 +127,9 @@ def stored_model(value: Config | None) -> ModelConfig | None:
         raise CorruptError(f"the artifact describes no model: {error}") from error
 
 
-def _find_beside(shapes: Shapes, path: Path) -> Found:
-    file = _config_beside(path)
-    if not file.is_file():
+def _find_beside(shapes: Shapes, path: Path | None) -> Found:
+    file = None if path is None else _config_beside(path)
+    if file is None or not file.is_file():
         return Found(None, ())
     try:
         config = _fitting(read_config(_read_json(file)), shapes, CONFIG_NAME)

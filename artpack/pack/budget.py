@@ -89,7 +89,7 @@ def fit_bytes(
     def look(make: Pack, near: float) -> Found[Packed]:
         def measure(octaves: float) -> tuple[float, Packed]:
             packed = make(octaves)
-            trials.append(Trial(octaves, file_bytes(packed), draft=make is draft))
+            trials.append(Trial(octaves, packed.size_bytes, draft=make is draft))
             return trials[-1].file_bytes, packed
 
         return search(
@@ -136,7 +136,7 @@ def fit_loss(pack: Pack, judge: Callable[[Packed], float], *, limit: float, firs
 
     def measure(octaves: float) -> tuple[float, Packed]:
         packed = pack(octaves)
-        trials.append(Trial(octaves, file_bytes(packed), judge(packed)))
+        trials.append(Trial(octaves, packed.size_bytes, judge(packed)))
         return math.log2(max(trials[-1].loss or 0.0, limit / 1024)), packed
 
     found = search(
@@ -159,20 +159,6 @@ def _fit(found: Found[Packed], trials: list[Trial]) -> Fit:
     files = (trial for trial in trials if not trial.draft)
     chosen = next(trial for trial in files if trial.octaves == found.best.at)
     return Fit(found.result, chosen, tuple(trials))
-
-
-def file_bytes(packed: Packed) -> int:
-    """
-    Return the size of a file.
-
-    Args:
-        packed: Its content.
-
-    Returns:
-        Bytes.
-
-    """
-    return sum(map(len, packed.pieces()))
 
 
 def loss_per_byte(loss: float, weights: int) -> float:

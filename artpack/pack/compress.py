@@ -7,8 +7,9 @@ no more than one tensor's weights and one group's symbols are in memory.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from itertools import islice
 
@@ -27,15 +28,13 @@ from artpack.quantize import Raw
 from artpack.recipes.rules import Rule
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config, Quantizer
+from artpack.stages.progress import Progress
 from artpack.stages.symbols import Quantized, Symbols
 from artpack.system.workers import Workers
 from artpack.version import __version__
 
 LIBRARIES = ("brotli", "constriction", "numpy", "torch", "zpaq")
 """What has a say in the bytes; zstd is part of Python, or of a backport of it."""
-
-Progress = Callable[[int, int], None]
-"""Called with the number of symbols coded so far and of all symbols."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +47,34 @@ class Packed:
         streams: Their bytes.
         unused_rules: Names of rules that matched no tensor.
         unheard: Bids that a deadline cut off; 0 without one.
+        prepared: The tensors that were quantized before they were packed.
     """
 
     header: Header
     streams: tuple[bytes, ...]
     unused_rules: tuple[str, ...]
     unheard: int
+    prepared: Mapping[str, Prepared]
 
+    @cached_property
     def pieces(self) -> list[bytes]:
-        """Return the file's content, to be written piece by piece."""
+        """The file's content, to be written piece by piece."""
         return assemble(self.header, self.streams)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file."""
+        return sum(map(len, self.pieces))
+
+    @property
+    def symbols(self) -> int:
+        """How many symbols the file decodes to."""
+        tensors = self.header.plan.tensors
+        return sum(part.rows * part.cols for tensor in tensors for part in tensor.parts)
+
+    def content(self) -> bytes:
+        """Return the file's content as one piece."""
+        return b"".join(self.pieces)
 
 
 def compress(
@@ -127,6 +144,7 @@ def compress(
         streams=tuple(award.coded.stored for _, award in sold),
         unused_rules=tuple(rule.name for rule in spec.rules if rule.name not in used),
         unheard=0 if deadline is None else sum(award.unheard for _, award in sold),
+        prepared=given,
     )
 
 
@@ -151,7 +169,7 @@ def _sell(
         ]
         done += lot.symbols
         if progress is not None:
-            progress(done, total)
+            progress("packing", done, total)
     return sold
 
 

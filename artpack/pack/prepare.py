@@ -37,10 +37,8 @@ from artpack.recipes.corrections import Correction, Search
 from artpack.recipes.rules import Rule
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Quantizer
+from artpack.stages.progress import Progress
 from artpack.stages.symbols import Quantized
-
-Progress = Callable[[int, int], None]
-"""Called with the number of weights quantized so far and of all weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +101,7 @@ def prepare(
     with_data = [info.name for info, rule in jobs if rule.needs_data]
     if with_data and calibration is None:
         raise UsageError(
-            f"recipe {spec.name!r} rounds with data: give --calibration FILE or --tokens TOKENS"
+            f"recipe {spec.name!r} rounds with data: give `calibration` or `calibration_tokens`"
         )
     searched = with_data or any(isinstance(rule.steps, RefinedSteps) for _, rule in jobs)
     tries = spec.search.combinations() if searched else [{}]
@@ -235,6 +233,6 @@ def _counter(total: int, progress: Progress | None) -> Callable[[int], None]:
         nonlocal done
         done += weights
         if progress is not None:
-            progress(done, total)
+            progress("quantizing", done, total)
 
     return advance

@@ -12,19 +12,19 @@ from pathlib import Path
 
 from torch import Tensor
 
+from artpack.calibration.file import Calibration, hash_config
 from artpack.errors import UsageError
 from artpack.pack.rate_distortion import Frontier
+from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config, JsonValue
 from artpack.stages.parsing import parse_json
+from artpack.stages.progress import Progress
 from artpack.system.atomic import write_atomically
 
 FORMAT = "artpack-sensitivity-1"
 
 Loss = Callable[[Mapping[str, Tensor]], float]
 """From some stored tensors, quantized, to the loss in nats a token that this adds."""
-
-Progress = Callable[[int, int], None]
-"""Called with the number of tensors measured so far and of all tensors."""
 
 LEAST = 1e-9
 """Nats a token below which a loss in fp32 says nothing."""
@@ -60,8 +60,57 @@ def measure_costs(
         if added > LEAST:
             costs[name] = added / 4 ** (octaves + frontier.offset(name))
         if progress is not None:
-            progress(done, len(frontier.jobs))
+            progress("measuring sensitivities", done, len(frontier.jobs))
     return costs
+
+
+def obtain_sensitivities(
+    frontier: Frontier,
+    calibration: Calibration | None,
+    spec: PlanSpec,
+    *,
+    loss: Loss | None,
+    file: Path | None,
+    progress: Progress | None = None,
+) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+    """
+    Read sensitivities from a file, or measure them and keep them there.
+
+    Args:
+        frontier: Of the checkpoint, without sensitivities.
+        calibration: What is known of the data.
+        spec: The recipe.
+        loss: What measures them; None if the model cannot be run.
+        file: Where they are kept; None for nowhere.
+        progress: Told after each tensor.
+
+    Returns:
+        The sensitivities, None where a formula has to do; and notes of what was done.
+
+    Raises:
+        UsageError: The file is damaged, or something else.
+        OSError: The file cannot be written.
+
+    """
+    if calibration is None:
+        return None, ("nothing is known of the data: calibration tokens make a much better file",)
+    fingerprint: Config = {
+        "calibration": hash_config(calibration.fingerprint),
+        "recipe": spec.to_json(),
+    }
+    known = None if file is None else read_costs(file, fingerprint)
+    if known is not None:
+        return known, (f"sensitivities: read from {file}",)
+    if loss is None:
+        return None, ("sensitivities go by formula; with calibration tokens they are measured",)
+    measured = measure_costs(frontier, loss, progress=progress)
+    if file is None:
+        return measured, ()
+    try:
+        write_costs(file, measured, fingerprint)
+    except OSError as error:
+        return measured, (f"sensitivities: measured, but not kept in {file}: {error.strerror}",)
+    return measured, (f"sensitivities: measured, kept in {file}",)
 
 
 def write_costs(path: Path, costs: Mapping[str, float], fingerprint: Config) -> int:

@@ -1,21 +1,14 @@
-"""
-Sharing one evaluation among processes.
-
-Batches are dealt out whole, so every row is computed in the same company as in a
-single process; then only the order of float64 additions differs.
-"""
+"""Processes that share one job, as torchrun starts them."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.distributed
 from numpy.typing import NDArray
-
-from artpack.evaluate.windows.plan import WindowPlan
 
 
 @dataclass(frozen=True)
@@ -61,23 +54,6 @@ def joined(device: str) -> Iterator[str]:
         yield str(own or device)
     finally:
         torch.distributed.destroy_process_group()
-
-
-def shard(plan: WindowPlan, ranks: Ranks, *, batch_rows: int) -> WindowPlan:
-    """
-    Take one process's share of a plan: every ``world``-th batch.
-
-    Args:
-        plan: All windows.
-        ranks: Whose share.
-        batch_rows: Rows per batch.
-
-    Returns:
-        The share; those of all ranks together are the plan.
-
-    """
-    mine = plan.rows // batch_rows % ranks.world == ranks.rank
-    return replace(plan, windows=plan.windows[mine], rows=plan.rows[mine])
 
 
 def sum_over_ranks(sums: NDArray[np.float64], *, device: str) -> NDArray[np.float64]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.scoring.score import score
 from artpack.evaluate.scoring.summary import Score
 from artpack.evaluate.tokens.stream import Stream
@@ -14,6 +13,7 @@ from artpack.evaluate.windows.placements import place
 from artpack.models.build import build
 from artpack.models.gpt import GPT
 from artpack.recipes.spec import PlanSpec
+from artpack.runners.settings import Settings
 from artpack.train.averaging import float_weights
 from artpack.train.loop import Run
 from artpack.train.qat import packed_weights, store

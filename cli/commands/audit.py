@@ -8,7 +8,7 @@ import click
 import torch
 
 from artpack.evaluate.audit.sample import Sample
-from artpack.evaluate.scoring.forward import Settings
+from artpack.runners.settings import Settings
 from artpack.version import __version__
 
 from ..adapted import chosen_recipe

@@ -6,17 +6,13 @@ from typing import Literal
 
 import click
 
+import artpack
+from artpack.api.tokens import LIMIT_TOKENS
 from artpack.calibration.collect import CALIBRATION
 from artpack.calibration.file import write_calibration
-from artpack.checkpoint import Checkpoint, open_checkpoint
-from artpack.checkpoint.selection import select
-from artpack.errors import UsageError
-from artpack.evaluate.scoring.forward import Settings
-from artpack.models import ModelConfig
-from artpack.models.find import find_model, read_model
+from artpack.runners.settings import Settings
 from artpack.system.ranks import Ranks, joined
 
-from ..calibration import LIMIT_TOKENS, Origin, Run, choose_window, read_windows
 from ..options.outputs import Command, Output
 from ..options.shared import (
     EXISTING,
@@ -29,7 +25,8 @@ from ..options.shared import (
     precision_option,
     strip_option,
 )
-from ..render import tables as render
+from ..render import calibrate as render
+from ..render.progress import progress
 
 
 @click.command(cls=Command)
@@ -55,7 +52,7 @@ from ..render import tables as render
 )
 @click.option(
     "--self-generate",
-    "written_tokens",
+    "self_generated",
     type=click.IntRange(min=1),
     metavar="N",
     help="Instead of --tokens, run N tokens that the model writes itself.",
@@ -111,7 +108,7 @@ def calibrate(
     output: Path,
     tokens: str | None,
     tokenizer: Path | None,
-    written_tokens: int | None,
+    self_generated: int | None,
     temperature: float,
     limit_tokens: int,
     window_tokens: int | None,
@@ -131,43 +128,25 @@ def calibrate(
     Shared among processes with torchrun --nproc-per-node N -m artpack_cli calibrate ...
     """
     started = time.monotonic()
-    origin = Origin(
-        tokens, tokenizer, written_tokens, temperature, limit_tokens, window_tokens, seed
-    )
-    with (
-        joined(choose_device(device)) as own,
-        open_checkpoint(checkpoint, key=key, strip_prefix=strip_prefix) as source,
-    ):
-        config, notes = _choose_model(source, checkpoint, model)
-        size, more = choose_window(origin, config, checkpoint)
-        run = Run.of(source, config, Settings(own, precision, batch_tokens))
-        reading = tokens is not None
-        windows = read_windows(origin, config, size) if reading else run.write_windows(origin, size)
-        found = run.collect(windows, fisher=fisher, seed=seed)
+    with joined(choose_device(device)) as own, progress() as told:
+        found = artpack.calibrate(
+            checkpoint,
+            tokens,
+            tokenizer=tokenizer,
+            self_generated=self_generated,
+            temperature=temperature,
+            limit_tokens=limit_tokens,
+            window_tokens=window_tokens,
+            fisher=fisher,
+            seed=seed,
+            model=model,
+            key=key,
+            strip_prefix=strip_prefix,
+            settings=Settings(own, precision, batch_tokens),
+            progress=told,
+        )
         if Ranks.current().rank:
             return
-        summary = {
-            "checkpoint": str(checkpoint),
-            "calibration": str(output),
-            "windows": len(windows),
-            "window_tokens": windows.shape[1],
-            "tokens": found.tokens,
-            "hessians": len(found.hessians),
-            "bytes": write_calibration(output, found),
-            "seconds": round(time.monotonic() - started, 2),
-            "fingerprint": found.fingerprint,
-            "notes": [*source.notes, *notes, *more],
-        }
-        render.calibrate_summary(summary, as_json=as_json)
-
-
-def _choose_model(
-    source: Checkpoint, path: Path, asked: str | None
-) -> tuple[ModelConfig, tuple[str, ...]]:
-    shapes = select(source).shapes
-    if asked is not None:
-        return read_model(asked, shapes), ()
-    found = find_model(shapes, path)
-    if found.config is None:
-        raise UsageError(f"{path}: {'; '.join(found.notes)}; say it with --model")
-    return found.config, found.notes
+        size = write_calibration(output, found)
+    seconds = round(time.monotonic() - started, 2)
+    render.summary(found, checkpoint, output, size=size, seconds=seconds, as_json=as_json)

@@ -1,35 +1,27 @@
 """``artpack compress``: a checkpoint in, an artifact out."""
 
-import math
 import time
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from artpack.artifact.describe import describe
-from artpack.artifact.reader import open_artifact
-from artpack.coding.profiles import profile_named
-from artpack.evaluate.ttt.load import recipe_data, stored_recipe
-from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE, load_recipe
-from artpack.stages import Config
-from artpack.system.atomic import write_atomically
+import artpack
+from artpack import Choice, Scoring
+from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE
 
-from ..averaging import open_average
-from ..findings import numbers
-from ..material import Asked, Material, material_options, open_material
-from ..notes import limit_note, packing_notes, report_notes, symbols
-from ..options.budget import Goal, budget_options
+from ..options.budget import budget_options
+from ..options.inputs import inputs_options
 from ..options.outputs import Command, Output, check_output, refuse_inputs
 from ..options.shared import json_option, profile_option
 from ..options.targets import check_replaceable, default_target, force_option
-from ..packing import Done, Packer, make_judge
-from ..render import tables as render
+from ..render import compress as render
+from ..render.progress import progress
 
 
 @click.command(cls=Command)
-@material_options
+@inputs_options
 @click.option(
     "-o",
     "--output",
@@ -64,8 +56,8 @@ from ..render import tables as render
     type=click.IntRange(min=0),
     default=0,
     metavar="STEPS",
-    help="Learn the scales of each file on the frontier on the --tokens, for so many steps of"
-    " 4,096: fewer bytes at equal loss, for minutes. A hundred is a good beginning.",
+    help="Learn the scales of each file on the frontier on the --calibration-tokens, for so"
+    " many steps of 4,096: fewer bytes at equal loss, for minutes. A hundred is a good beginning.",
 )
 @click.option(
     "--ttt",
@@ -78,94 +70,54 @@ from ..render import tables as render
 @json_option
 def compress(
     *,
-    asked: Asked,
+    choice: Choice,
     output: Path | None,
     force: bool,
-    recipe: str | None,
-    overrides: tuple[str, ...],
-    goal: Goal,
-    profile: str,
+    budget: int | None,
+    code_bytes: int,
+    max_loss_increase: float | None,
+    scoring: Scoring | None,
     deadline_seconds: float | None,
-    tune_steps: int,
-    ttt: str | None,
     dry_run: bool,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Pack CHECKPOINT, or with --average several of them, into one small file."""
     started = time.monotonic()
-    if deadline_seconds is not None and math.isnan(deadline_seconds):
-        raise click.BadParameter("is not a number", param_hint="--deadline-seconds")
-    default = FRONTIER_RECIPE if asked.has_data or goal.given else DEFAULT_RECIPE
-    spec = load_recipe(recipe or default, overrides)
-    target = _target(asked, output, force=force, dry_run=dry_run)
-    carried = {} if ttt is None else {"ttt": _checked(recipe_data(ttt))}
-    with open_material(asked) as material:
-        material.origin.update(carried)
-        packer = Packer(
-            material,
-            spec,
-            profile_named(profile),
+    paths = _paths(choice)
+    target = output or _default_target(choice, paths, force=force, dry_run=dry_run)
+    with progress() as told:
+        result = artpack.compress(
+            **{field.name: getattr(choice, field.name) for field in fields(choice)},
+            **settings,
+            budget=budget,
+            code_bytes=code_bytes,
+            max_loss_increase=max_loss_increase,
+            scoring=scoring,
             deadline_s=deadline_seconds,
-            tune_steps=tune_steps,
+            progress=told,
         )
-        done = packer.make(goal, make_judge(material, goal.judging))
-    pieces = done.packed.pieces()
     if not dry_run:
-        write_atomically(target, pieces)
-    summary = {
-        "checkpoint": ", ".join(map(str, asked.checkpoints)),
-        "artifact": None if dry_run else str(target),
-        "recipe": spec.name,
-        "notes": _notes(material, done, spec.name),
-        **_sizes(material, done),
-        "seconds": round(time.monotonic() - started, 2),
-        "fit": numbers(done, goal),
-        "reports": {name: asdict(p.report) for name, p in done.prepared.items() if p.report},
-    }
-    if not dry_run:
-        render.compress_summary(summary, as_json=as_json)
-        return
-    with open_artifact(b"".join(pieces), max_decoded_bytes=symbols(done.packed)) as artifact:
-        render.dry_run(summary, describe(artifact), as_json=as_json)
+        result.save(target)
+    render.summary(
+        result,
+        checkpoint=", ".join(map(str, paths)),
+        artifact=None if dry_run else str(target),
+        seconds=round(time.monotonic() - started, 2),
+        as_json=as_json,
+    )
 
 
-def _checked(ttt: Config) -> Config:
-    stored_recipe(ttt)  # raises where it could not be run
-    return ttt
+def _paths(choice: Choice) -> tuple[Path, ...]:
+    assert isinstance(choice.source, tuple)
+    return choice.source
 
 
-def _target(asked: Asked, output: Path | None, *, force: bool, dry_run: bool) -> Path:
-    if output is not None:
-        return output
-    target = default_target(asked.checkpoints[-1])
+def _default_target(choice: Choice, paths: tuple[Path, ...], *, force: bool, dry_run: bool) -> Path:
+    target = default_target(paths[-1])
     if not dry_run:
         refuse_inputs(target)
         check_output(target)
         if not force:
-            check_replaceable(target, lambda: _sha256(asked))
+            check_replaceable(target, choice.source_sha256)
     return target
-
-
-def _sha256(asked: Asked) -> str | None:
-    with open_average(
-        asked.checkpoints,
-        key=asked.key,
-        average=asked.average,
-        decay=asked.decay,
-        strip_prefix=asked.strip_prefix,
-    ) as (source, _):
-        return source.sha256
-
-
-def _sizes(material: Material, done: Done) -> dict[str, int]:
-    return {
-        "bytes_in": sum(info.bytes for info in material.selection.tensors),
-        "bytes_out": sum(map(len, done.packed.pieces())),
-        "weights": sum(info.weights for info in material.selection.tensors),
-    }
-
-
-def _notes(material: Material, done: Done, recipe: str) -> list[Any]:
-    notes = [*material.notes, *done.notes]
-    notes += packing_notes(done.packed, material.selection, recipe) + report_notes(done.prepared)
-    return notes + limit_note(done.packed, sum(map(len, done.packed.pieces())))

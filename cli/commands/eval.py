@@ -10,7 +10,7 @@ import torch
 
 from artpack.errors import UsageError
 from artpack.evaluate.audit.sample import Sample
-from artpack.evaluate.scoring.forward import Settings
+from artpack.runners.settings import Settings
 from artpack.system.ranks import Ranks, joined
 from artpack.version import __version__
 

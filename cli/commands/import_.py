@@ -16,7 +16,7 @@ from ..options.outputs import Command, Output, check_output, refuse_inputs
 from ..options.shared import json_option, model_option, profile_option
 from ..options.targets import check_replaceable, default_target, force_option
 from ..render import interop as render_interop
-from ..render import tables as render
+from ..render.progress import progress
 
 
 @click.command("import", cls=Command)
@@ -63,18 +63,18 @@ def import_(
     try:
         container = read_container(data, max_bytes=max_decoded_bytes)
         found = _find_model(container, file, model)
-        with render.progress("packing") as progress:
+        with progress() as told:
             packed = repack(
                 container,
                 sha256=sha256,
                 model=None if found.config is None else found.config.to_json(),
                 profile=profile_named(profile),
                 jobs=jobs,
-                progress=progress,
+                progress=told,
             )
     except ArtifactError as error:
         raise type(error)(f"{file}: {error}") from error
-    size = write_atomically(target, packed.pieces())
+    size = write_atomically(target, packed.pieces)
     render_interop.import_summary(
         {
             "file": str(file),

@@ -1,12 +1,10 @@
 """``artpack verify``: prove that an artifact is sound."""
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
-from artpack.artifact.verify import verify as verify_artifact
-from artpack.checkpoint import open_checkpoint
+import artpack
 
 from ..main import EXIT_FAULT
 from ..options.shared import (
@@ -42,11 +40,12 @@ def verify(
     as_json: bool,
 ) -> int:
     """Check every checksum and hash of ARTIFACT; exit code 1 on any fault."""
-    with (
-        nullcontext()
-        if against is None
-        else open_checkpoint(against, key=key, strip_prefix=strip_prefix)
-    ) as checkpoint:
-        result = verify_artifact(artifact, against=checkpoint, max_decoded_bytes=max_decoded_bytes)
+    result = artpack.verify(
+        artifact,
+        against=against,
+        key=key,
+        strip_prefix=strip_prefix,
+        max_decoded_bytes=max_decoded_bytes,
+    )
     render.verification(artifact, result, as_json=as_json)
     return EXIT_FAULT if result.faults else 0

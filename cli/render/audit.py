@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from .markup import printable
-from .tables import print_json
+from .tables import print_json, print_note
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def report(found: Mapping[str, Any], *, as_json: bool) -> None:
         print_json(found)
         return
     for note in found["notes"]:
-        click.echo(f"note: {printable(note)}", err=True)
+        print_note(note)
     rows = [*lines(found), *(("sha256", f"{d}  {path}") for path, d in found["sha256"].items())]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:

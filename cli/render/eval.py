@@ -13,7 +13,7 @@ from rich.text import Text
 from artpack.models.presets import Preset
 
 from .markup import printable
-from .tables import add_row, print_json, print_table
+from .tables import add_row, print_json, print_note, print_table
 
 
 class Speed(ProgressColumn):
@@ -68,7 +68,7 @@ def report(
         print_json(found)
         return
     for note in found["notes"]:
-        click.echo(f"note: {printable(note)}", err=True)
+        print_note(note)
     lines = [*_lines(found), *more]
     width = max(len(name) for name, _ in lines)
     for name, value in lines:

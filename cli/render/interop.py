@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .markup import printable
-from .tables import print_json
+from .tables import print_json, print_note
 
 
 def import_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
@@ -15,7 +15,7 @@ def import_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         print_json(summary)
         return
     for note in summary["notes"]:
-        click.echo(f"note: {printable(note)}", err=True)
+        print_note(note)
     saved = summary["bytes_saved"]
     share = abs(saved) / summary["bytes_in"]
     click.echo(

@@ -1,13 +1,17 @@
-"""What ``artpack sweep`` says: a line for each file, and a table of all."""
+"""What ``artpack sweep`` prints: a line for each file, and a table of all."""
 
-from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.table import Table
 
-from .markup import printable
-from .tables import add_row, print_json, print_table
+from artpack import Curve, CurvePoint
+
+from .flags import with_flags
+from .plot import draw_curves
+from .tables import add_row, print_json, print_note, print_table
 
 COLUMNS = {
     "recipe": "recipe",
@@ -20,25 +24,34 @@ COLUMNS = {
 }
 
 
-def made(row: Mapping[str, Any]) -> None:
+def made(point: CurvePoint) -> None:
     """Say that a file was made; on stderr, for a sweep takes long."""
-    click.echo(f"{row['recipe']}: {row['bytes']:,} bytes, KL {row['kl_nats']:.6f}", err=True)
+    click.echo(f"{point.recipe}: {point.bytes:,} bytes, KL {point.kl_nats:.6f}", err=True)
 
 
-def report(rows: Sequence[Mapping[str, Any]], notes: Sequence[str], *, as_json: bool) -> None:
+def report(curve: Curve, *, as_json: bool) -> None:
     """Print all files, the smallest first."""
+    rows = [asdict(point) for point in curve.points]
     if as_json:
-        print_json({"files": list(rows), "notes": list(notes)})
+        print_json({"files": rows, "notes": list(map(with_flags, curve.notes))})
         return
-    for note in notes:
-        click.echo(f"note: {printable(note)}", err=True)
+    for note in curve.notes:
+        print_note(note)
     table = Table(box=None)
-    shown = [key for key in COLUMNS if any(key in row for row in rows)]
+    shown = [key for key in COLUMNS if any(row[key] is not None for row in rows)]
     for key in shown:
         table.add_column(COLUMNS[key], justify="left" if key == "recipe" else "right")
     for row in sorted(rows, key=lambda row: int(row["bytes"])):
-        add_row(table, [_cell(key, row.get(key)) for key in shown])
+        add_row(table, [_cell(key, row[key]) for key in shown])
     print_table(table)
+
+
+def draw(path: Path, curve: Curve) -> None:
+    """Draw bytes against loss, a curve for each recipe."""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for point in curve.points:
+        curves.setdefault(point.recipe, []).append((point.bytes, point.kl_nats))
+    draw_curves(path, curves, x_label="bytes", y_label="KL, nats per token", logarithmic=True)
 
 
 def _cell(key: str, value: Any) -> str:

@@ -1,19 +1,17 @@
 """
 Tables for people, JSON for programs, progress on stderr.
 
-Only this module and the others called ``render_...`` print.
+Only the modules of this folder print.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +22,6 @@ from artpack.quantize.error_report import Report
 from artpack.recipes.spec import PlanSpec
 from artpack.stages.finite import without_nan
 
-from . import budget as render_budget
 from .cells import (
     COLUMNS,
     REPORT_COLUMNS,
@@ -34,12 +31,18 @@ from .cells import (
     tensor_cells,
     total_cells,
 )
+from .flags import with_flags
 from .markup import printable
 
 
 def print_json(value: object) -> None:
     """Print JSON for programs."""
     click.echo(json.dumps(without_nan(value), indent=2, allow_nan=False))
+
+
+def print_note(note: str) -> None:
+    """Print what was decided on the way; on stderr, beside the result."""
+    click.echo(f"note: {printable(with_flags(note))}", err=True)
 
 
 def print_table(table: Table) -> None:
@@ -55,66 +58,6 @@ def add_row(table: Table, cells: Iterable[str]) -> None:
     table.add_row(*(Text(printable(cell)) for cell in cells))
 
 
-@contextmanager
-def progress(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar with an estimate on stderr, if that is a terminal; yield what moves it."""
-    columns = (TextColumn(what), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def compress_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print what compress did."""
-    if as_json:
-        print_json({**summary, **_ratios(summary)})
-        return
-    for note in summary["notes"]:
-        click.echo(f"note: {printable(note)}", err=True)
-    ratios = _ratios(summary)
-    click.echo(
-        f"{summary['artifact'] or 'nothing written'}:"
-        f" {summary['bytes_in']:,} -> {summary['bytes_out']:,} bytes,"
-        f" {ratios['bits_per_weight']:.3f} bits per weight,"
-        f" {ratios['ratio']:.2f} times smaller, {summary['seconds']:.1f} s"
-    )
-    for line in render_budget.lines(summary["fit"], summary["bytes_out"]):
-        click.echo(line)
-
-
-def calibrate_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print what calibrate did."""
-    if as_json:
-        print_json(summary)
-        return
-    for note in summary["notes"]:
-        click.echo(f"note: {printable(note)}", err=True)
-    click.echo(
-        f"{summary['calibration']}: {summary['windows']:,} windows of"
-        f" {summary['window_tokens']:,} tokens, {summary['hessians']} matrices,"
-        f" {summary['bytes']:,} bytes, {summary['seconds']:.1f} s"
-    )
-
-
-def _ratios(summary: Mapping[str, Any]) -> dict[str, float]:
-    weights = summary["weights"]
-    return {
-        "bits_per_weight": 8 * summary["bytes_out"] / weights if weights else 0.0,
-        "ratio": summary["bytes_in"] / summary["bytes_out"],
-    }
-
-
-def dry_run(summary: Mapping[str, Any], description: Description, *, as_json: bool) -> None:
-    """Print what compress would have written."""
-    if as_json:
-        tensors = [_row_json(row, description) for row in description.tensors]
-        print_json({**summary, **_ratios(summary), "tensors": tensors})
-        return
-    inspect_table(description, description.tensors, markdown=False)
-    compress_summary(summary, as_json=False)
-
-
 def inspect_json(description: Description, rows: Sequence[TensorRow], header: Header) -> None:
     """Print the description as JSON."""
     print_json(
@@ -123,14 +66,15 @@ def inspect_json(description: Description, rows: Sequence[TensorRow], header: He
             "weights": description.weights,
             "bits_per_weight": description.bits_per_weight,
             "overhead": description.overhead,
-            "tensors": [_row_json(row, description) for row in rows],
+            "tensors": [row_json(row, description) for row in rows],
             "model": header.model,
             "provenance": header.provenance,
         }
     )
 
 
-def _row_json(row: TensorRow, description: Description) -> dict[str, Any]:
+def row_json(row: TensorRow, description: Description) -> dict[str, Any]:
+    """Return a tensor's row as JSON has it."""
     return {
         "name": row.name,
         "shape": list(row.shape),

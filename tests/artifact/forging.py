@@ -35,7 +35,7 @@ def small_artifact(recipe: str = "int6") -> bytes:
     spec = load_recipe(recipe, [] if recipe == "lossless" else ["matrices.min_rows=0"])
     with from_state_dict(small_state_dict()) as checkpoint:
         packed = compress(checkpoint, select(checkpoint), spec, profile=FAST)
-    return b"".join(packed.pieces())
+    return packed.content()
 
 
 def take_apart(artifact: bytes) -> tuple[dict[str, Any], list[bytes]]:

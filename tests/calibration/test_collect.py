@@ -19,19 +19,14 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 import artpack
-from artpack.calibration.collect import (
-    CALIBRATION,
-    Windows,
-    calibrate,
-    collect,
-    cut_windows,
-    find_gpt_sites,
-    self_generate,
-)
+from artpack.calibration.collect import CALIBRATION, calibrate, collect
+from artpack.calibration.windows import Windows, cut_windows
 from artpack.checkpoint import from_state_dict
 from artpack.errors import UsageError
 from artpack.models import GPT
 from artpack.models.generate import draw_tokens
+from artpack.runners.gpt import GptRunner
+from artpack.runners.self_generate import self_generate
 from tests.golden.checks import calibration as golden
 from tests.golden.checks.case import Case
 from tests.golden.checks.report import Report
@@ -50,7 +45,7 @@ def some_windows(count: int = 3, tokens: int = 8) -> Windows:
 
 def test_every_statistic_has_the_name_and_shape_of_what_is_stored(tiny: GPT) -> None:
     checkpoint = from_state_dict(tiny.state_dict())
-    found = calibrate(tiny, some_windows(), weights_sha256=checkpoint.weights_sha256)
+    found = calibrate(GptRunner(tiny), some_windows(), weights_sha256=checkpoint.weights_sha256)
     stored = {info.name: info.shape for info in checkpoint.tensors}
     found.check_fit(stored, weights_sha256=checkpoint.weights_sha256)
     matrices = {name for name in stored if name.endswith(".weight")}
@@ -67,7 +62,9 @@ class Reference:
     def __init__(self, model: GPT) -> None:
         self.inputs: dict[str, list[Tensor]] = {}
         self.zeros: dict[str, list[Tensor]] = {}
-        for role, named in zip(("map", "table"), vars(find_gpt_sites(model)).values(), strict=True):
+        for role, named in zip(
+            ("map", "table"), vars(GptRunner(model).sites()).values(), strict=True
+        ):
             for name, module in named:
                 module.forward = partial(self.forward, f"{role} {name}", module.forward)
 
@@ -104,7 +101,7 @@ def reference_sums(model: GPT, ids: Tensor, draws: Tensor) -> dict[str, Tensor]:
 
 
 def collected_sums(model: GPT, windows: Windows, **options: Any) -> dict[str, Tensor]:
-    moments = collect(model, windows, **options)
+    moments = collect(GptRunner(model), windows, **options)
     return {
         **{f"hessian {name}": total for name, total in moments.mean_hessians(1).items()},
         **{f"rows {name}": total for name, total in moments.mean_rows(1).items()},
@@ -139,7 +136,7 @@ def test_batches_do_not_matter_and_seeds_do(make_tiny: Callable[[str], GPT]) -> 
 
 
 def test_without_fisher_there_are_hessians_only(make_tiny: Callable[[str], GPT]) -> None:
-    found = calibrate(make_tiny("lm6m"), some_windows(), weights_sha256="", fisher=False)
+    found = calibrate(GptRunner(make_tiny("lm6m")), some_windows(), weights_sha256="", fisher=False)
     assert found.hessians
     assert not found.row_information
     assert not found.lookup_information
@@ -150,7 +147,7 @@ def test_the_model_is_left_as_it_was(make_tiny: Callable[[str], GPT]) -> None:
     model = make_tiny("lm6m")
     model.skip_weights.requires_grad = False
     before = [parameter.requires_grad for parameter in model.parameters()]
-    collect(model, some_windows())
+    collect(GptRunner(model), some_windows())
     assert [parameter.requires_grad for parameter in model.parameters()] == before
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any(module._forward_hooks for module in model.modules())

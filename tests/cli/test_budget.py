@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from artpack_cli.fitting import costs_file
 from sentencepiece import SentencePieceProcessor
 
 import artpack
+from artpack.api.inputs import sensitivities_file
 from artpack.quantize import Lattice
 from tests.cli.conftest import Invoke
 from tests.evaluate.conftest import train_tokenizer
@@ -52,7 +52,7 @@ def told(invoke: Invoke, folder: Path) -> Told:
 
 
 def test_a_budget_is_hit_and_never_exceeded(told: Told, folder: Path) -> None:
-    known = ("--tokens", "calib.bin", "--calibration", "c.calibration")
+    known = ("--calibration-tokens", "calib.bin", "--calibration", "c.calibration")
     found = told("compress", "ckpt.pt", "-o", "a.bin", "--budget", "40K", *known, *FAST)
     size = (folder / "a.bin").stat().st_size
     assert found["recipe"] == "frontier"
@@ -61,7 +61,7 @@ def test_a_budget_is_hit_and_never_exceeded(told: Told, folder: Path) -> None:
     assert set(artpack.load(folder / "a.bin")) == set(torch.load(folder / "ckpt.pt"))
     assert all(report["weighted_error"] > 0 for report in found["reports"].values())
     assert len(found["reports"]) == 13
-    kept = costs_file(folder / "c.calibration")
+    kept = sensitivities_file(folder / "c.calibration")
     before = kept.stat().st_mtime_ns
     again = told("compress", "ckpt.pt", "-o", "b.bin", "--budget", "40K", *known, *FAST)
     assert kept.stat().st_mtime_ns == before
@@ -81,7 +81,16 @@ def test_without_data_a_note_says_what_is_missing(told: Told) -> None:
 
 
 def test_the_text_says_what_another_kilobyte_is_worth(invoke: Invoke, folder: Path) -> None:
-    done = invoke("compress", "ckpt.pt", "--budget", "40K", "--tokens", "calib.bin", *FAST, *SCORED)
+    done = invoke(
+        "compress",
+        "ckpt.pt",
+        "--budget",
+        "40K",
+        "--calibration-tokens",
+        "calib.bin",
+        *FAST,
+        *SCORED,
+    )
     assert done.code == 0, done.err
     assert "budget: 40,000 bytes, " in done.out
     assert "another KB would save" in done.out
@@ -89,14 +98,14 @@ def test_the_text_says_what_another_kilobyte_is_worth(invoke: Invoke, folder: Pa
 
 
 def test_a_score_is_not_exceeded(told: Told) -> None:
-    asked = ("--max-bpb-increase", 0.05, "--tokens", "calib.bin")
+    asked = ("--max-bpb-increase", 0.05, "--calibration-tokens", "calib.bin")
     found = told("compress", "ckpt.pt", *asked, *SCORED, *FAST)
     assert found["fit"]["score"]["bpb_increase"]["value"] <= 0.05
     assert len(found["fit"]["trials"]) > 1
 
 
 def test_learned_scales_are_counted_into_the_budget(told: Told, folder: Path) -> None:
-    asked = ("--budget", "40K", "--tokens", "calib.bin", "--tune", 2)
+    asked = ("--budget", "40K", "--calibration-tokens", "calib.bin", "--tune", 2)
     found = told("compress", "ckpt.pt", "-o", "a.bin", *asked, *FAST)
     assert 39_800 <= (folder / "a.bin").stat().st_size <= 40_000
     assert found["fit"]["calibration_kl_nats"] > 0
@@ -131,7 +140,16 @@ def test_what_cannot_be_is_one_clear_line(
 
 def test_a_sweep_writes_a_line_for_each_file_and_a_picture(told: Told, folder: Path) -> None:
     files = ("-o", "curve.csv", "--plot", "curve.svg")
-    found = told("sweep", "ckpt.pt", "--budgets", "30K,40K", *files, "--tokens", "calib.bin", *FAST)
+    found = told(
+        "sweep",
+        "ckpt.pt",
+        "--budgets",
+        "30K,40K",
+        *files,
+        "--calibration-tokens",
+        "calib.bin",
+        *FAST,
+    )
     with (folder / "curve.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["recipe"] for row in rows[:2]] == ["frontier", "frontier"]

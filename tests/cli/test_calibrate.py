@@ -184,7 +184,7 @@ def provenance(path: str) -> dict[str, Any]:
 
 
 def test_compress_writes_a_calibration_and_uses_it_again(told: Told, folder: Path) -> None:
-    args = ("compress", "ckpt.pt", *FAST, "--calibration", "a", "--tokens", "calib.bin")
+    args = ("compress", "ckpt.pt", *FAST, "--calibration", "a", "--calibration-tokens", "calib.bin")
     told(*args, "-o", "one.bin")
     written = (folder / "a").stat().st_mtime_ns
     told(*args, "-o", "two.bin")
@@ -197,7 +197,7 @@ def test_compress_writes_a_calibration_and_uses_it_again(told: Told, folder: Pat
 
 def test_compress_calibrates_without_a_file(told: Told, folder: Path) -> None:
     before = set(folder.iterdir())
-    told("compress", "ckpt.pt", *FAST, "--tokens", "calib.bin", "-o", "a.bin")
+    told("compress", "ckpt.pt", *FAST, "--calibration-tokens", "calib.bin", "-o", "a.bin")
     assert {path.name for path in set(folder.iterdir()) - before} == {"a.bin"}
     assert "calibration" in provenance("a.bin")
 
@@ -208,7 +208,10 @@ def test_compress_calibrates_without_a_file(told: Told, folder: Path) -> None:
         (("later.pt", "--calibration", "a"), "a: the calibration is for other weights"),
         (("ckpt.pt", "--calibration", "b"), "b: no such calibration file"),
         (("ckpt.pt", "--calibration", "ckpt.pt"), "ckpt.pt: a damaged calibration file"),
-        (("ckpt.pt", "--calibration", "a", "--tokens", "calib.bin"), "a: the calibration is for"),
+        (
+            ("ckpt.pt", "--calibration", "a", "--calibration-tokens", "calib.bin"),
+            "a: the calibration is for",
+        ),
         (("ckpt.pt", "later.pt"), "2 checkpoints: say with --average"),
         (("ckpt.pt", "later.pt", "--average", "ema"), "--average ema and --decay go together"),
         (("ckpt.pt", "--decay", "0.5"), "--average ema and --decay go together"),

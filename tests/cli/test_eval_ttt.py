@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             profile=profile_named("fast"),
             provenance={"ttt": {**recipe_data("blocks"), "chunk_tokens": 96}},
         )
-    write_atomically(folder / "a.bin", packed.pieces())
+    write_atomically(folder / "a.bin", packed.pieces)
     (folder / "sp.model").write_bytes(tokenizer.serialized_model_proto())
     write_shard(folder / "val.bin", tokenize_text("\0".join(DOCUMENTS), tokenizer).ids)
     return folder

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.scoring.score import compare
 from artpack.evaluate.tokens.documents import by_document
 from artpack.evaluate.windows.plan import share_rows
 from artpack.evaluate.windows.sliding import sliding
 from artpack.models import GPT, ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
+from artpack.runners.settings import Settings
 from artpack.system.ranks import Ranks, joined
 
 

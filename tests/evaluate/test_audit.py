@@ -16,11 +16,12 @@ from artpack.evaluate.audit.run import audit_evaluator
 from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.audit.size import judge_size
 from artpack.evaluate.scoring.evaluators import Evaluator, Mixed, Windowed
-from artpack.evaluate.scoring.forward import Scorable, Settings
 from artpack.evaluate.tokens.byte_counts import ByteTable
 from artpack.evaluate.tokens.shards import write_shard
 from artpack.evaluate.tokens.stream import Stream, tokenize_text
 from artpack.evaluate.windows.placements import place
+from artpack.runners.protocol import LanguageModel
+from artpack.runners.settings import Settings
 from tests.evaluate.cheats import (
     Backwards,
     Cheat,
@@ -48,7 +49,7 @@ def stream() -> Stream:
 
 
 @pytest.fixture(scope="module")
-def sliding(fading: Callable[..., Scorable]) -> Callable[..., Windowed]:
+def sliding(fading: Callable[..., LanguageModel]) -> Callable[..., Windowed]:
     """Return the maker of honest evaluators in windows."""
     model = fading(VOCABULARY)
 

@@ -8,12 +8,12 @@ import torch
 from sentencepiece import SentencePieceProcessor
 
 from artpack.evaluate.scoring.compiled import Compiled
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.scoring.score import compare, score
 from artpack.evaluate.tokens.stream import Stream, read_stream
 from artpack.evaluate.windows.sliding import sequential, sliding
 from artpack.models import GPT, build
 from artpack.models.published import read_config
+from artpack.runners.settings import Settings
 
 pytestmark = [
     pytest.mark.cuda,

@@ -36,7 +36,7 @@ def pack(config: ModelConfig, recipe: str, overrides: list[str]) -> bytes:
         selection = select(checkpoint)
         prepared = prepare(checkpoint, selection, spec, data)
         packed = compress(checkpoint, selection, spec, prepared=prepared, profile=FAST)
-    return b"".join(packed.pieces())
+    return packed.content()
 
 
 @pytest.mark.parametrize("change", [{}, ONE_LAYER, EQUAL_WIDTHS, "off"])

@@ -57,7 +57,7 @@ def test_a_container_goes_through_an_artifact_and_comes_out_byte_for_byte(name: 
     container = make(name)
     content = write_container(container, name)
     packed = repack(read_container(content), sha256="ab" * 32, profile=FAST)
-    with open_artifact(b"".join(packed.pieces())) as artifact:
+    with open_artifact(packed.content()) as artifact:
         provenance = artifact.header.provenance
         assert provenance["container"] == name
         assert provenance["source_sha256"] == "ab" * 32

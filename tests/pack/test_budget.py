@@ -9,7 +9,7 @@ from artpack.checkpoint import from_state_dict
 from artpack.checkpoint.selection import select
 from artpack.coding.profiles import profile_named
 from artpack.errors import BudgetError
-from artpack.pack.budget import BYTES_TOLERANCE, OCTAVES, file_bytes, fit_bytes, fit_loss
+from artpack.pack.budget import BYTES_TOLERANCE, OCTAVES, fit_bytes, fit_loss
 from artpack.pack.compress import Packed, compress
 from artpack.recipes import load_recipe
 
@@ -28,13 +28,13 @@ def pack(octaves: float) -> Packed:
 
 def loss(packed: Packed) -> float:
     """Stand in for a loss: the squared step that size and theory give."""
-    return 4 ** (-8 * file_bytes(packed) / WEIGHTS)
+    return 4 ** (-8 * packed.size_bytes / WEIGHTS)
 
 
 @pytest.mark.parametrize("limit", [8_000, 11_111, 16_000])
 def test_a_file_is_never_above_its_limit_and_close_to_it(limit: int) -> None:
     fit = fit_bytes(pack, limit_bytes=limit, weights=WEIGHTS, first=-1.0)
-    size = file_bytes(fit.packed)
+    size = fit.packed.size_bytes
     assert limit * (1 - 10 * BYTES_TOLERANCE) <= size <= limit
     assert fit.chosen.file_bytes == size
     assert fit.chosen in fit.trials
@@ -68,8 +68,8 @@ def test_the_smallest_size_is_that_of_a_file_and_not_of_a_draft() -> None:
     def larger(octaves: float) -> Packed:
         return pack(octaves - 8)
 
-    smallest = file_bytes(larger(-1.0 + OCTAVES))
-    assert smallest > file_bytes(pack(-1.0 + OCTAVES))
+    smallest = larger(-1.0 + OCTAVES).size_bytes
+    assert smallest > pack(-1.0 + OCTAVES).size_bytes
     with pytest.raises(BudgetError, match=f"the smallest file has {smallest:,}$"):
         fit_bytes(larger, limit_bytes=100, weights=WEIGHTS, first=-1.0, draft=pack)
 

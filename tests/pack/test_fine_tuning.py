@@ -8,7 +8,6 @@ from torch import Tensor
 from artpack.checkpoint import Checkpoint, from_state_dict
 from artpack.checkpoint.selection import Selection, select
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.divergence import Divergence
 from artpack.models import GPT, PRESETS, build
 from artpack.pack.fine_tuning import tune
 from artpack.pack.prepare import Prepared
@@ -17,6 +16,9 @@ from artpack.quantize import Lattice, RowInt
 from artpack.quantize.grids.lattice import MAX_SPAN
 from artpack.quantize.rounding.clips import StdClip
 from artpack.recipes import load_recipe
+from artpack.runners.distillation import Distillation
+from artpack.runners.divergence import Divergence
+from artpack.runners.gpt import GptRunner
 from tests.models.conftest import random_weights, shrink
 
 DRAW = np.random.default_rng(0)
@@ -39,12 +41,13 @@ class Case:
         self.prepared = frontier.prepare(frontier.octaves_for(2.0))
 
     def loss(self, prepared: dict[str, Prepared]) -> float:
-        measured = Divergence(self.model, OTHERS, banks=self.selection.banks)
+        measured = Divergence(GptRunner(self.model), OTHERS, banks=self.selection.banks)
         return measured({name: weights(one) for name, one in prepared.items()})
 
     def tuned(self, steps: int) -> dict[str, Prepared]:
         banks = self.selection.banks
-        return tune(self.model, LEARNED, self.prepared, steps=steps, banks=banks)
+        objective = Distillation(GptRunner(self.model), LEARNED, banks=banks)
+        return tune(self.prepared, objective, steps=steps)
 
 
 def weights(prepared: Prepared) -> Tensor:

@@ -42,7 +42,7 @@ def test_prepared_tensors_are_stored_as_given_and_others_by_their_rule() -> None
 
     packed = pack({"fc.weight": Prepared(QUANTIZER, quantized, report)})
 
-    with open_artifact(b"".join(packed.pieces())) as artifact:
+    with open_artifact(packed.content()) as artifact:
         back = artifact.load()
         assert [t.quantizer.label for t in artifact.header.plan.tensors] == ["int3", "fp16"]
         assert artifact.header.provenance["reports"] == [report.to_json(), None]

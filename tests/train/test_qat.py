@@ -39,7 +39,7 @@ def unpacked(model: GPT, spec: PlanSpec, folder: Path) -> dict[str, torch.Tensor
     """Pack a model's weights into a file and take them out again."""
     torch.save(model.state_dict(), folder / "ckpt.pt")
     with open_checkpoint(folder / "ckpt.pt") as checkpoint:
-        content = b"".join(compress(checkpoint, select(checkpoint), spec, profile=FAST).pieces())
+        content = compress(checkpoint, select(checkpoint), spec, profile=FAST).content()
     with open_artifact(content) as artifact:
         return artifact.load()
 

@@ -1,7 +1,5 @@
 """Runs an evaluator as often as its audit needs."""
 
-from collections.abc import Callable
-
 from artpack.evaluate.audit.condition import Condition
 from artpack.evaluate.audit.distributions import (
     LOOSE_BOUND,
@@ -14,6 +12,7 @@ from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.scoring.evaluators import Evaluator
 from artpack.evaluate.scoring.summary import check_losses
 from artpack.evaluate.tokens.stream import Stream
+from artpack.stages.progress import Progress
 
 
 def audit_evaluator(
@@ -22,7 +21,7 @@ def audit_evaluator(
     sample: Sample,
     *,
     exact: bool,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Condition]:
     """
     Check C1 to C4 on an evaluator.
@@ -49,7 +48,7 @@ def audit_evaluator(
     cuts = []
     for number, target in enumerate(places, start=1):
         if progress is not None:
-            progress(number, runs)
+            progress("auditing", number, runs)
         cuts.append(try_cut(evaluator, stream, seen, target, sample=sample, bound=bound))
     return [
         judge_causality(cuts, bound),

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from artpack.evaluate.scoring.forward import Scorable
 from artpack.models.document_mask import Documents
+from artpack.runners.protocol import LanguageModel
 
 
 class Compiled:
@@ -18,7 +18,7 @@ class Compiled:
         model: On its device and in evaluation mode.
     """
 
-    def __init__(self, model: Scorable) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         self._model = model
         self._hidden = torch.compile(model.hidden)
 

@@ -15,12 +15,15 @@ from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.evaluate.ngram.mixing import MIXERS, Mixer
-from artpack.evaluate.scoring.forward import Progress, Scorable, Settings, measure_plan
+from artpack.evaluate.scoring.forward import measure_plan
 from artpack.evaluate.scoring.journal import Journal
 from artpack.evaluate.scoring.observation import Observed, Pass, Recorder
 from artpack.evaluate.tokens.stream import Stream
-from artpack.evaluate.windows.plan import WindowPlan
-from artpack.system.ranks import Ranks, shard
+from artpack.evaluate.windows.plan import WindowPlan, shard
+from artpack.runners.protocol import LanguageModel
+from artpack.runners.settings import Settings
+from artpack.stages.progress import Progress
+from artpack.system.ranks import Ranks
 
 _BLOCK_TARGETS = 1 << 16
 
@@ -57,7 +60,7 @@ class Windowed:
         progress: Told after every batch.
     """
 
-    model: Scorable
+    model: LanguageModel
     place: Callable[[Stream], WindowPlan]
     vocab_size: int
     settings: Settings
@@ -66,7 +69,7 @@ class Windowed:
     def __call__(self, stream: Stream, watch: Sequence[int]) -> Pass:
         """Score a stream, as :class:`Evaluator` says."""
         plan, recorder = self.place(stream), Recorder(stream.ids, watch, self.vocab_size)
-        rows = self.settings.batch_rows(plan)
+        rows = self.settings.batch_rows(plan.row_tokens)
         part = shard(plan, Ranks.current(), batch_rows=rows)
         targets, seen = part.scored_targets(), 0
 

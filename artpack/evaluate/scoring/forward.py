@@ -7,8 +7,7 @@ measurement stays one number a position until it is summed in float64.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -18,10 +17,9 @@ from torch import Tensor
 from artpack.evaluate.tokens.shards import Tokens
 from artpack.evaluate.windows.plan import WindowPlan
 from artpack.evaluate.windows.row_packing import Batch, batches
-from artpack.models.document_mask import Documents
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the scores taken so far and their final number."""
+from artpack.runners.protocol import LanguageModel
+from artpack.runners.settings import Settings
+from artpack.stages.progress import Progress
 
 Measure: TypeAlias = Callable[[Sequence[Tensor], Tensor], Tensor]
 """From each model's logits (n, V), float32, and the targets (n,) to numbers (n, columns)."""
@@ -30,41 +28,8 @@ _POSITIONS_AT_ONCE = 2048
 """Bounds the logits in memory: 128 MiB of float32 at a vocabulary of 16,384."""
 
 
-class Scorable(Protocol):
-    """A language model, cut where the vocabulary projection begins."""
-
-    def hidden(self, ids: Tensor, documents: Documents | None = None) -> Tensor:
-        """Return (B, T, D) from ids, int64 (B, T); documents of a row do not see each other."""
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Return (n, V) from the hidden states (n, D) of some positions."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """
-    How models are run.
-
-    Attributes:
-        device: Where the models are, as torch names it.
-        precision: ``fp32`` is the reference; ``bf16`` autocasts.
-        batch_tokens: Tokens per forward pass, as far as whole rows allow.
-    """
-
-    device: str = "cpu"
-    precision: Literal["fp32", "bf16"] = "fp32"
-    batch_tokens: int = 16384
-
-    def batch_rows(self, plan: WindowPlan) -> int:
-        """Return how many rows of a plan run at once."""
-        return max(1, self.batch_tokens // plan.row_tokens)
-
-
-REFERENCE = Settings()
-
-
 def measure_plan(
-    models: Sequence[Scorable],
+    models: Sequence[LanguageModel],
     ids: Tokens,
     plan: WindowPlan,
     measure: Measure,
@@ -89,7 +54,7 @@ def measure_plan(
         float32, shape (scored, columns), in the order of ``plan.scored_targets()``.
 
     """
-    device, batch_rows = torch.device(settings.device), settings.batch_rows(plan)
+    device, batch_rows = torch.device(settings.device), settings.batch_rows(plan.row_tokens)
     total = int((plan.windows[:, 1] - plan.windows[:, 2]).sum())
     numbers = torch.empty((total, columns), device=device)
     done = 0
@@ -99,12 +64,12 @@ def measure_plan(
                 numbers[done : done + len(part)] = part
                 done += len(part)
             if progress:
-                progress(done, total)
+                progress("scoring", done, total)
     return numbers.cpu().numpy()
 
 
 def _measure_batch(
-    models: Sequence[Scorable], batch: Batch, measure: Measure, settings: Settings
+    models: Sequence[LanguageModel], batch: Batch, measure: Measure, settings: Settings
 ) -> Iterator[Tensor]:
     bf16 = settings.precision == "bf16"
     with torch.autocast(batch.ids.device.type, torch.bfloat16, enabled=bf16):

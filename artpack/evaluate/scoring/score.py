@@ -15,14 +15,7 @@ from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.evaluate.scoring.estimate import Estimate, Sums, bootstrap_errors
-from artpack.evaluate.scoring.forward import (
-    REFERENCE,
-    Measure,
-    Progress,
-    Scorable,
-    Settings,
-    measure_plan,
-)
+from artpack.evaluate.scoring.forward import Measure, measure_plan
 from artpack.evaluate.scoring.summary import (
     Score,
     check_byte_counts,
@@ -34,8 +27,11 @@ from artpack.evaluate.scoring.summary import (
 )
 from artpack.evaluate.tokens.shards import Tokens
 from artpack.evaluate.tokens.stream import Stream
-from artpack.evaluate.windows.plan import WindowPlan
-from artpack.system.ranks import Ranks, shard, sum_over_ranks
+from artpack.evaluate.windows.plan import WindowPlan, shard
+from artpack.runners.protocol import LanguageModel
+from artpack.runners.settings import REFERENCE, Settings
+from artpack.stages.progress import Progress
+from artpack.system.ranks import Ranks, sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Comparison:
 
 
 def score(
-    model: Scorable,
+    model: LanguageModel,
     ids: Tokens,
     plan: WindowPlan,
     byte_counts: NDArray[np.int64],
@@ -97,7 +93,7 @@ def score(
 
 
 def score_documents(
-    model: Scorable,
+    model: LanguageModel,
     stream: Stream,
     plan: WindowPlan,
     *,
@@ -128,8 +124,8 @@ def score_documents(
 
 
 def compare(
-    baseline: Scorable,
-    packed: Scorable,
+    baseline: LanguageModel,
+    packed: LanguageModel,
     ids: Tokens,
     plan: WindowPlan,
     byte_counts: NDArray[np.int64],
@@ -178,7 +174,7 @@ def compare(
 
 
 def token_losses(
-    model: Scorable, ids: Tokens, plan: WindowPlan, *, settings: Settings = REFERENCE
+    model: LanguageModel, ids: Tokens, plan: WindowPlan, *, settings: Settings = REFERENCE
 ) -> NDArray[np.float32]:
     """
     Return the loss of every scored position, in this process alone.
@@ -209,11 +205,15 @@ class _Run:
     bos_id: int
     progress: Progress | None
 
-    def document_sums(self, models: Sequence[Scorable], measure: Measure, *, columns: int) -> Sums:
+    def document_sums(
+        self, models: Sequence[LanguageModel], measure: Measure, *, columns: int
+    ) -> Sums:
         """Return tokens, bytes and the measure's columns of every document with scores."""
         _check_stream(self.ids, self.plan)
         check_byte_counts(self.ids, self.byte_counts, self.plan.times_scored())
-        part = shard(self.plan, Ranks.current(), batch_rows=self.settings.batch_rows(self.plan))
+        part = shard(
+            self.plan, Ranks.current(), batch_rows=self.settings.batch_rows(self.plan.row_tokens)
+        )
         numbers = measure_plan(
             models,
             self.ids,

@@ -1,5 +1,6 @@
 """A token stream together with the bytes that its tokens stand for."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -132,3 +133,24 @@ def read_text(path: Path) -> str:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 at byte {error.start}") from error
+
+
+def read_tokenizer(path: str | os.PathLike[str]) -> SentencePieceProcessor:
+    """
+    Read a SentencePiece model.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        UsageError: It is something else.
+        OSError: It cannot be read.
+
+    """
+    try:
+        return SentencePieceProcessor(model_proto=Path(path).read_bytes())
+    except RuntimeError as error:
+        raise UsageError(f"{path}: not a SentencePiece model") from error

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.forward import REFERENCE, Settings
 from artpack.evaluate.scoring.journal import Journal
 from artpack.evaluate.scoring.summary import Score, score_of_sums
 from artpack.evaluate.tokens.stream import Stream
@@ -33,6 +32,7 @@ from artpack.evaluate.ttt.running_score import Point, Tally, running
 from artpack.evaluate.ttt.saved_state import Keeper
 from artpack.evaluate.ttt.strategy import Lesson, Observer, Step, Strategy
 from artpack.models import GPT
+from artpack.runners.settings import REFERENCE, Settings
 from artpack.stages import Config
 from artpack.system.ranks import Ranks, sum_over_ranks
 from artpack.system.stopping import stop_flag

@@ -13,7 +13,6 @@ import numpy as np
 from artpack.evaluate.ngram.mixing import MIXERS
 from artpack.evaluate.scoring.estimate import Estimate, Sums, bootstrap_errors
 from artpack.evaluate.scoring.evaluators import mix
-from artpack.evaluate.scoring.forward import REFERENCE, Settings
 from artpack.evaluate.scoring.observation import Recorder
 from artpack.evaluate.scoring.score import score_documents
 from artpack.evaluate.scoring.summary import (
@@ -31,6 +30,7 @@ from artpack.evaluate.ttt.strategy import Observer
 from artpack.evaluate.windows.plan import Coverage
 from artpack.evaluate.windows.sliding import sequential
 from artpack.models import GPT
+from artpack.runners.settings import REFERENCE, Settings
 
 Measured: TypeAlias = tuple[Sums, Coverage]
 

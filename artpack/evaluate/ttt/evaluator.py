@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.scoring.observation import Pass, Recorder
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.adaptation import adapt
 from artpack.evaluate.ttt.recipe import AnyRecipe, Lora, Phased
 from artpack.models import GPT
+from artpack.runners.settings import Settings
 
 
 @dataclass(frozen=True)

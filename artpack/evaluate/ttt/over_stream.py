@@ -9,18 +9,19 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.forward import Settings, measure_plan
+from artpack.evaluate.scoring.forward import measure_plan
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.recipe import OverStream
 from artpack.evaluate.ttt.recipe_windows import plan_of
 from artpack.evaluate.ttt.strategy import Lesson, Observer, Scores, Step
 from artpack.evaluate.ttt.temperature import temperature_of
 from artpack.evaluate.ttt.updates import Pupil, share_batch_rows
-from artpack.evaluate.windows.plan import Coverage, WindowPlan
+from artpack.evaluate.windows.plan import Coverage, WindowPlan, shard
 from artpack.evaluate.windows.sliding import sequential
 from artpack.models import GPT, Documents
 from artpack.models.linear import Weighted
-from artpack.system.ranks import Ranks, shard
+from artpack.runners.settings import Settings
+from artpack.system.ranks import Ranks
 
 
 class StreamStrategy:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.ttt.document_rows import Rows
 from artpack.evaluate.ttt.lora_batch import Matrices
 from artpack.evaluate.ttt.recipe import Lora
 from artpack.evaluate.ttt.strategy import Observer, Scores
 from artpack.evaluate.ttt.temperature import Temperature
 from artpack.models import GPT
+from artpack.runners.settings import Settings
 
 
 class Pass(NamedTuple):

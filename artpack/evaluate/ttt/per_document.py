@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.document_rows import lay_rows
 from artpack.evaluate.ttt.document_schedule import Course, Group
@@ -21,6 +20,7 @@ from artpack.evaluate.ttt.strategy import Lesson, Observer, Scores, Step
 from artpack.evaluate.ttt.temperature import temperature_of
 from artpack.evaluate.windows.plan import Coverage, WindowPlan
 from artpack.models import GPT
+from artpack.runners.settings import Settings
 from artpack.system.ranks import Ranks
 
 

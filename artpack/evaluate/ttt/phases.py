@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.tokens.documents import packed
 from artpack.evaluate.tokens.shards import Tokens
 from artpack.evaluate.tokens.stream import Stream
@@ -16,6 +15,7 @@ from artpack.evaluate.ttt.updates import Pupil
 from artpack.evaluate.windows.plan import WindowPlan
 from artpack.evaluate.windows.sliding import sequential
 from artpack.models import GPT
+from artpack.runners.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.forward import REFERENCE, Settings
 from artpack.evaluate.scoring.score import score
 from artpack.evaluate.scoring.summary import Score
 from artpack.evaluate.tokens.stream import Stream
@@ -13,6 +12,7 @@ from artpack.evaluate.ttt.adaptation import Adapted
 from artpack.evaluate.ttt.recipe import AnyRecipe, Lora, OverStream, Phased
 from artpack.evaluate.ttt.recipe_windows import plan_of
 from artpack.models import GPT, Documents
+from artpack.runners.settings import REFERENCE, Settings
 
 
 @dataclass(frozen=True)

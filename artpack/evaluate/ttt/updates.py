@@ -5,15 +5,15 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.tokens.shards import Tokens
 from artpack.evaluate.ttt.optimizer_steps import clip, optimizer
 from artpack.evaluate.ttt.recipe import Rule
 from artpack.evaluate.ttt.strategy import Lesson
-from artpack.evaluate.windows.plan import WindowPlan
+from artpack.evaluate.windows.plan import WindowPlan, shard
 from artpack.evaluate.windows.row_packing import batches
 from artpack.models import GPT
-from artpack.system.ranks import Ranks, shard
+from artpack.runners.settings import Settings
+from artpack.system.ranks import Ranks
 
 
 class Pupil:
@@ -106,7 +106,7 @@ def share_batch_rows(plan: WindowPlan, settings: Settings) -> int:
 
     """
     rows = int(plan.rows[-1]) + 1 if len(plan.rows) else 1
-    return min(settings.batch_rows(plan), -(-rows // Ranks.current().world))
+    return min(settings.batch_rows(plan.row_tokens), -(-rows // Ranks.current().world))
 
 
 def _sum_over_ranks(tensors: list[Tensor]) -> None:

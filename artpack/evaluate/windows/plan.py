@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.errors import UsageError
+from artpack.system.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -125,3 +126,22 @@ def share_rows(plan: WindowPlan) -> WindowPlan:
         used += length
         rows[i] = row
     return replace(plan, rows=rows)
+
+
+def shard(plan: WindowPlan, ranks: Ranks, *, batch_rows: int) -> WindowPlan:
+    """
+    Take one process's share of a plan: every ``world``-th batch.
+
+    Args:
+        plan: All windows.
+        ranks: Whose share.
+        batch_rows: Rows per batch.
+
+    Returns:
+        The share; those of all ranks together are the plan. Batches are dealt out whole, so
+        every row is computed in the same company as in a single process; then only the order
+        of float64 additions differs.
+
+    """
+    mine = plan.rows // batch_rows % ranks.world == ranks.rank
+    return replace(plan, windows=plan.windows[mine], rows=plan.rows[mine])

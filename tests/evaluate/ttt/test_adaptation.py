@@ -15,7 +15,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.scoring.score import score
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.adaptation import Adapted, adapt
@@ -25,6 +24,7 @@ from artpack.evaluate.ttt.running_score import Point
 from artpack.evaluate.ttt.saved_state import Keeper
 from artpack.evaluate.ttt.second_pass import score_again
 from artpack.models import GPT
+from artpack.runners.settings import Settings
 from tests.evaluate.ttt.conftest import SETS, VOCAB, tiny_recipe
 
 STRATEGIES = sorted(SETS)

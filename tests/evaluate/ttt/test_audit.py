@@ -9,12 +9,12 @@ from artpack.errors import UsageError
 from artpack.evaluate.audit.run import audit_evaluator
 from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.scoring.evaluators import Evaluator, Mixed
-from artpack.evaluate.scoring.forward import REFERENCE
 from artpack.evaluate.scoring.observation import Pass
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt import adaptation as loop
 from artpack.evaluate.ttt.evaluator import Adapting, check_left_to_right
 from artpack.evaluate.ttt.strategy import Step
+from artpack.runners.settings import REFERENCE
 from tests.evaluate.ttt.conftest import SETS, tiny_model, tiny_recipe, tiny_stream
 
 SAMPLE = Sample(cuts=2, rows=20)

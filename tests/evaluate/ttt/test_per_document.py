@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.adaptation import adapt
 from artpack.evaluate.ttt.document_schedule import Course
@@ -13,6 +12,7 @@ from artpack.evaluate.ttt.lora_batch import Matrices
 from artpack.evaluate.ttt.phases import phases
 from artpack.evaluate.ttt.recipe import Lora, Phased
 from artpack.models import GPT
+from artpack.runners.settings import Settings
 from tests.evaluate.ttt.conftest import tiny_recipe
 from tests.evaluate.ttt.test_adaptation import Distributions
 

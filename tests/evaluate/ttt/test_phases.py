@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from artpack.evaluate.scoring.forward import REFERENCE
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.adaptation import adapt
 from artpack.evaluate.ttt.document_schedule import Course
 from artpack.evaluate.ttt.phases import learn_phase, phases
 from artpack.evaluate.ttt.recipe_windows import plan_of
 from artpack.models import GPT, Documents
+from artpack.runners.settings import REFERENCE
 from tests.evaluate.ttt.test_per_document import lora, phased
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from artpack.evaluate.scoring.forward import Settings
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.adaptation import adapt
 from artpack.evaluate.ttt.load import load_recipe
@@ -18,6 +17,7 @@ from artpack.evaluate.ttt.recipe import Blocks, Lora, Scalars
 from artpack.evaluate.ttt.second_pass import score_again
 from artpack.models import GPT
 from artpack.models.mechanisms import Ntk
+from artpack.runners.settings import Settings
 from tests.evaluate.ttt.conftest import tiny_recipe
 
 

@@ -80,7 +80,7 @@ class File:
     def packed(self) -> bytes:
         """The artifact that it is repacked into."""
         digest = sha256(self.content).hexdigest()
-        return b"".join(repack(self.container, sha256=digest, profile=FAST).pieces())
+        return repack(self.container, sha256=digest, profile=FAST).content()
 
 
 def check(case: Case, report: Report) -> None:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from artpack.artifact.reader import Artifact
 from artpack.evaluate.scoring.evaluators import Windowed
-from artpack.evaluate.scoring.forward import REFERENCE, Scorable
 from artpack.evaluate.tokens.documents import packed
 from artpack.evaluate.tokens.shards import Tokens
 from artpack.evaluate.tokens.stream import Stream
@@ -22,6 +21,8 @@ from artpack.evaluate.windows.plan import WindowPlan
 from artpack.evaluate.windows.sliding import sequential
 from artpack.models import GPT, build
 from artpack.models.published import from_seed_config
+from artpack.runners.protocol import LanguageModel
+from artpack.runners.settings import REFERENCE
 from tests.golden.checks.case import Case
 from tests.golden.checks.models import Golden, tolerance
 from tests.golden.checks.ngram import lookup_of
@@ -81,7 +82,7 @@ def _check_outputs(decoded: Decoded) -> None:
 
 
 def _compare(
-    s: Decoded, name: str, ids: Tokens, plan: WindowPlan, model: Scorable | None = None
+    s: Decoded, name: str, ids: Tokens, plan: WindowPlan, model: LanguageModel | None = None
 ) -> None:
     if name in s.case.entries("evals.json"):
         s.compare(name, s.result(name), ids, plan, model=model)

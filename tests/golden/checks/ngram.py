@@ -10,9 +10,9 @@ import numpy as np
 from artpack.evaluate.ngram.lookup import HashedLookup, Lookups
 from artpack.evaluate.ngram.published import PublishedRule
 from artpack.evaluate.scoring.evaluators import Windowed
-from artpack.evaluate.scoring.forward import REFERENCE
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.windows.placements import place
+from artpack.runners.settings import REFERENCE
 from tests.golden.checks.case import Case
 from tests.golden.checks.models import tolerance
 from tests.golden.checks.report import Report

@@ -16,6 +16,7 @@ from artpack.quantize.rounding.row_rounding import round_with_data
 from artpack.quantize.rounding.steps import RowGrid, RowPercentiles, TensorPercentile
 from artpack.recipes import load_recipe
 from artpack.recipes.rules import Rule
+from artpack.runners.gpt import GptRunner
 from tests.golden.checks.calibration import calibrated_model, read_windows
 from tests.golden.checks.case import Case, Entries
 from tests.golden.checks.export import Array, Export, Tally, fp32_sha256
@@ -38,7 +39,7 @@ def _check_model(case: Case, report: Report) -> None:
     facts, stored = case.entries("quant.json"), case.entries("quant.npz")
     state = load_file(case.folder / "state_dict.safetensors")
     windows = read_windows(case)
-    sums = collect(calibrated_model(case), windows, fisher=False)
+    sums = collect(GptRunner(calibrated_model(case)), windows, fisher=False)
     hessians = dict(sums.mean_hessians(windows.size))
     share = facts.peek("prune")["prune_pct"]
     export = Export(state, "pr576", [f"{rule}.prune={share}" for rule in PRUNED], hessians)

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artpack.evaluate.scoring.forward import Scorable
 from artpack.evaluate.scoring.score import score, token_losses
 from artpack.evaluate.tokens.byte_counts import ByteTable
 from artpack.evaluate.tokens.documents import by_document, document_spans, packed
@@ -21,6 +20,7 @@ from artpack.evaluate.windows.plan import WindowPlan
 from artpack.evaluate.windows.sliding import chunked, full_context, sequential, sliding
 from artpack.models import GPT, Documents
 from artpack.models.published import from_seed_config
+from artpack.runners.protocol import LanguageModel
 from tests.golden.checks.case import Case
 from tests.golden.checks.models import load_model, tolerance
 from tests.golden.checks.report import Report
@@ -113,7 +113,7 @@ class Scoring:
         ids: Tokens,
         plan: WindowPlan,
         *,
-        model: Scorable | None = None,
+        model: LanguageModel | None = None,
         byte_counts: NDArray[np.int64] | None = None,
     ) -> None:
         """Score a plan and compare every number that is stored of it."""

@@ -1,4 +1,4 @@
-"""How far a model moves when some of its tensors are replaced."""
+"""The divergence of a model with some tensors replaced from the model as it is."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from artpack.checkpoint import Bank
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.forward import REFERENCE, Settings
-from artpack.models import GPT
+from artpack.runners.protocol import Runner
+from artpack.runners.settings import REFERENCE, Settings
 
 MAX_LOGITS = 1 << 25
 """Bounds what is kept of the model as it is: 128 MiB of float32."""
@@ -22,7 +22,8 @@ class Divergence:
     Mean KL divergence of a model with other tensors from the model as it is.
 
     Args:
-        model: On ``settings.device`` and in evaluation mode; as it was after every call.
+        runner: Its model is on ``settings.device`` and in evaluation mode; as it was after
+            every call.
         windows: int64 ``(windows, tokens)``: what both run over.
         banks: Parameters of the model that are stacks of stored tensors.
         settings: Precision and batch size.
@@ -30,17 +31,17 @@ class Divergence:
 
     def __init__(
         self,
-        model: GPT,
+        runner: Runner,
         windows: NDArray[np.int64],
         *,
         banks: Sequence[Bank] = (),
         settings: Settings = REFERENCE,
     ) -> None:
-        self._model, self._settings = model, settings
+        self._runner, self._settings = runner, settings
         rows = max(1, settings.batch_tokens // windows.shape[1])
         self._batches = torch.split(torch.from_numpy(windows).to(settings.device), rows)
-        self._stride = -(-windows.size * model.config.vocab_size // MAX_LOGITS)
-        self._places = dict(_places(model, banks))
+        self._stride = -(-windows.size * runner.vocab_size // MAX_LOGITS)
+        self._places = dict(_places(runner, banks))
         self._baseline = [log_probs.clone() for log_probs in self._run()]
 
     @torch.inference_mode()
@@ -52,7 +53,7 @@ class Divergence:
             replaced: Stored name to tensor, in place of the model's own.
 
         Returns:
-            Nats a token, over every position, or over every n-th where they are too many
+            Nats per token, over every position, or over every n-th where they are too many
             to keep.
 
         Raises:
@@ -73,8 +74,8 @@ class Divergence:
             with torch.autocast(
                 ids.device.type, torch.bfloat16, enabled=self._settings.precision == "bf16"
             ):
-                hidden = self._model.hidden(ids).flatten(0, 1)[:: self._stride]
-                logits = self._model.logits(hidden)
+                hidden = self._runner.hidden(ids).flatten(0, 1)[:: self._stride]
+                logits = self._runner.logits(hidden)
             yield logits.float().log_softmax(-1)
 
     @contextmanager
@@ -92,9 +93,9 @@ class Divergence:
                 self._places[name].copy_(tensor)
 
 
-def _places(model: GPT, banks: Iterable[Bank]) -> Iterator[tuple[str, Tensor]]:
+def _places(runner: Runner, banks: Iterable[Bank]) -> Iterator[tuple[str, Tensor]]:
     """Yield where each stored tensor lies in the model."""
-    state = model.state_dict()
+    state = runner.module.state_dict()
     yield from state.items()
     for bank in banks:
         yield from zip(bank.members, state[bank.name].unbind(), strict=True)

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import artpack
 from artpack.evaluate.tokens.documents import by_document
-from artpack.evaluate.windows.plan import share_rows
+from artpack.evaluate.windows.plan import shard, share_rows
 from artpack.evaluate.windows.sliding import sliding
-from artpack.system.ranks import Ranks, shard
+from artpack.system.ranks import Ranks
 
 SCRIPT = Path(__file__).with_name("compare_on_ranks.py")
 ROOT = Path(artpack.__file__).parents[1]

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from artpack.checkpoint import Bank
 from artpack.errors import UsageError
-from artpack.evaluate.scoring import divergence
-from artpack.evaluate.scoring.divergence import Divergence
-from artpack.evaluate.scoring.forward import Settings
 from artpack.models import GPT, PRESETS, build
+from artpack.runners import divergence
+from artpack.runners.divergence import Divergence
+from artpack.runners.gpt import GptRunner
+from artpack.runners.settings import Settings
 from tests.models.conftest import random_weights, shrink
 
 WINDOWS = np.random.default_rng(0).integers(0, 61, (5, 8))
@@ -45,12 +46,12 @@ def noisy(tensor: Tensor) -> Tensor:
 @pytest.mark.parametrize("batch_tokens", [8, 24, 1000])
 def test_it_is_that_of_a_plain_computation(model: GPT, batch_tokens: int) -> None:
     changed = {EMBEDDING: noisy(model.state_dict()[EMBEDDING])}
-    loss = Divergence(model, WINDOWS, settings=Settings(batch_tokens=batch_tokens))
+    loss = Divergence(GptRunner(model), WINDOWS, settings=Settings(batch_tokens=batch_tokens))
     assert loss(changed) == pytest.approx(plain(model, changed), rel=1e-4)
 
 
 def test_the_model_is_left_as_it_was(model: GPT) -> None:
-    loss = Divergence(model, WINDOWS)
+    loss = Divergence(GptRunner(model), WINDOWS)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert loss({EMBEDDING: noisy(before[EMBEDDING])}) > 0
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
@@ -61,7 +62,7 @@ def test_slices_of_banks_are_replaced_by_their_own_names() -> None:
     model = make("pr1934")
     bank = model.state_dict()["mlp_up_bank"]
     names = tuple(f"blocks.{layer}.mlp.fc.weight" for layer in range(len(bank)))
-    loss = Divergence(model, WINDOWS, banks=[Bank("mlp_up_bank", names)])
+    loss = Divergence(GptRunner(model), WINDOWS, banks=[Bank("mlp_up_bank", names)])
     slice_2 = noisy(bank[2])
     whole = bank.clone()
     whole[2] = slice_2
@@ -71,10 +72,10 @@ def test_slices_of_banks_are_replaced_by_their_own_names() -> None:
 def test_many_positions_are_thinned_out(model: GPT, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(divergence, "MAX_LOGITS", WINDOWS.size * 61 // 4)
     changed = {EMBEDDING: noisy(model.state_dict()[EMBEDDING])}
-    loss = Divergence(model, WINDOWS)
+    loss = Divergence(GptRunner(model), WINDOWS)
     assert loss(changed) == pytest.approx(plain(model, changed, stride=4), rel=1e-4)
 
 
 def test_an_unknown_tensor_is_named(model: GPT) -> None:
     with pytest.raises(UsageError, match="the model has no tensor 'nothing'"):
-        Divergence(model, WINDOWS)({"nothing": torch.zeros(1)})
+        Divergence(GptRunner(model), WINDOWS)({"nothing": torch.zeros(1)})

@@ -1,0 +1,323 @@
+"""The job of ``artpack.compress``: weights into one small file."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from artpack.api.inputs import Choice, Inputs, open_inputs
+from artpack.api.notes import notes_of
+from artpack.api.scoring import FileScorer, Scoring, need_model
+from artpack.api.sources import Source
+from artpack.api.tokens import TokenSource
+from artpack.artifact.describe import Description, describe
+from artpack.artifact.reader import open_artifact
+from artpack.calibration.file import Calibration
+from artpack.coding.profiles import profile_named
+from artpack.errors import UsageError
+from artpack.evaluate.scoring.score import Comparison
+from artpack.evaluate.ttt.load import recipe_data, stored_recipe
+from artpack.models import ModelConfig
+from artpack.pack.budget import Trial, loss_per_byte
+from artpack.pack.packer import Goal, Packer, PackResult
+from artpack.quantize.error_report import Report
+from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE, load_recipe
+from artpack.recipes.spec import PlanSpec
+from artpack.runners.settings import Settings
+from artpack.stages import Config
+from artpack.stages.progress import Progress
+from artpack.system.atomic import write_atomically
+
+
+@dataclass(frozen=True, eq=False)
+class CompressResult:
+    """
+    An artifact in memory, and how it was made.
+
+    Attributes:
+        result: What the packer made.
+        recipe: Name of the recipe.
+        weights: Number of weights packed.
+        source_bytes: Their size in the checkpoint.
+        goal: What was asked of the file.
+        comparison: What it scored beside its checkpoint, if that was asked for.
+        notes: What was decided on the way, one line each.
+    """
+
+    result: PackResult
+    recipe: str
+    weights: int
+    source_bytes: int
+    goal: Goal
+    comparison: Comparison | None
+    notes: tuple[str, ...]
+
+    def save(self, path: str | os.PathLike[str]) -> int:
+        """
+        Write the artifact, whole or not at all.
+
+        Args:
+            path: Where to.
+
+        Returns:
+            Its size in bytes.
+
+        Raises:
+            OSError: It cannot be written.
+
+        """
+        return write_atomically(Path(path), self.result.packed.pieces)
+
+    def content(self) -> bytes:
+        """Return the artifact's bytes."""
+        return self.result.packed.content()
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the artifact."""
+        return self.result.packed.size_bytes
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of the whole file for each weight; 0 without weights."""
+        return 8 * self.size_bytes / self.weights if self.weights else 0.0
+
+    @property
+    def reports(self) -> dict[str, Report]:
+        """Tensor to its error, for tensors quantized with data."""
+        prepared = self.result.prepared
+        return {name: one.report for name, one in prepared.items() if one.report is not None}
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The files that were made on the way to the budget."""
+        return () if self.result.fit is None else self.result.fit.trials
+
+    @property
+    def chosen(self) -> Trial | None:
+        """The one of them that was taken; None for a recipe with fixed steps."""
+        return None if self.result.fit is None else self.result.fit.chosen
+
+    @property
+    def loss_nats(self) -> float | None:
+        """Loss on calibration tokens, in nats per token; None if it could not be measured."""
+        return self.result.loss_nats
+
+    def worth_of(self, loss: float) -> float | None:
+        """Return how much of a loss another byte would save; None with fixed steps."""
+        weights = self.result.adjustable_weights
+        return loss_per_byte(loss, weights) if weights else None
+
+    @cached_property
+    def description(self) -> Description:
+        """Where the bytes of the file went."""
+        packed = self.result.packed
+        with open_artifact(packed.content(), max_decoded_bytes=packed.symbols) as artifact:
+            return describe(artifact)
+
+    def __repr__(self) -> str:
+        ratio = self.source_bytes / self.size_bytes
+        loss = "" if self.loss_nats is None else f", loss {self.loss_nats:.5f} nats per token"
+        return (
+            f"<CompressResult {self.recipe}: {self.source_bytes:,} -> {self.size_bytes:,} bytes,"
+            f" {self.bits_per_weight:.3f} bits per weight, {ratio:.2f} times smaller{loss}>"
+        )
+
+
+def compress(
+    source: Source | Sequence[str | os.PathLike[str]],
+    *,
+    budget: int | None = None,
+    code_bytes: int = 0,
+    max_loss_increase: float | None = None,
+    recipe: str | PlanSpec | None = None,
+    overrides: Sequence[str] = (),
+    model: ModelConfig | str | None = None,
+    calibration: Calibration | str | os.PathLike[str] | None = None,
+    calibration_tokens: TokenSource | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
+    scoring: Scoring | None = None,
+    tune_steps: int = 0,
+    include: str = "",
+    exclude: str | None = None,
+    key: str | None = None,
+    strip_prefix: str | None = None,
+    average: str | None = None,
+    decay: float | None = None,
+    profile: str = "default",
+    deadline_s: float | None = None,
+    ttt: str | None = None,
+    device: str = "cpu",
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> CompressResult:
+    """
+    Pack weights into one small file.
+
+    Args:
+        source: A file or folder, a state dict, a module, or paths to be averaged.
+        budget: Make the best file of no more bytes than this, ``code_bytes`` included.
+        code_bytes: Bytes of code that count into the budget.
+        max_loss_increase: Make the smallest file that scores no more bits per byte above
+            its checkpoint than this, on ``scoring``.
+        recipe: What to do, a name, a TOML file or a spec. By default the frontier where
+            there is a calibration or a goal, else int6.
+        overrides: Changes to the recipe: ``matrices.quantizer.bits=5``.
+        model: The weights' model, a config, preset or file; None to find it.
+        calibration: What is known of the data, or its file. With ``calibration_tokens``, a
+            file that is missing is written.
+        calibration_tokens: Calibrate with these tokens: files, or an array of ids (tokens,).
+        tokenizer: SentencePiece model of these tokens; text needs it.
+        scoring: Score the file beside its checkpoint on these tokens.
+        tune_steps: Learn the scales of lattices for so many steps of 4,096 tokens.
+        include: Pack only tensors in whose name this regular expression is found.
+        exclude: Leave out tensors in whose name this one is found.
+        key: Where in a file of ``torch.save`` the weights are.
+        strip_prefix: What to take off their names.
+        average: ``mean`` or ``ema``, for several checkpoints.
+        decay: Of ``ema``: what is kept of the average at each further checkpoint.
+        profile: How hard to look for the smallest coding: ``fast``, ``default``, ``max``.
+        deadline_s: Stop looking after so many seconds; the bytes then depend on the machine.
+        ttt: Let the artifact carry a recipe of test-time training, a name or a TOML file.
+        device: Where the model runs and quantizers compute.
+        jobs: Threads; the bytes do not depend on it.
+        progress: Told how far it is.
+
+    Returns:
+        The file in memory. The same input gives the same bytes, unless a deadline cut in.
+
+    Raises:
+        BudgetError: Nothing fits; says what would.
+        CheckpointError: The weights are not usable, or do not fit their grid.
+        RecipeError: There is no such recipe, or it is wrong.
+        UsageError: Arguments do not go together.
+
+    >>> import torch
+    >>> weights = {"fc.weight": torch.eye(64), "fc.bias": torch.zeros(64)}
+    >>> compress(weights, recipe="int8", profile="fast").weights
+    4160
+
+    """
+    chosen = Choice(
+        source=source,
+        key=key,
+        strip_prefix=strip_prefix,
+        average=average,
+        decay=decay,
+        include=include,
+        exclude=exclude,
+        model=model,
+        calibration=calibration,
+        calibration_tokens=calibration_tokens,
+        tokenizer=tokenizer,
+        device=device,
+        jobs=jobs,
+    )
+    goal = Goal(budget, code_bytes, max_loss_increase)
+    _check(goal, scoring, deadline_s)
+    spec = choose_recipe(recipe, overrides, data=chosen.has_data or goal != Goal())
+    carried = _carried(ttt)
+    with open_inputs(chosen, progress) as inputs:
+        pack = replace(inputs.pack, provenance=inputs.pack.provenance | carried)
+        scorer = make_scorer(scoring, inputs, progress)
+        packer = Packer(
+            pack,
+            spec,
+            profile_named(profile),
+            deadline_s=deadline_s,
+            tune_steps=tune_steps,
+            progress=progress,
+        )
+        result = packer.make(goal, None if scorer is None else scorer.increase)
+        return _result(result, inputs, spec, goal, scorer)
+
+
+def choose_recipe(
+    recipe: str | PlanSpec | None, overrides: Sequence[str] = (), *, data: bool
+) -> PlanSpec:
+    """
+    Choose what is done to weights.
+
+    Args:
+        recipe: What was asked for, if anything.
+        overrides: Changes to it.
+        data: Whether anything is known of the data, or asked of the file.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: There is no such recipe, or it is wrong.
+
+    """
+    if isinstance(recipe, PlanSpec):
+        if overrides:
+            raise UsageError("`overrides` change a recipe that is named, not a spec")
+        return recipe
+    return load_recipe(recipe or (FRONTIER_RECIPE if data else DEFAULT_RECIPE), overrides)
+
+
+def make_scorer(
+    scoring: Scoring | None, inputs: Inputs, progress: Progress | None = None
+) -> FileScorer | None:
+    """
+    Get ready to score files, if that is asked for.
+
+    Args:
+        scoring: On which tokens.
+        inputs: What files are made of.
+        progress: Told how far it is.
+
+    Returns:
+        What scores files.
+
+    Raises:
+        UsageError: The model is not known.
+
+    """
+    if scoring is None:
+        return None
+    config = need_model(inputs.opened, inputs.config, "nothing to score")
+    settings = Settings(device=inputs.pack.device)
+    return FileScorer(scoring, inputs.opened, config, settings, progress)
+
+
+def _check(goal: Goal, scoring: Scoring | None, deadline_s: float | None) -> None:
+    if goal.limit_bytes is not None and goal.max_loss_increase is not None:
+        raise UsageError("`budget` and `max_loss_increase`: give one of them")
+    if goal.max_loss_increase is not None and scoring is None:
+        raise UsageError("`max_loss_increase` is measured on scored tokens: give `scoring`")
+    if goal.limit_bytes is None and goal.code_bytes:
+        raise UsageError("`code_bytes` counts into a budget: give `budget`")
+    if goal.file_limit is not None and goal.file_limit <= 0:
+        raise UsageError(f"`budget` {goal.limit_bytes}: the code alone has {goal.code_bytes} bytes")
+    if goal.max_loss_increase is not None and not goal.max_loss_increase > 0:
+        raise UsageError(f"`max_loss_increase` must be above 0, got {goal.max_loss_increase}")
+    if deadline_s is not None and not deadline_s >= 0:
+        raise UsageError(f"`deadline_s` must be 0 or more seconds, got {deadline_s}")
+
+
+def _carried(ttt: str | None) -> Config:
+    """Return the recipe of test-time training that the file carries, checked."""
+    if ttt is None:
+        return {}
+    data = recipe_data(ttt)
+    stored_recipe(data)  # raises where it could not be run
+    return {"ttt": data}
+
+
+def _result(
+    result: PackResult, inputs: Inputs, spec: PlanSpec, goal: Goal, scorer: FileScorer | None
+) -> CompressResult:
+    tensors = inputs.pack.selection.tensors
+    comparison = None if scorer is None else scorer.compare(result.packed)
+    return CompressResult(
+        result,
+        spec.name,
+        sum(info.weights for info in tensors),
+        sum(info.bytes for info in tensors),
+        goal,
+        comparison,
+        (*inputs.notes, *notes_of(result, inputs.pack.selection, spec.name)),
+    )

@@ -1,0 +1,290 @@
+"""The jobs around a finished artifact: open, load, save, unpack, verify."""
+
+import io
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from artpack.api.compress import compress
+from artpack.artifact.reader import Artifact, open_artifact
+from artpack.artifact.verify import Verification
+from artpack.artifact.verify import verify as verify_artifact
+from artpack.calibration.file import Calibration
+from artpack.checkpoint import open_checkpoint
+from artpack.errors import UsageError
+from artpack.models import ModelConfig
+from artpack.recipes import DEFAULT_RECIPE
+from artpack.system.atomic import check_writable, write_atomically
+
+RESERVED = "__metadata__"
+"""Where a file of safetensors has its metadata."""
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def save(
+    state_dict: Mapping[str, Tensor],
+    path: str | os.PathLike[str],
+    *,
+    model: ModelConfig | None = None,
+    recipe: str = DEFAULT_RECIPE,
+    calibration: Calibration | None = None,
+    profile: str = "default",
+    jobs: int = 1,
+) -> int:
+    """
+    Pack a state dict into an artifact.
+
+    Args:
+        state_dict: Name to tensor, any dtypes and shapes.
+        path: Where to; an older file there is replaced at once or not at all.
+        model: The model that these weights belong to, stored beside them; None to tell it
+            from names and shapes.
+        recipe: Name of a recipe, or path of a TOML file.
+        calibration: What is known of the data, collected with these very weights; some
+            recipes cannot do without.
+        profile: How hard to look for the smallest coding: ``fast``, ``default``, ``max``.
+        jobs: Number of threads; the bytes do not depend on it.
+
+    Returns:
+        The size of the file in bytes.
+
+    Raises:
+        CheckpointError: A weight is not finite or does not fit its grid, or the tensors
+            are not the model's.
+        RecipeError: There is no such recipe, or it is wrong.
+        UsageError: The profile is unknown, the recipe needs a calibration, or the
+            calibration is for other weights.
+        OSError: The file cannot be written.
+
+    >>> import tempfile, torch
+    >>> weights = {"fc.weight": torch.eye(64), "fc.bias": torch.zeros(64)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     size = save(weights, folder + "/a.bin", recipe="lossless", profile="fast")
+    ...     back = load(folder + "/a.bin")
+    >>> size < 1000, torch.equal(back["fc.weight"], weights["fc.weight"])
+    (True, True)
+
+    """
+    check_writable(Path(path))
+    result = compress(
+        state_dict,
+        model=model,
+        recipe=recipe,
+        calibration=calibration,
+        profile=profile,
+        jobs=jobs,
+    )
+    return result.save(path)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    dtype: torch.dtype | None = None,
+    max_decoded_bytes: int | None = None,
+) -> dict[str, Tensor]:
+    """
+    Get all tensors of an artifact back, every checksum and hash checked.
+
+    Args:
+        path: The artifact.
+        dtype: Give floating-point tensors in this dtype instead of their own.
+        max_decoded_bytes: Refuse a file whose symbols are more than this; by default
+            64 MiB and 256 times its size.
+
+    Returns:
+        Name to tensor, in the checkpoint's order, ready for ``load_state_dict``.
+
+    Raises:
+        ArtifactError: The file is damaged, hostile, or of another version.
+        OSError: The file cannot be read.
+
+    """
+    with open_artifact(Path(path), max_decoded_bytes=max_decoded_bytes) as artifact:
+        artifact.check_trailer()
+        return artifact.load(dtype=dtype)
+
+
+class Incompatible(NamedTuple):
+    """
+    What a module and an artifact do not share.
+
+    Attributes:
+        missing_keys: Names that only the module has.
+        unexpected_keys: Names that only the artifact has.
+    """
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def load_into(
+    module: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    strict: bool = True,
+    max_decoded_bytes: int | None = None,
+) -> Incompatible:
+    """
+    Give a module the weights of an artifact, each in the dtype that the module has.
+
+    Args:
+        module: Changed in place.
+        path: The artifact.
+        strict: Refuse an artifact that lacks a tensor of the module, or has others.
+        max_decoded_bytes: As :func:`load` takes it.
+
+    Returns:
+        What is missing and what was not used; both empty if strict.
+
+    Raises:
+        ArtifactError: The file is damaged, hostile, or of another version.
+        UsageError: Tensors are missing, left over, or of other shapes.
+        OSError: The file cannot be read.
+
+    """
+    tensors = load(path, max_decoded_bytes=max_decoded_bytes)
+    own = module.state_dict()
+    for name in own.keys() & tensors.keys():
+        if own[name].shape != tensors[name].shape:
+            there, here = list(tensors[name].shape), list(own[name].shape)
+            raise UsageError(f"{path}: {name!r} is {there}, the module's is {here}")
+    found = Incompatible(_only(own, tensors), _only(tensors, own))
+    if strict and found != ([], []):
+        raise UsageError(
+            f"{path}: the artifact is of another module: it lacks {_some(found.missing_keys)}"
+            f" and has {_some(found.unexpected_keys)} besides; `strict` False loads what fits"
+        )
+    module.load_state_dict(tensors, strict=False)
+    return found
+
+
+def _only(these: Iterable[str], others: Mapping[str, Tensor]) -> list[str]:
+    return [name for name in these if name not in others]
+
+
+def _some(names: list[str]) -> str:
+    return (
+        repr(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        if names
+        else "nothing"
+    )
+
+
+def open(  # noqa: A001 - the name that gzip, tarfile and safetensors taught everybody
+    path: str | os.PathLike[str], *, max_decoded_bytes: int | None = None
+) -> Artifact:
+    """
+    Open an artifact to read single tensors without decoding the rest.
+
+    Args:
+        path: The artifact.
+        max_decoded_bytes: Refuse a file whose symbols are more than this; by default
+            64 MiB and 256 times its size.
+
+    Returns:
+        The artifact, a mapping and a context manager: ``artifact["fc.weight"]`` decodes
+        only the streams that hold rows of that tensor.
+
+    Raises:
+        ArtifactError: The file is damaged, hostile, or of another version.
+        OSError: The file cannot be read.
+
+    """
+    return open_artifact(Path(path), max_decoded_bytes=max_decoded_bytes)
+
+
+def unpack(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    dtype: torch.dtype | None = None,
+    max_decoded_bytes: int | None = None,
+) -> tuple[int, int]:
+    """
+    Decode an artifact into a file that other tools read.
+
+    Args:
+        path: The artifact.
+        output: A ``.safetensors`` or ``.pt`` file.
+        dtype: Write floating-point tensors in this dtype instead of their own.
+        max_decoded_bytes: As :func:`load` takes it.
+
+    Returns:
+        Number of tensors, and size of the file in bytes.
+
+    Raises:
+        ArtifactError: The artifact is damaged, hostile, or of another version.
+        UsageError: The ending is another one, or safetensors has no place for a tensor.
+        OSError: A file cannot be read or written.
+
+    """
+    target = Path(output)
+    if target.suffix not in (".safetensors", ".pt"):
+        raise UsageError(f"{target}: the ending must be .safetensors or .pt")
+    tensors = load(path, dtype=dtype, max_decoded_bytes=max_decoded_bytes)
+    data = _pt(tensors) if target.suffix == ".pt" else _safetensors(tensors)
+    return len(tensors), write_atomically(target, [data])
+
+
+def _safetensors(tensors: dict[str, Tensor]) -> bytes:
+    for name, tensor in tensors.items():
+        _check_place(name, tensor.dtype)
+    # The format knows no ties: tied tensors are written out in full. Other tools ask it
+    # which library's tensors these are, and some refuse a file that does not say it.
+    whole = {name: tensor.clone() for name, tensor in tensors.items()}
+    return safetensors.torch.save(whole, metadata={"format": "pt"})
+
+
+def _check_place(name: str, dtype: torch.dtype) -> None:
+    """Check that safetensors has a place for a tensor; every torch file has."""
+    if name == RESERVED:
+        raise UsageError(f"{name!r} names no tensor in safetensors: unpack to a .pt file")
+    try:
+        safetensors.torch.save({name: torch.empty(0, dtype=dtype)})
+    except (KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise UsageError(f"{name!r}: safetensors has no {dtype}: unpack to a .pt file") from error
+
+
+def _pt(tensors: dict[str, Tensor]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    return buffer.getvalue()
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    against: str | os.PathLike[str] | None = None,
+    key: str | None = None,
+    strip_prefix: str | None = None,
+    max_decoded_bytes: int | None = None,
+) -> Verification:
+    """
+    Check all checksums and hashes of an artifact, and compare it with a checkpoint.
+
+    Args:
+        path: The artifact.
+        against: The checkpoint that it was made of, if its errors are wanted.
+        key: Where in that checkpoint the weights are.
+        strip_prefix: What to take off their names.
+        max_decoded_bytes: As :func:`load` takes it.
+
+    Returns:
+        Everything that was found; the check goes on after a fault where it can.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read.
+        OSError: The artifact cannot be read.
+
+    """
+    if against is None:
+        return verify_artifact(Path(path), max_decoded_bytes=max_decoded_bytes)
+    with open_checkpoint(Path(against), key=key, strip_prefix=strip_prefix) as checkpoint:
+        return verify_artifact(Path(path), against=checkpoint, max_decoded_bytes=max_decoded_bytes)

@@ -1,0 +1,163 @@
+"""Weights to work on: files, folders, state dicts and modules, one or the average of several."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from torch import Tensor, nn
+
+from artpack.checkpoint import (
+    Average,
+    Checkpoint,
+    ema_weights,
+    from_state_dict,
+    mean_weights,
+    open_checkpoint,
+    restore,
+)
+from artpack.checkpoint.selection import Selection
+from artpack.errors import UsageError
+from artpack.models import GPT, ModelConfig, build
+from artpack.models.defects import as_meant
+from artpack.models.find import Found, find_model, read_model
+from artpack.stages import Config
+from artpack.stages.finite import check_weights
+
+Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module
+"""A file or folder of weights, a state dict, or a module."""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """
+    Weights that are ready to be read.
+
+    Attributes:
+        checkpoint: The checkpoint, or the average.
+        path: File of the last checkpoint; None for weights in memory.
+        config: The model's config, if the weights came in a module of ours.
+        provenance: What an artifact says of where they come from.
+    """
+
+    checkpoint: Checkpoint
+    path: Path | None
+    config: ModelConfig | None
+    provenance: Config
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return "the weights" if self.path is None else str(self.path)
+
+
+@contextmanager
+def open_source(
+    source: Source | Sequence[str | os.PathLike[str]],
+    *,
+    key: str | None = None,
+    strip_prefix: str | None = None,
+    average: str | None = None,
+    decay: float | None = None,
+) -> Iterator[Opened]:
+    """
+    Open weights, or the average of several checkpoints.
+
+    Args:
+        source: The weights; a sequence of paths to be averaged.
+        key: Where in a file of ``torch.save`` the state dict is.
+        strip_prefix: What to take off the names.
+        average: ``mean`` or ``ema``, for several checkpoints.
+        decay: Of ``ema``: what is kept of the average at each further checkpoint.
+
+    Yields:
+        The weights, closed afterwards.
+
+    Raises:
+        CheckpointError: They are not usable.
+        UsageError: Arguments do not go together.
+
+    """
+    if isinstance(source, Mapping | nn.Module):
+        state = source if isinstance(source, Mapping) else source.state_dict()
+        config = source.config if isinstance(source, GPT) else None
+        with from_state_dict(state) as checkpoint:
+            yield Opened(checkpoint, None, config, {})
+        return
+    single = isinstance(source, str | os.PathLike)
+    paths = [Path(source)] if single else [Path(one) for one in source]  # type: ignore[arg-type,union-attr]
+    _check_usage(len(paths), average, decay)
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(open_checkpoint(path, key=key, strip_prefix=strip_prefix))
+            for path in paths
+        ]
+        if average is None:
+            yield Opened(opened[0], paths[0], None, {})
+            return
+        count = len(opened)
+        weights = mean_weights(count) if decay is None else ema_weights(count, decay)
+        sources: list[Config] = [{"sha256": one.sha256} for one in opened]
+        provenance: Config = {
+            "average": {"kind": average, "decay": decay, "sources": list(sources)}
+        }
+        mean = stack.enter_context(Average(opened, weights))
+        yield Opened(mean, paths[-1], None, provenance)
+
+
+def choose_model(opened: Opened, selection: Selection, asked: ModelConfig | str | None) -> Found:
+    """
+    Find the model that weights belong to.
+
+    Args:
+        opened: The weights.
+        selection: Those that are used.
+        asked: A config, a preset or a config file; None to find it.
+
+    Returns:
+        The model, or why there is none.
+
+    Raises:
+        UsageError: What was asked for does not exist, or is another model.
+
+    """
+    if isinstance(asked, ModelConfig):
+        return Found(asked, ())
+    if asked is not None:
+        return Found(read_model(asked, selection.shapes), ())
+    if opened.config is not None:
+        return Found(opened.config, ())
+    return find_model(selection.shapes, opened.path)
+
+
+def build_model(checkpoint: Checkpoint, config: ModelConfig, device: str) -> GPT:
+    """
+    Build a checkpoint's model, as its authors meant it.
+
+    Args:
+        checkpoint: The weights.
+        config: The model.
+        device: Where it goes.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        CheckpointError: The tensors are those of another model.
+        ScoreError: A weight is not finite.
+
+    """
+    stored = {info.name: checkpoint.read(info.name) for info in checkpoint.tensors}
+    tensors = restore(checkpoint.names, stored, checkpoint.ties, checkpoint.banks)
+    model = build(as_meant(config), tensors).to(device)
+    check_weights(dict(model.named_parameters()), "the checkpoint")
+    return model
+
+
+def _check_usage(count: int, average: str | None, decay: float | None) -> None:
+    if average is None and count > 1:
+        raise UsageError(f"{count} checkpoints: say with `average` how to make one of them")
+    if (average == "ema") != (decay is not None):
+        raise UsageError("`average` 'ema' and `decay` go together")

@@ -1,0 +1,276 @@
+"""Files of one checkpoint by one recipe: to a budget, to a loss, or as the recipe has it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from artpack.calibration.file import Calibration
+from artpack.checkpoint import Checkpoint
+from artpack.checkpoint.selection import Selection
+from artpack.coding.profiles import Profile
+from artpack.errors import BudgetError, UsageError
+from artpack.pack.budget import Fit, Trial, fit_bytes, fit_loss
+from artpack.pack.compress import Packed, compress
+from artpack.pack.fine_tuning import Objective, tune
+from artpack.pack.kept_as_is import find_exceptions
+from artpack.pack.prepare import Prepared, prepare
+from artpack.pack.rate_distortion import Frontier
+from artpack.pack.sensitivities import Loss, obtain_sensitivities
+from artpack.recipes.spec import PlanSpec
+from artpack.stages import Config
+from artpack.stages.progress import Progress
+
+
+@dataclass(frozen=True)
+class Goal:
+    """
+    What a file must be like.
+
+    Attributes:
+        limit_bytes: No more bytes than this, counted code included; None for any number.
+        code_bytes: Counted code.
+        max_loss_increase: No more loss than this above the checkpoint's, in the unit of what
+            measures it; None for any.
+    """
+
+    limit_bytes: int | None = None
+    code_bytes: int = 0
+    max_loss_increase: float | None = None
+
+    @property
+    def file_limit(self) -> int | None:
+        """How many bytes the file itself may have."""
+        return None if self.limit_bytes is None else self.limit_bytes - self.code_bytes
+
+
+@dataclass(frozen=True, eq=False)
+class PackInputs:
+    """
+    What is packed, and what is known of the data.
+
+    Attributes:
+        checkpoint: The weights.
+        selection: Which of them.
+        calibration: None if nothing is known of the data.
+        model: Config of the model that the weights belong to, stored as it is.
+        provenance: What the file says of where it comes from.
+        loss: Measures what some tensors' errors add, in nats per token; None if the model
+            cannot be run.
+        objective: Makes what scales are learned by; None if the model cannot be run.
+        sensitivities_file: Where measured sensitivities are kept, if anywhere.
+        device: Where GPTQ and fine-tuning compute.
+        jobs: Threads.
+    """
+
+    checkpoint: Checkpoint
+    selection: Selection
+    calibration: Calibration | None = None
+    model: Config | None = None
+    provenance: Config = field(default_factory=dict)
+    loss: Loss | None = None
+    objective: Callable[[], Objective] | None = None
+    sensitivities_file: Path | None = None
+    device: str = "cpu"
+    jobs: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class PackResult:
+    """
+    A file that was made, and how it was found.
+
+    Attributes:
+        packed: Its content.
+        prepared: Those of its tensors that were quantized before they were packed.
+        adjustable_weights: How many weights have steps that a budget can adjust.
+        fit: The files that were made on the way; None for a recipe with fixed steps.
+        loss_nats: What the errors of its tensors add on calibration tokens, in nats per
+            token; None if that could not be measured.
+        notes: What was decided on the way, one line each.
+    """
+
+    packed: Packed
+    prepared: Mapping[str, Prepared]
+    adjustable_weights: int = 0
+    fit: Fit | None = None
+    loss_nats: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Packer:
+    """
+    Makes files of one checkpoint by one recipe.
+
+    Args:
+        inputs: What is packed.
+        spec: The recipe.
+        profile: How hard to look for small codings.
+        deadline_s: Stop looking after so many seconds a file.
+        tune_steps: For how many steps the scales of lattices are learned.
+        progress: Told how far it is.
+
+    Raises:
+        UsageError: Scales are to be learned and there is nothing to learn them by.
+
+    """
+
+    def __init__(
+        self,
+        inputs: PackInputs,
+        spec: PlanSpec,
+        profile: Profile,
+        *,
+        deadline_s: float | None = None,
+        tune_steps: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        self._inputs, self._profile = inputs, profile
+        self._spec, self._notes = find_exceptions(inputs.checkpoint, inputs.selection, spec)
+        self._deadline_s, self._tune_steps, self._progress = deadline_s, tune_steps, progress
+        self._plain = self._rate_distortion(None)
+        if tune_steps and not self._plain.jobs:
+            raise UsageError(
+                f"recipe {spec.name!r} has no scales to learn: leave `tune_steps` out,"
+                " or take 'frontier'"
+            )
+        if tune_steps and inputs.objective is None:
+            raise UsageError(
+                "`tune_steps`: scales are learned on tokens: give `calibration_tokens`"
+            )
+
+    def make(
+        self, goal: Goal = Goal(), increase: Callable[[Packed], float] | None = None
+    ) -> PackResult:
+        """
+        Make the file that is asked for.
+
+        Args:
+            goal: What it must be like.
+            increase: How much loss a file has above its checkpoint; needed for a goal
+                with ``max_loss_increase``.
+
+        Returns:
+            The file.
+
+        Raises:
+            BudgetError: Nothing fits; says what would.
+            CheckpointError: A weight is not finite or does not fit its grid.
+            UsageError: The recipe needs data, or has no steps to adjust.
+
+        """
+        if not self._plain.jobs:
+            return self._make_fixed(goal)
+        fit = self._fit(goal, increase)
+        prepared, inputs = fit.packed.prepared, self._inputs
+        loss = None
+        if inputs.loss is not None:
+            adjusted = {name: prepared[name] for name in self._plain.jobs}
+            loss = inputs.loss(
+                {n: p.quantizer.dequantize(p.quantized) for n, p in adjusted.items()}
+            )
+        weights, notes = self._plain.weights, (*self._notes, *self._sensitivities[1])
+        return PackResult(fit.packed, prepared, weights, fit, loss, notes)
+
+    def _make_fixed(self, goal: Goal) -> PackResult:
+        recipe = self._spec.name
+        if goal.max_loss_increase is not None:
+            raise UsageError(
+                f"recipe {recipe!r} has no step to adjust to `max_loss_increase`: take 'frontier'"
+            )
+        packed = self._pack({}, self._profile)
+        size, limit = packed.size_bytes, goal.file_limit
+        if limit is not None and size > limit:
+            raise BudgetError(
+                f"recipe {recipe!r} makes {size:,} bytes, the budget has {limit:,}:"
+                " 'frontier' adjusts its steps to the budget"
+            )
+        return PackResult(packed, packed.prepared, notes=self._notes)
+
+    def _fit(self, goal: Goal, increase: Callable[[Packed], float] | None) -> Fit:
+        found = self._rate_distortion(self._sensitivities[0])
+        quantized = lru_cache(maxsize=1)(found.prepare)
+
+        def at(octaves: float) -> Packed:
+            return self._pack(self._tuned(found, quantized(octaves)), self._profile)
+
+        if goal.file_limit is not None:
+            return fit_bytes(
+                at,
+                limit_bytes=goal.file_limit,
+                weights=found.weights,
+                first=found.octaves_for(8 * goal.file_limit / found.weights),
+                draft=lambda octaves: self._pack(quantized(octaves), self._profile.draft()),
+            )
+        if goal.max_loss_increase is not None:
+            assert increase is not None
+            first = found.default_octaves()
+            return fit_loss(at, increase, limit=goal.max_loss_increase, first=first)
+        packed = at(found.default_octaves())
+        trial = Trial(found.default_octaves(), packed.size_bytes)
+        return Fit(packed, trial, (trial,))
+
+    @cached_property
+    def _sensitivities(self) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+        inputs = self._inputs
+        return obtain_sensitivities(
+            self._plain,
+            inputs.calibration,
+            self._spec,
+            loss=inputs.loss,
+            file=inputs.sensitivities_file,
+            progress=self._progress,
+        )
+
+    @cached_property
+    def _others(self) -> dict[str, Prepared]:
+        """What else is quantized before it is packed."""
+        inputs = self._inputs
+        return prepare(
+            inputs.checkpoint,
+            inputs.selection,
+            self._spec,
+            inputs.calibration,
+            device=inputs.device,
+            progress=self._progress,
+        )
+
+    def _rate_distortion(self, sensitivities: Mapping[str, float] | None) -> Frontier:
+        inputs = self._inputs
+        return Frontier(
+            inputs.checkpoint,
+            inputs.selection,
+            self._spec,
+            inputs.calibration,
+            costs=sensitivities,
+            jobs=inputs.jobs,
+        )
+
+    def _tuned(self, found: Frontier, quantized: dict[str, Prepared]) -> dict[str, Prepared]:
+        """Learn scales, if that was asked for."""
+        make_objective = self._inputs.objective
+        if not self._tune_steps or make_objective is None:
+            return quantized
+        tuned = tune(
+            quantized,
+            make_objective(),
+            steps=self._tune_steps,
+            device=self._inputs.device,
+            progress=self._progress,
+        )
+        return {name: found.reported(name, one) for name, one in tuned.items()}
+
+    def _pack(self, adjusted: Mapping[str, Prepared], profile: Profile) -> Packed:
+        inputs = self._inputs
+        return compress(
+            inputs.checkpoint,
+            inputs.selection,
+            self._spec,
+            prepared=self._others | dict(adjusted),
+            model=inputs.model,
+            provenance=inputs.provenance,
+            profile=profile,
+            jobs=inputs.jobs,
+            deadline_s=self._deadline_s,
+            progress=self._progress,
+        )

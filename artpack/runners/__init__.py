@@ -1,0 +1,1 @@
+"""Models that can be run, calibrated and scored, whatever they are made of."""

@@ -1,0 +1,138 @@
+"""What ``artpack compress`` prints: the file, and what it costs."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from artpack import CompressResult
+from artpack.evaluate.scoring.estimate import Estimate
+from artpack.evaluate.scoring.score import Comparison
+
+from .flags import with_flags
+from .tables import inspect_table, print_json, print_note, row_json
+
+
+def summary(
+    result: CompressResult,
+    *,
+    checkpoint: str,
+    artifact: str | None,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Print what was made; with ``artifact`` None nothing was written, and all tensors show."""
+    if as_json:
+        where = {"checkpoint": checkpoint, "artifact": artifact}
+        print_json({**where, **_numbers(result), "seconds": seconds, **_tensors(result, artifact)})
+        return
+    if artifact is None:
+        inspect_table(result.description, result.description.tensors, markdown=False)
+    for note in result.notes:
+        print_note(note)
+    click.echo(
+        f"{artifact or 'nothing written'}:"
+        f" {result.source_bytes:,} -> {result.size_bytes:,} bytes,"
+        f" {result.bits_per_weight:.3f} bits per weight,"
+        f" {result.source_bytes / result.size_bytes:.2f} times smaller, {seconds:.1f} s"
+    )
+    for line in _lines(result):
+        click.echo(line)
+
+
+def _numbers(result: CompressResult) -> dict[str, Any]:
+    return {
+        "recipe": result.recipe,
+        "notes": list(map(with_flags, result.notes)),
+        "bytes_in": result.source_bytes,
+        "bytes_out": result.size_bytes,
+        "weights": result.weights,
+        "bits_per_weight": result.bits_per_weight,
+        "ratio": result.source_bytes / result.size_bytes,
+        "fit": _fit(result),
+        "reports": {name: asdict(report) for name, report in result.reports.items()},
+    }
+
+
+def _tensors(result: CompressResult, artifact: str | None) -> dict[str, Any]:
+    if artifact is not None:
+        return {}
+    description = result.description
+    return {"tensors": [row_json(row, description) for row in description.tensors]}
+
+
+def _fit(result: CompressResult) -> dict[str, Any]:
+    goal, chosen, loss = result.goal, result.chosen, result.loss_nats
+    found: dict[str, Any] = {"limit_bytes": goal.limit_bytes, "code_bytes": goal.code_bytes}
+    if chosen is not None:
+        found |= {
+            "octaves": chosen.octaves,
+            "trials": [
+                {
+                    "octaves": one.octaves,
+                    "bytes": one.file_bytes,
+                    "bpb_increase": one.loss,
+                    "draft": one.draft,
+                }
+                for one in result.trials
+            ],
+            "calibration_kl_nats": loss,
+            "calibration_kl_nats_a_kb": _per_kb(result, loss),
+        }
+    if result.comparison is not None:
+        found["score"] = _score(result, result.comparison)
+    return found
+
+
+def _score(result: CompressResult, comparison: Comparison) -> dict[str, Any]:
+    increase = comparison.bits_per_byte_increase
+    return {
+        "bpb_increase": asdict(increase),
+        "kl_nats": asdict(comparison.kl_nats),
+        "tokens": comparison.packed.coverage.scored,
+        "bpb_a_kb": _per_kb(result, increase.value),
+    }
+
+
+def _per_kb(result: CompressResult, loss: float | None) -> float | None:
+    worth = None if loss is None else result.worth_of(loss)
+    return None if worth is None else 1000 * worth
+
+
+def _lines(result: CompressResult) -> Iterator[str]:
+    """Yield what is known of the budget, the loss and the score."""
+    goal = result.goal
+    if goal.limit_bytes is not None:
+        left = goal.limit_bytes - goal.code_bytes - result.size_bytes
+        made = f", {_made(result)}" if result.trials else ""
+        yield f"budget: {goal.limit_bytes:,} bytes, {left:,} left{made}"
+    if result.loss_nats is not None:
+        yield (
+            f"loss: {result.loss_nats:.5f} nats per token on calibration tokens;"
+            f" another KB would save {_per_kb(result, result.loss_nats):.7f}"
+        )
+    if result.comparison is not None:
+        yield _score_line(result, result.comparison)
+
+
+def _made(result: CompressResult) -> str:
+    drafts = sum(trial.draft for trial in result.trials)
+    files = len(result.trials) - drafts
+    return f"{drafts} drafts and {files} file{'s' * (files > 1)} made"
+
+
+def _score_line(result: CompressResult, comparison: Comparison) -> str:
+    increase = comparison.bits_per_byte_increase
+    worth = _per_kb(result, increase.value)
+    more = "" if worth is None else f"; another KB would save {worth:.7f} bits per byte"
+    tokens = comparison.packed.coverage.scored
+    return (
+        f"score: {_shown(increase, '+.5f')} bits per byte on {tokens:,} tokens,"
+        f" KL {_shown(comparison.kl_nats, '.5f')} nats per token{more}"
+    )
+
+
+def _shown(estimate: Estimate, style: str) -> str:
+    error = "" if estimate.stderr is None else f" ± {estimate.stderr:.5f}"
+    return f"{estimate.value:{style}}{error}"

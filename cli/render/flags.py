@@ -1,0 +1,34 @@
+"""Flags in the place of the library's arguments, in whatever the library says."""
+
+import re
+
+FLAGS = {
+    "deadline_s": "--deadline-seconds",
+    "max_loss_increase": "--max-bpb-increase",
+    "overrides": "--set",
+    "scoring": "--score-tokens",
+    "self_generated": "--self-generate",
+    "tune_steps": "--tune",
+}
+"""Arguments of the library whose flags have other names."""
+
+
+def with_flags(message: str) -> str:
+    """
+    Put flags in the place of the library's arguments, which stand in backticks.
+
+    Args:
+        message: Of an error or a note.
+
+    Returns:
+        The message as a user of the command line understands it.
+
+    >>> with_flags("text needs its `tokenizer`: say the model with `model`")
+    'text needs its --tokenizer: say the model with --model'
+
+    """
+    return re.sub(r"`(\w+)`", lambda field: _flag(field[1]), message)
+
+
+def _flag(field: str) -> str:
+    return FLAGS.get(field, f"--{field.replace('_', '-')}")
