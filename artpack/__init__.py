@@ -1,7 +1,7 @@
 """artpack turns a trained checkpoint into the smallest file that still scores."""
 
 from artpack.api import (
-    Choice,
+    CompressInputs,
     CompressResult,
     Curve,
     CurvePoint,
@@ -41,7 +41,7 @@ __all__ = [
     "BudgetError",
     "Calibration",
     "CheckpointError",
-    "Choice",
+    "CompressInputs",
     "CompressResult",
     "CorruptError",
     "Curve",

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from artpack.checkpoint import open_checkpoint
 from artpack.checkpoint.selection import select
-from artpack.coding.auction import Lot
 from artpack.coding.codecs import Brotli, Lrzip, Stored, Zpaq
 from artpack.coding.layouts import Columns, Rows
 from artpack.coding.pipeline import Pipeline
+from artpack.coding.search import StreamGroup
 from artpack.coding.symbol_coders import Adaptive, Bytes, ClassedRans, Rans
 from artpack.pack.grouping import role
 from artpack.quantize.grids.lattice import to_codes
@@ -72,7 +72,7 @@ def groups(*, quick: bool) -> Iterator[tuple[Group, int]]:
     rows, cols = (64, 64) if quick else LARGE
     scales = np.exp(0.25 * chance.normal(size=(rows, 1)) + 0.15 * chance.normal(size=cols))
     codes = (2.41 * scales * chance.normal(size=(rows, cols))).round().clip(-31, 31) + 31
-    yield Group("large", "layer", "codes", Lot((codes.astype(np.uint8),), 63)), 1
+    yield Group("large", "layer", "codes", StreamGroup((codes.astype(np.uint8),), 63)), 1
     path = lm6m_path()
     if path is None or quick:
         return
@@ -97,7 +97,7 @@ def lattice_groups(path: Path, source: str, steps_per_std: float) -> Iterator[Gr
             codes = (to_codes(points, STATES) + RADIUS).astype(np.uint8)
             roles.setdefault(role(info.name), []).append(codes)
     for name, parts in roles.items():
-        yield Group(source, name, "codes", Lot(tuple(parts), 2 * RADIUS + 1, STATES))
+        yield Group(source, name, "codes", StreamGroup(tuple(parts), 2 * RADIUS + 1, STATES))
 
 
 def measured(group: Group, states: int) -> Iterator[Result]:
@@ -107,11 +107,11 @@ def measured(group: Group, states: int) -> Iterator[Result]:
             group.source,
             group.name,
             group.part,
-            group.lot.symbols,
+            group.stream_group.symbols,
             group.true_bits,
-            group.order0_bits * group.lot.symbols,
+            group.order0_bits * group.stream_group.symbols,
             pipeline.label,
-            measure(partial(encode_as, pipeline), group.lot, runs=5),
+            measure(partial(encode_as, pipeline), group.stream_group, runs=5),
         )
 
 

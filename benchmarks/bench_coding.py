@@ -39,7 +39,7 @@ from artpack.coding.symbol_coders import (
 from artpack.stages import Codec, SymbolCoder
 from benchmarks.coding_results import AUCTION, Claim, Result, check_claims, totals
 from benchmarks.machine import machine
-from benchmarks.measure import Encoder, encode_as, encode_by_auction, measure
+from benchmarks.measure import Encoder, encode_as, encode_by_search, measure
 from benchmarks.report import print_table, write_csv
 from benchmarks.sources import (
     SYNTHETIC,
@@ -101,17 +101,17 @@ def measured(group: Group, *, quick: bool) -> Iterator[Result]:
     encoders: dict[str, Encoder] = {
         pipeline.label: partial(encode_as, pipeline) for pipeline in pipelines(group, quick=quick)
     }
-    encoders[AUCTION] = partial(encode_by_auction, DEFAULT)
+    encoders[AUCTION] = partial(encode_by_search, DEFAULT)
     for label, encoder in encoders.items():
         yield Result(
             group.source,
             group.name,
             group.part,
-            group.lot.symbols,
+            group.stream_group.symbols,
             group.true_bits,
-            group.order0_bits * group.lot.symbols,
+            group.order0_bits * group.stream_group.symbols,
             label,
-            measure(encoder, group.lot, runs=2 if quick else RUNS),
+            measure(encoder, group.stream_group, runs=2 if quick else RUNS),
         )
 
 
@@ -126,7 +126,7 @@ def pipelines(group: Group, *, quick: bool) -> Iterator[Pipeline]:
         if group.true_bits is None:
             yield Pipeline(Columns(), Bytes(), codec)
     for packing in PACKINGS:
-        if packing.accepts(group.lot.alphabet) and not quick:
+        if packing.accepts(group.stream_group.alphabet) and not quick:
             for codec in (Stored(), *CODECS):
                 yield Pipeline(Rows(), packing, codec)
     if HAS_LRZIP:

@@ -6,7 +6,7 @@ from functools import reduce
 from operator import add
 from typing import Self
 
-from artpack.coding.auction import STREAM_ENTRY_BYTES
+from artpack.coding.search import STREAM_ENTRY_BYTES
 from benchmarks.measure import Cost
 from benchmarks.report import Row
 

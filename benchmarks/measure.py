@@ -1,5 +1,5 @@
 """
-What it takes to code a lot of symbols: bytes, seconds of processor time, memory.
+What it takes to code a group of symbols: bytes, seconds of processor time, memory.
 
 Encoding and decoding each get a process of their own, forked from one that has
 done the imports. What was decoded is compared before anything is reported.
@@ -18,9 +18,9 @@ from typing import Self, TypeVar
 
 import numpy as np
 
-from artpack.coding.auction import Lot, sell
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import Profile
+from artpack.coding.search import StreamGroup, choose
 from artpack.stages.symbols import Symbols
 from artpack.system.workers import Workers
 from benchmarks.memory import peak_growth_mib, sample, status_mib
@@ -33,7 +33,7 @@ ENOUGH_S = 0.5
 
 @dataclass(frozen=True)
 class Stream:
-    """Some parts of a lot, coded."""
+    """Some parts of a group, coded."""
 
     pipeline: Pipeline
     coded: Coded
@@ -41,13 +41,13 @@ class Stream:
     alphabet: int
 
 
-Encoder = Callable[[Lot], list[Stream]]
+Encoder = Callable[[StreamGroup], list[Stream]]
 
 
 @dataclass(frozen=True)
 class Cost:
     """
-    What an encoder made of a lot.
+    What an encoder made of a group.
 
     Attributes:
         streams: How many streams.
@@ -78,19 +78,25 @@ class Cost:
         )
 
 
-def encode_as(pipeline: Pipeline, lot: Lot) -> list[Stream]:
-    """Code a lot as one stream."""
-    return [_stream(lot, pipeline, pipeline.encode(lot.parts, alphabet=lot.alphabet))]
+def encode_as(pipeline: Pipeline, group: StreamGroup) -> list[Stream]:
+    """Code a group as one stream."""
+    return [
+        _stream(
+            group,
+            pipeline,
+            pipeline.encode(group.parts, alphabet=group.alphabet),
+        )
+    ]
 
 
-def encode_by_auction(profile: Profile, lot: Lot) -> list[Stream]:
-    """Code a lot as ``artpack compress --jobs 1`` does."""
-    sold = sell(lot, profile, Workers().run)
-    return [_stream(lot, award.pipeline, award.coded) for lot, award in sold]
+def encode_by_search(profile: Profile, group: StreamGroup) -> list[Stream]:
+    """Code a group as ``artpack compress --jobs 1`` does."""
+    chosen = choose(group, profile, Workers().run)
+    return [_stream(part, one.pipeline, one.coded) for part, one in chosen]
 
 
 def decode(streams: list[Stream]) -> list[Symbols]:
-    """Return the parts of the whole lot."""
+    """Return the parts of the whole group."""
     return [
         part
         for s in streams
@@ -98,19 +104,19 @@ def decode(streams: list[Stream]) -> list[Symbols]:
     ]
 
 
-def measure(encoder: Encoder, lot: Lot, *, runs: int) -> Cost:
-    """Code a lot, decode it and compare; each at most so many times."""
-    streams, encode_s, encode_mib = _in_fresh_process(partial(encoder, lot), runs)
+def measure(encoder: Encoder, group: StreamGroup, *, runs: int) -> Cost:
+    """Code a group, decode it and compare; each at most so many times."""
+    streams, encode_s, encode_mib = _in_fresh_process(partial(encoder, group), runs)
     parts, decode_s, decode_mib = _in_fresh_process(partial(decode, streams), runs)
-    assert len(parts) == len(lot.parts)
-    assert all(map(np.array_equal, parts, lot.parts)), "decoded to other symbols"
+    assert len(parts) == len(group.parts)
+    assert all(map(np.array_equal, parts, group.parts)), "decoded to other symbols"
     stored = sum(len(stream.coded.stored) for stream in streams)
     return Cost(len(streams), stored, encode_s, decode_s, encode_mib, decode_mib)
 
 
-def _stream(lot: Lot, pipeline: Pipeline, coded: Coded) -> Stream:
-    shapes = tuple((part.shape[0], part.shape[1]) for part in lot.parts)
-    return Stream(pipeline, coded, shapes, lot.alphabet)
+def _stream(group: StreamGroup, pipeline: Pipeline, coded: Coded) -> Stream:
+    shapes = tuple((part.shape[0], part.shape[1]) for part in group.parts)
+    return Stream(pipeline, coded, shapes, group.alphabet)
 
 
 def _in_fresh_process(work: Callable[[], T], runs: int) -> tuple[T, float, float]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from artpack.artifact.plan import Plan, TensorPlan
 from artpack.checkpoint import open_checkpoint
 from artpack.checkpoint.selection import select
-from artpack.coding.auction import Lot
+from artpack.coding.search import StreamGroup
 from artpack.pack.grouping import group_members, role
 from artpack.recipes import load_recipe
 
@@ -40,20 +40,20 @@ class Group:
         source: Where they come from.
         name: Role of their tensors.
         part: Which part of these: ``codes``, ``scales``.
-        lot: The symbols.
+        stream_group: The symbols.
         true_bits: Entropy of the source in bits per symbol; None for a checkpoint.
     """
 
     source: str
     name: str
     part: str
-    lot: Lot
+    stream_group: StreamGroup
     true_bits: float | None = None
 
     @property
     def order0_bits(self) -> float:
         """Entropy of how often each symbol occurs, in bits per symbol."""
-        counts = np.bincount(np.concatenate([part.ravel() for part in self.lot.parts]))
+        counts = np.bincount(np.concatenate([part.ravel() for part in self.stream_group.parts]))
         return entropy_bits(counts / counts.sum())
 
 
@@ -106,7 +106,7 @@ def checkpoint_groups(source: str, path: Path, recipe: str, include: str = "") -
         roles = {role(tensors[member.tensor].name) for member in members}
         rows = (symbols[m.tensor][part.name][m.first_row : m.first_row + m.rows] for m in members)
         name = roles.pop() if len(roles) == 1 else "(small)"
-        yield Group(source, name, part.name, Lot(tuple(rows), part.alphabet))
+        yield Group(source, name, part.name, StreamGroup(tuple(rows), part.alphabet))
 
 
 def synthetic_groups(names: Iterable[str], count: int) -> Iterator[Group]:
@@ -114,8 +114,8 @@ def synthetic_groups(names: Iterable[str], count: int) -> Iterator[Group]:
     for name in names:
         distribution = SYNTHETIC[name]
         drawn = np.random.default_rng(0).choice(len(distribution), (1, count), p=distribution)
-        lot = Lot((drawn.astype(np.uint8),), len(distribution))
-        yield Group(name, "synthetic", "codes", lot, entropy_bits(distribution))
+        stream_group = StreamGroup((drawn.astype(np.uint8),), len(distribution))
+        yield Group(name, "synthetic", "codes", stream_group, entropy_bits(distribution))
 
 
 def laplace_cdf(x: float) -> float:

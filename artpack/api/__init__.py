@@ -3,12 +3,12 @@
 from artpack.api.calibrate import calibrate
 from artpack.api.compress import CompressResult, compress
 from artpack.api.files import load, load_into, open, save, unpack, verify  # noqa: A004
-from artpack.api.inputs import Choice
+from artpack.api.inputs import CompressInputs
 from artpack.api.scoring import Scoring
 from artpack.api.sweep import Curve, CurvePoint, sweep
 
 __all__ = [
-    "Choice",
+    "CompressInputs",
     "CompressResult",
     "Curve",
     "CurvePoint",

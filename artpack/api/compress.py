@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from artpack.api.inputs import Choice, Inputs, open_inputs
+from artpack.api.inputs import CompressInputs, OpenedInputs, open_inputs
 from artpack.api.notes import notes_of
 from artpack.api.scoring import FileScorer, Scoring, need_model
 from artpack.api.sources import Source
@@ -199,7 +199,7 @@ def compress(
     4160
 
     """
-    chosen = Choice(
+    chosen = CompressInputs(
         source=source,
         key=key,
         strip_prefix=strip_prefix,
@@ -259,7 +259,7 @@ def choose_recipe(
 
 
 def make_scorer(
-    scoring: Scoring | None, inputs: Inputs, progress: Progress | None = None
+    scoring: Scoring | None, inputs: OpenedInputs, progress: Progress | None = None
 ) -> FileScorer | None:
     """
     Get ready to score files, if that is asked for.
@@ -308,7 +308,7 @@ def _carried(ttt: str | None) -> Config:
 
 
 def _result(
-    result: PackResult, inputs: Inputs, spec: PlanSpec, goal: Goal, scorer: FileScorer | None
+    result: PackResult, inputs: OpenedInputs, spec: PlanSpec, goal: Goal, scorer: FileScorer | None
 ) -> CompressResult:
     tensors = inputs.pack.selection.tensors
     comparison = None if scorer is None else scorer.compare(result.packed)

@@ -40,7 +40,7 @@ UNKNOWN_MODEL = "the artifact can be unpacked, but not scored: its model is not 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class CompressInputs:
     """
     Which weights are packed, and what is known of the data.
 
@@ -97,7 +97,7 @@ class Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs:
+class OpenedInputs:
     """
     The same, opened and read.
 
@@ -115,12 +115,12 @@ class Inputs:
 
 
 @contextmanager
-def open_inputs(choice: Choice, progress: Progress | None = None) -> Iterator[Inputs]:
+def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Iterator[OpenedInputs]:
     """
     Open weights, find their model, and read or collect a calibration.
 
     Args:
-        choice: What is asked for.
+        inputs: What is asked for.
         progress: Told how far it is.
 
     Yields:
@@ -131,9 +131,9 @@ def open_inputs(choice: Choice, progress: Progress | None = None) -> Iterator[In
         UsageError: The calibration is for others, or there are tokens and no model.
 
     """
-    with choice.open() as opened:
-        selection = select(opened.checkpoint, include=choice.include, exclude=choice.exclude)
-        found = choose_model(opened, selection, choice.model)
+    with inputs.open() as opened:
+        selection = select(opened.checkpoint, include=inputs.include, exclude=inputs.exclude)
+        found = choose_model(opened, selection, inputs.model)
         notes = (*opened.checkpoint.notes, *found.notes)
         if found.config is None:
             notes = (*notes, UNKNOWN_MODEL)
@@ -142,24 +142,24 @@ def open_inputs(choice: Choice, progress: Progress | None = None) -> Iterator[In
             selection,
             model=None if found.config is None else found.config.to_json(),
             provenance=dict(opened.provenance),
-            device=choice.device,
-            jobs=choice.jobs,
+            device=inputs.device,
+            jobs=inputs.jobs,
         )
-        data, more = _with_data(choice, opened, found.config, pack, progress)
-        yield Inputs(opened, found.config, data, (*notes, *more))
+        data, more = _with_data(inputs, opened, found.config, pack, progress)
+        yield OpenedInputs(opened, found.config, data, (*notes, *more))
 
 
 def _with_data(
-    choice: Choice,
+    inputs: CompressInputs,
     opened: Opened,
     config: ModelConfig | None,
     pack: PackInputs,
     progress: Progress | None,
 ) -> tuple[PackInputs, tuple[str, ...]]:
     """Add what is known of the data; return notes, too."""
-    file = _file(choice.calibration)
-    if choice.calibration_tokens is None:
-        known = read_calibration(file) if file is not None else choice.calibration
+    file = _file(inputs.calibration)
+    if inputs.calibration_tokens is None:
+        known = read_calibration(file) if file is not None else inputs.calibration
         if known is None:
             return pack, ()
         assert isinstance(known, Calibration)
@@ -170,10 +170,10 @@ def _with_data(
     if file is not None and not file.exists():
         check_writable(file)
     size, notes = choose_window(None, config, opened.path)
-    windows = read_windows(choice.calibration_tokens, config, size, tokenizer=choice.tokenizer)
-    settings = replace(CALIBRATION, device=choice.device)
-    model = build_model(opened.checkpoint, config, choice.device)
-    known = _read_or_collect(choice, opened, model, windows, settings=settings, progress=progress)
+    windows = read_windows(inputs.calibration_tokens, config, size, tokenizer=inputs.tokenizer)
+    settings = replace(CALIBRATION, device=inputs.device)
+    model = build_model(opened.checkpoint, config, inputs.device)
+    known = _read_or_collect(inputs, opened, model, windows, settings=settings, progress=progress)
     pack = _calibrated(pack, known, file)
     return _runnable(pack, model, windows, settings), notes
 
@@ -185,7 +185,7 @@ def _file(calibration: Calibration | str | os.PathLike[str] | None) -> Path | No
 
 
 def _read_or_collect(
-    choice: Choice,
+    inputs: CompressInputs,
     opened: Opened,
     model: GPT,
     windows: Windows,
@@ -193,8 +193,8 @@ def _read_or_collect(
     settings: Settings,
     progress: Progress | None,
 ) -> Calibration:
-    file = _file(choice.calibration)
-    known = choice.calibration if isinstance(choice.calibration, Calibration) else None
+    file = _file(inputs.calibration)
+    known = inputs.calibration if isinstance(inputs.calibration, Calibration) else None
     if file is not None and file.exists():
         known = read_calibration(file)
     if known is None:

@@ -32,8 +32,10 @@ def notes_of(result: PackResult, selection: Selection, recipe: str) -> Iterator[
     packed = result.packed
     if packed.unused_rules:
         yield f"rules of {recipe} that matched nothing: {', '.join(packed.unused_rules)}"
-    if packed.unheard:
-        yield f"the deadline cut off {packed.unheard} bids: the file may be larger than need be"
+    if packed.skipped:
+        yield (
+            f"the deadline skipped {packed.skipped} candidates: the file may be larger than need be"
+        )
     yield from _wide_notes(packed, recipe)
     for name, tensor in result.prepared.items():
         for note in () if tensor.report is None else tensor.report.notes:

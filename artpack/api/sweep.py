@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from artpack.api.compress import make_scorer
-from artpack.api.inputs import Choice, Inputs, open_inputs
+from artpack.api.inputs import CompressInputs, OpenedInputs, open_inputs
 from artpack.api.scoring import Scoring
 from artpack.artifact.reader import open_artifact
 from artpack.coding.profiles import Profile, profile_named
@@ -83,7 +83,7 @@ class Curve:
 
 
 def sweep(
-    choice: Choice,
+    choice: CompressInputs,
     budgets: Sequence[int],
     *,
     scoring: Scoring | None = None,
@@ -133,7 +133,7 @@ Losses = tuple[float, float | None, float | None, float | None, int | None]
 
 
 def _measure(
-    inputs: Inputs, scoring: Scoring | None, progress: Progress | None
+    inputs: OpenedInputs, scoring: Scoring | None, progress: Progress | None
 ) -> Callable[[Packed], Losses]:
     """Return what measures a file's losses: on scored tokens, or else on calibration tokens."""
     scorer, loss = make_scorer(scoring, inputs, progress), inputs.pack.loss
@@ -159,7 +159,7 @@ def _divergence(loss: Loss, packed: Packed) -> float:
 
 
 def _files(
-    inputs: Inputs, budgets: Sequence[int], profile: Profile, progress: Progress | None
+    inputs: OpenedInputs, budgets: Sequence[int], profile: Profile, progress: Progress | None
 ) -> Iterator[tuple[str, int | None, Packer]]:
     frontier = Packer(inputs.pack, load_recipe(FRONTIER_RECIPE), profile, progress=progress)
     yield from ((FRONTIER_RECIPE, budget, frontier) for budget in budgets)

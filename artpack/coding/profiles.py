@@ -1,9 +1,9 @@
 """
-Profiles: which pipelines an auction lets bid, and how many it hears out.
+Profiles: the candidate pipelines of a search, and how many of them code all of the data.
 
-rANS and the adaptive coder bid in each. ``fast`` adds a quick byte codec; ``default`` adds
+rANS and the adaptive coder are in each. ``fast`` adds a quick byte codec; ``default`` adds
 rANS with classes and the strong codecs, context mixing among them. ``max`` adds every packing,
-row sorting and the slowest model, and hears more of them on all of the data.
+row sorting and the slowest model, and more finalists.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from artpack.stages import Codec, Layout, SymbolCoder, nearest
 @dataclass(frozen=True)
 class Profile:
     """
-    Who may bid in an auction.
+    The candidates of a search.
 
     Attributes:
         name: What the command line calls it.
@@ -39,8 +39,8 @@ class Profile:
             code all of the data. The first takes part whatever the deadline.
         packings: Other symbol coders, where they accept the alphabet.
         codecs: What is tried on the bytes of the packings.
-        finalists: How many of the packed bids, after a screening, code all of the data.
-            With 0 there is no screening: only small lots hear them.
+        finalists: How many of the packings, after pre-screening, code all of the data.
+            With 0 there is no screening: they are tried on small groups only.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Profile:
         Return a profile for sizes that are soon to be known, and may be a little too large.
 
         Returns:
-            One where large lots hear only rANS and the adaptive coder.
+            One where large groups are coded by rANS or the adaptive coder only.
 
         """
         quick = tuple(coder for coder in self.entropy_coders if isinstance(coder, (Rans, Adaptive)))
@@ -63,7 +63,7 @@ class Profile:
 
     def certain(self, states: int = 1, *, flat: bool) -> Iterator[Pipeline]:
         """
-        List the bidders that need no screening.
+        List the candidates that need no screening.
 
         Args:
             states: Of the trellis that runs down the parts' columns, 1 for none.
@@ -83,7 +83,7 @@ class Profile:
 
     def screened(self, alphabet: int, *, flat: bool) -> Iterator[Pipeline]:
         """
-        List the bidders that have to show what they can on a sample first.
+        List the candidates that are pre-screened on a sample.
 
         Args:
             alphabet: Number of symbols, 1 to 256.

@@ -32,7 +32,7 @@ def repack(
         container: The content.
         sha256: Of the container's file, in hexadecimal, for the artifact's provenance.
         model: Config of the model that the weights belong to, stored as it is.
-        profile: Who bids in the auctions.
+        profile: How hard to look for small codings.
         jobs: Number of threads; the result does not depend on it.
         progress: Told after each group.
 

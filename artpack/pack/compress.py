@@ -18,8 +18,8 @@ from artpack.artifact.plan import Member, Plan, StreamPlan, TensorPlan
 from artpack.artifact.writer import assemble, hash_symbols, record_stream
 from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.checkpoint.selection import Selection
-from artpack.coding.auction import Award, Lot, sell
 from artpack.coding.profiles import DEFAULT, Profile
+from artpack.coding.search import Choice, StreamGroup, choose
 from artpack.errors import CheckpointError, UsageError
 from artpack.pack.grouping import group_members
 from artpack.pack.kept_as_is import find_exceptions
@@ -46,14 +46,14 @@ class Packed:
         header: All but the streams' bytes.
         streams: Their bytes.
         unused_rules: Names of rules that matched no tensor.
-        unheard: Bids that a deadline cut off; 0 without one.
+        skipped: Candidates that a deadline cut off; 0 without one.
         prepared: The tensors that were quantized before they were packed.
     """
 
     header: Header
     streams: tuple[bytes, ...]
     unused_rules: tuple[str, ...]
-    unheard: int
+    skipped: int
     prepared: Mapping[str, Prepared]
 
     @cached_property
@@ -100,9 +100,9 @@ def compress(
         prepared: Tensors that are stored as given here and not by their rule.
         model: Config of the model that the weights belong to, stored as it is.
         provenance: What else to store about where all this comes from.
-        profile: Who bids in the auctions.
+        profile: How hard to look for small codings.
         jobs: Number of threads; the result does not depend on it.
-        deadline_s: Stop hearing bids after this many seconds. The result then
+        deadline_s: Stop trying candidates after this many seconds. The result then
             depends on the speed of the machine.
         progress: Told after each group.
 
@@ -126,12 +126,12 @@ def compress(
     groups = group_members(tensors, [rule is not None and rule.split_qkv for rule in rules])
     pool = _PartPool(checkpoint, tensors, groups, given)
     deadline = None if deadline_s is None else time.time() + deadline_s
-    sold = _sell(groups, pool, profile, Workers(jobs), deadline=deadline, progress=progress)
+    chosen = _choose(groups, pool, profile, Workers(jobs), deadline=deadline, progress=progress)
     plain = not selection.ties and not selection.banks
     header = Header(
-        plan=Plan(tensors, tuple(StreamPlan(members, award.pipeline) for members, award in sold)),
+        plan=Plan(tensors, tuple(StreamPlan(members, one.pipeline) for members, one in chosen)),
         hashes=pool.hashes(),
-        records=tuple(record_stream(award.coded) for _, award in sold),
+        records=tuple(record_stream(one.coded) for _, one in chosen),
         outputs=() if plain else selection.outputs,
         ties=selection.ties,
         banks=selection.banks,
@@ -141,14 +141,14 @@ def compress(
     used = {rule.name for rule in rules if rule is not None}
     return Packed(
         header,
-        streams=tuple(award.coded.stored for _, award in sold),
+        streams=tuple(one.coded.stored for _, one in chosen),
         unused_rules=tuple(rule.name for rule in spec.rules if rule.name not in used),
-        unheard=0 if deadline is None else sum(award.unheard for _, award in sold),
+        skipped=0 if deadline is None else sum(one.skipped for _, one in chosen),
         prepared=given,
     )
 
 
-def _sell(
+def _choose(
     groups: Sequence[tuple[Member, ...]],
     pool: "_PartPool",
     profile: Profile,
@@ -156,21 +156,21 @@ def _sell(
     *,
     deadline: float | None,
     progress: Progress | None,
-) -> list[tuple[tuple[Member, ...], Award]]:
-    """Auction one group after another; return each stream's members with its award."""
-    sold: list[tuple[tuple[Member, ...], Award]] = []
+) -> list[tuple[tuple[Member, ...], Choice]]:
+    """Choose for one group after another; return each stream's members with its choice."""
+    chosen: list[tuple[tuple[Member, ...], Choice]] = []
     done, total = 0, pool.symbols
     for group in groups:
-        lot = pool.lot(group)
+        symbols = pool.stream_group(group)
         members = iter(group)
-        sold += [
-            (tuple(islice(members, len(one.parts))), award)
-            for one, award in sell(lot, profile, workers.run, deadline=deadline)
+        chosen += [
+            (tuple(islice(members, len(part.parts))), one)
+            for part, one in choose(symbols, profile, workers.run, deadline=deadline)
         ]
-        done += lot.symbols
+        done += symbols.symbols
         if progress is not None:
             progress("packing", done, total)
-    return sold
+    return chosen
 
 
 def _checked(prepared: Mapping[str, Prepared], selection: Selection) -> Mapping[str, Prepared]:
@@ -236,10 +236,12 @@ class _PartPool:
         """Number of symbols of all parts of all tensors."""
         return sum(part.rows * part.cols for tensor in self._tensors for part in tensor.parts)
 
-    def lot(self, group: Sequence[Member]) -> Lot:
+    def stream_group(self, group: Sequence[Member]) -> StreamGroup:
         """Return a group's symbols; parts are forgotten after their last member."""
         part = self._tensors[group[0].tensor].parts[group[0].part]
-        return Lot(tuple(self._take(member) for member in group), part.alphabet, part.states)
+        return StreamGroup(
+            tuple(self._take(member) for member in group), part.alphabet, part.states
+        )
 
     def _take(self, member: Member) -> Symbols:
         key = (member.tensor, member.part)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import artpack
-from artpack import Choice, Scoring
+from artpack import CompressInputs, Scoring
 from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE
 
 from ..options.budget import budget_options
@@ -70,7 +70,7 @@ from ..render.progress import progress
 @json_option
 def compress(
     *,
-    choice: Choice,
+    inputs: CompressInputs,
     output: Path | None,
     force: bool,
     budget: int | None,
@@ -84,11 +84,11 @@ def compress(
 ) -> None:
     """Pack CHECKPOINT, or with --average several of them, into one small file."""
     started = time.monotonic()
-    paths = _paths(choice)
-    target = output or _default_target(choice, paths, force=force, dry_run=dry_run)
+    paths = _paths(inputs)
+    target = output or _default_target(inputs, paths, force=force, dry_run=dry_run)
     with progress() as told:
         result = artpack.compress(
-            **{field.name: getattr(choice, field.name) for field in fields(choice)},
+            **{field.name: getattr(inputs, field.name) for field in fields(inputs)},
             **settings,
             budget=budget,
             code_bytes=code_bytes,
@@ -108,16 +108,18 @@ def compress(
     )
 
 
-def _paths(choice: Choice) -> tuple[Path, ...]:
-    assert isinstance(choice.source, tuple)
-    return choice.source
+def _paths(inputs: CompressInputs) -> tuple[Path, ...]:
+    assert isinstance(inputs.source, tuple)
+    return inputs.source
 
 
-def _default_target(choice: Choice, paths: tuple[Path, ...], *, force: bool, dry_run: bool) -> Path:
+def _default_target(
+    inputs: CompressInputs, paths: tuple[Path, ...], *, force: bool, dry_run: bool
+) -> Path:
     target = default_target(paths[-1])
     if not dry_run:
         refuse_inputs(target)
         check_output(target)
         if not force:
-            check_replaceable(target, choice.source_sha256)
+            check_replaceable(target, inputs.source_sha256)
     return target

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 import artpack
-from artpack import Choice, Scoring
+from artpack import CompressInputs, Scoring
 
 from ..options.budget import scoring_options
 from ..options.inputs import inputs_options
@@ -45,7 +45,7 @@ from ..render.progress import progress
 @json_option
 def sweep(
     *,
-    choice: Choice,
+    inputs: CompressInputs,
     budgets: tuple[int, ...],
     output: Path,
     picture: Path | None,
@@ -58,7 +58,7 @@ def sweep(
         check_ending(picture)
     with progress() as told:
         curve = artpack.sweep(
-            choice, budgets, scoring=scoring, profile=profile, made=render.made, progress=told
+            inputs, budgets, scoring=scoring, profile=profile, made=render.made, progress=told
         )
     curve.save(output)
     if picture is not None:

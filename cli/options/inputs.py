@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from artpack import Choice
+from artpack import CompressInputs
 
 from .shared import EXISTING, choose_device, device_option, key_option, model_option, strip_option
 
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 def inputs_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command the arguments that say what is packed, as one argument ``choice``."""
+    """Give a command the arguments that say what is packed, as one argument ``inputs``."""
 
     @click.argument("checkpoints", metavar="CHECKPOINT...", type=EXISTING, nargs=-1, required=True)
     @click.option(
@@ -73,7 +73,7 @@ def inputs_options(command: Callable[..., R]) -> Callable[..., R]:
         jobs: int,
         **others: Any,
     ) -> R:
-        choice = Choice(
+        inputs = CompressInputs(
             source=checkpoints,
             key=key,
             strip_prefix=strip_prefix,
@@ -87,6 +87,6 @@ def inputs_options(command: Callable[..., R]) -> Callable[..., R]:
             device=choose_device(device),
             jobs=jobs,
         )
-        return command(choice=choice, **others)
+        return command(inputs=inputs, **others)
 
     return gathered

@@ -65,7 +65,7 @@ def test_a_budget_is_hit_and_never_exceeded(told: Told, folder: Path) -> None:
     before = kept.stat().st_mtime_ns
     again = told("compress", "ckpt.pt", "-o", "b.bin", "--budget", "40K", *known, *FAST)
     assert kept.stat().st_mtime_ns == before
-    assert any("costs of tensors: read from" in note for note in again["notes"])
+    assert any("sensitivities: read from" in note for note in again["notes"])
     assert (folder / "b.bin").read_bytes() == (folder / "a.bin").read_bytes()
 
 
@@ -81,16 +81,8 @@ def test_without_data_a_note_says_what_is_missing(told: Told) -> None:
 
 
 def test_the_text_says_what_another_kilobyte_is_worth(invoke: Invoke, folder: Path) -> None:
-    done = invoke(
-        "compress",
-        "ckpt.pt",
-        "--budget",
-        "40K",
-        "--calibration-tokens",
-        "calib.bin",
-        *FAST,
-        *SCORED,
-    )
+    known = ("--calibration-tokens", "calib.bin")
+    done = invoke("compress", "ckpt.pt", "--budget", "40K", *known, *FAST, *SCORED)
     assert done.code == 0, done.err
     assert "budget: 40,000 bytes, " in done.out
     assert "another KB would save" in done.out
@@ -120,10 +112,13 @@ def test_learned_scales_are_counted_into_the_budget(told: Told, folder: Path) ->
         (("--budget", "300"), "nothing fits into 300 bytes: the smallest file has"),
         (("--budget", "20K", "--recipe", "int8"), "'frontier' adjusts its steps to the budget"),
         (("--budget", "20K", "--max-bpb-increase", 0.1), "give one of them"),
-        (("--max-bpb-increase", 0.1), "is measured on --score-tokens"),
-        (("--code-bytes", "1K"), "counts into a --budget"),
-        (("--budget", "20K", "--tune", 1), "--tune learns on tokens: give --tokens"),
-        (("--recipe", "int8", "--tune", 1), "'int8' has no scales to learn with --tune"),
+        (("--max-bpb-increase", 0.1), "is measured on scored tokens: give --score-tokens"),
+        (("--code-bytes", "1K"), "counts into a budget: give --budget"),
+        (
+            ("--budget", "20K", "--tune", 1),
+            "--tune: scales are learned on tokens: give --calibration-tokens",
+        ),
+        (("--recipe", "int8", "--tune", 1), "'int8' has no scales to learn: leave --tune out"),
         (("--budget", "1K", "--code-bytes", "1K"), "the code alone has 1000 bytes"),
         (("--budget", "16X"), "'16X' is no size"),
         (("--score-tokens", "val.bin"), "--score-tokens and --score-tokenizer go together"),

@@ -213,8 +213,8 @@ def test_compress_calibrates_without_a_file(told: Told, folder: Path) -> None:
             "a: the calibration is for",
         ),
         (("ckpt.pt", "later.pt"), "2 checkpoints: say with --average"),
-        (("ckpt.pt", "later.pt", "--average", "ema"), "--average ema and --decay go together"),
-        (("ckpt.pt", "--decay", "0.5"), "--average ema and --decay go together"),
+        (("ckpt.pt", "later.pt", "--average", "ema"), "--average 'ema' and --decay go together"),
+        (("ckpt.pt", "--decay", "0.5"), "--average 'ema' and --decay go together"),
     ],
 )
 def test_mistakes_of_compress_are_named(

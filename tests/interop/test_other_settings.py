@@ -17,6 +17,7 @@ from artpack.pack.compress import compress
 from artpack.pack.prepare import prepare
 from artpack.quantize import Fp16, RowAsymInt, RowInt
 from artpack.recipes import load_recipe
+from artpack.runners.gpt import GptRunner
 from tests.models.conftest import random_weights
 from tests.models.test_seeds import OFF, small_config
 
@@ -31,7 +32,9 @@ def pack(config: ModelConfig, recipe: str, overrides: list[str]) -> bytes:
     weights = random_weights(config)
     windows = np.random.default_rng(0).integers(0, config.vocab_size, (8, 32))
     spec = load_recipe(recipe, overrides)
-    data = calibrate(build(config, weights), windows, weights_sha256="0" * 64, fisher=False)
+    data = calibrate(
+        GptRunner(build(config, weights)), windows, weights_sha256="0" * 64, fisher=False
+    )
     with from_state_dict(weights) as checkpoint:
         selection = select(checkpoint)
         prepared = prepare(checkpoint, selection, spec, data)

@@ -91,7 +91,7 @@ def run(
 
 
 def test_a_recipe_that_needs_data_says_so_in_one_line() -> None:
-    words = "recipe 'int6' rounds with data: give --calibration FILE or --tokens TOKENS"
+    words = "recipe 'int6' rounds with data: give `calibration` or `calibration_tokens`"
     with pytest.raises(UsageError, match=words):
         run(matrices(), ["matrices.rounding=gptq"], None)
 

@@ -1,4 +1,4 @@
-"""The auction: the smallest verified bid wins, whoever runs it."""
+"""The smallest verified candidate is chosen, whoever runs them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,12 +7,19 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from artpack.coding.auction import SAMPLE_SYMBOLS, Bids, Lot, auction, bid, sell
 from artpack.coding.codecs import Stored, Zstd
 from artpack.coding.layouts import Columns, Rows, SimilarRows
 from artpack.coding.layouts.rare import similar_rows
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import DEFAULT, FAST, MAX, PROFILES, Profile, profile_named
+from artpack.coding.search import (
+    SAMPLE_SYMBOLS,
+    StreamGroup,
+    Streams,
+    choose,
+    choose_each,
+    encode,
+)
 from artpack.coding.symbol_coders import Base5, Bits, Bytes, Rans
 from artpack.errors import ArtpackError, UsageError
 from artpack.stages import ConfiguredStage
@@ -34,32 +41,32 @@ def values(count: int) -> Symbols:
 
 @pytest.mark.parametrize("profile", [FAST, DEFAULT, MAX], ids=lambda profile: profile.name)
 def test_the_award_is_the_smallest_of_all_bids_on_a_small_lot(profile: Profile) -> None:
-    lot = Lot((gaussian(30, 40), gaussian(20, 40, seed=1)), 63)
+    group = StreamGroup((gaussian(30, 40), gaussian(20, 40, seed=1)), 63)
     everyone = [*profile.certain(flat=False), *profile.screened(63, flat=False)]
-    bids = [bid(lot, pipeline, None) for pipeline in everyone]
-    smallest = min(len(coded.stored) for coded in bids if coded is not None)
-    (award,) = auction([lot], profile, Workers().run)
-    assert len(award.coded.stored) == smallest
+    streams = [encode(group, pipeline, None) for pipeline in everyone]
+    smallest = min(len(coded.stored) for coded in streams if coded is not None)
+    (choice,) = choose_each([group], profile, Workers().run)
+    assert len(choice.coded.stored) == smallest
 
 
 def test_structure_by_columns_is_found() -> None:
     profile = replace(FAST, entropy_coders=(Rans(),))
-    (award,) = auction([Lot((values(10_000),), 256)], profile, Workers().run)
-    assert award.pipeline == Pipeline(Columns(), Bytes(), Zstd(level=3))
-    assert len(award.coded.stored) < 10_500
+    (choice,) = choose_each([StreamGroup((values(10_000),), 256)], profile, Workers().run)
+    assert choice.pipeline == Pipeline(Columns(), Bytes(), Zstd(level=3))
+    assert len(choice.coded.stored) < 10_500
 
 
 def test_workers_do_not_change_the_award() -> None:
-    lots = [Lot((gaussian(100, 50, seed=s),), 63) for s in range(3)]
-    alone = auction(lots, FAST, Workers(1).run)
-    assert auction(lots, FAST, Workers(2).run) == alone
+    groups = [StreamGroup((gaussian(100, 50, seed=s),), 63) for s in range(3)]
+    alone = choose_each(groups, FAST, Workers(1).run)
+    assert choose_each(groups, FAST, Workers(2).run) == alone
 
 
 def test_ties_go_to_the_first_in_the_profile() -> None:
     profile = Profile("tie", (Rows(), Columns()), (Bits(),), (Bytes(),), (Stored(),), finalists=2)
-    lot = Lot((np.arange(256, dtype=np.uint8).reshape(16, 16),), 256)
-    (award,) = auction([lot], profile, Workers().run)
-    assert award.pipeline == Pipeline(Rows(), Bits(), Stored())
+    group = StreamGroup((np.arange(256, dtype=np.uint8).reshape(16, 16),), 256)
+    (choice,) = choose_each([group], profile, Workers().run)
+    assert choice.pipeline == Pipeline(Rows(), Bits(), Stored())
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,8 @@ class Forgetful(ConfiguredStage):
 
 def test_a_bid_that_does_not_decode_to_what_went_in_cannot_win() -> None:
     profile = Profile("liar", (Rows(),), (Rans(),), (Bytes(),), (Forgetful(),), finalists=2)
-    (award,) = auction([Lot((gaussian(40, 40),), 63)], profile, Workers().run)
-    assert award.pipeline == Pipeline(Rows(), Rans(), Stored())
+    (choice,) = choose_each([StreamGroup((gaussian(40, 40),), 63)], profile, Workers().run)
+    assert choice.pipeline == Pipeline(Rows(), Rans(), Stored())
 
 
 def test_an_auction_of_liars_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,43 +93,45 @@ def test_an_auction_of_liars_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Profile, "certain", lambda *_, **__: iter([liar]))
     monkeypatch.setattr(Profile, "screened", lambda *_, **__: iter([liar]))
     with pytest.raises(ArtpackError, match="no pipeline decoded"):
-        auction([Lot((gaussian(4, 4),), 63)], FAST, Workers().run)
+        choose_each([StreamGroup((gaussian(4, 4),), 63)], FAST, Workers().run)
 
 
-def test_after_the_deadline_only_the_first_bidder_is_heard() -> None:
-    (award,) = auction([Lot((values(10_000),), 256)], FAST, Workers().run, deadline=0.0)
-    assert award.pipeline == Pipeline(Rows(), Rans(), Stored())
+def test_after_the_deadline_only_the_first_candidate_is_tried() -> None:
+    (choice,) = choose_each(
+        [StreamGroup((values(10_000),), 256)], FAST, Workers().run, deadline=0.0
+    )
+    assert choice.pipeline == Pipeline(Rows(), Rans(), Stored())
     others = [*FAST.certain(flat=False), *FAST.screened(256, flat=False)][1:]
-    assert award.unheard == len(others)
+    assert choice.skipped == len(others)
 
 
 def test_a_stage_that_cannot_take_a_lot_does_not_bid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(similar_rows, "MAX_ROWS", 3)
-    lot = Lot((gaussian(4, 8),), 63)
-    assert bid(lot, Pipeline(SimilarRows(), Bytes(), Stored()), None) is None
-    (award,) = auction([lot], MAX, Workers().run)
-    assert award.pipeline.layout != SimilarRows()
+    group = StreamGroup((gaussian(4, 8),), 63)
+    assert encode(group, Pipeline(SimilarRows(), Bytes(), Stored()), None) is None
+    (choice,) = choose_each([group], MAX, Workers().run)
+    assert choice.pipeline.layout != SimilarRows()
 
 
 def test_like_parts_share_a_stream_and_unlike_ones_do_not() -> None:
-    like = Lot((gaussian(100, 100), gaussian(100, 100, seed=1)), 63)
-    assert [lot for lot, _ in sell(like, FAST, Workers().run)] == [like]
+    like = StreamGroup((gaussian(100, 100), gaussian(100, 100, seed=1)), 63)
+    assert [group for group, _ in choose(like, FAST, Workers().run)] == [like]
     narrow = (gaussian(100, 100) // 8 + 28).astype(np.uint8)
-    sold = sell(Lot((like.parts[0], narrow), 63), FAST, Workers().run)
-    assert [lot.parts for lot, _ in sold] == [(like.parts[0],), (narrow,)]
+    chosen = choose(StreamGroup((like.parts[0], narrow), 63), FAST, Workers().run)
+    assert [group.parts for group, _ in chosen] == [(like.parts[0],), (narrow,)]
 
 
 def test_large_lots_are_screened_and_small_ones_are_not() -> None:
     calls: list[int] = []
 
-    def run(function: Callable[..., Coded | None], tasks: Sequence[tuple[Any, ...]]) -> Bids:
+    def run(function: Callable[..., Coded | None], tasks: Sequence[tuple[Any, ...]]) -> Streams:
         calls.append(len(tasks))
         return Workers().run(function, tasks)
 
     certain = len(list(DEFAULT.certain(flat=False)))
     screened = len(list(DEFAULT.screened(256, flat=False)))
-    auction([Lot((values(100),), 256)], DEFAULT, run)
-    auction([Lot((values(SAMPLE_SYMBOLS),), 256)], DEFAULT, run)
+    choose_each([StreamGroup((values(100),), 256)], DEFAULT, run)
+    choose_each([StreamGroup((values(SAMPLE_SYMBOLS),), 256)], DEFAULT, run)
     assert calls == [0, certain + screened, screened, certain + DEFAULT.finalists]
 
 
@@ -144,14 +153,14 @@ def test_profiles_are_found_by_name() -> None:
 
 
 def test_a_draft_hears_of_large_lots_rans_and_the_adaptive_coder_alone() -> None:
-    heard: list[int] = []
+    tried: list[int] = []
 
     def run(function: Callable[..., Any], tasks: Sequence[tuple[object, ...]]) -> list[Any]:
-        heard.append(len(tasks))
+        tried.append(len(tasks))
         return Workers().run(function, tasks)
 
-    sell(Lot((gaussian(400, 200),), 63), DEFAULT.draft(), run)
-    sell(Lot((gaussian(40, 20),), 63), DEFAULT.draft(), run)
+    choose(StreamGroup((gaussian(400, 200),), 63), DEFAULT.draft(), run)
+    choose(StreamGroup((gaussian(40, 20),), 63), DEFAULT.draft(), run)
 
     screened = len(list(DEFAULT.screened(63, flat=False)))
-    assert heard == [0, 2, 0, 2 + screened]
+    assert tried == [0, 2, 0, 2 + screened]
