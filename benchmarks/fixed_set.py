@@ -3,7 +3,8 @@ Hashes of a fixed set of artifacts: ``python -m benchmarks.fixed_set``.
 
 A change that must not alter any file is checked by running this before and after it. The
 set: every recipe on the model that comes with the package, with a calibration of it and
-without, a budget, and a checkpoint with ties, stacks of matrices and many dtypes. The
+without, a budget, checkpoints with ties and with many dtypes, and the small cases of the published
+systems that the tests keep: their weights, and their containers imported. The
 versions of libraries that a header states are left out of its hash. Calibrations are sums
 of floats, so hashes are compared between two runs on one machine.
 """
@@ -23,6 +24,7 @@ import torch
 from safetensors.torch import save_file
 
 from artpack.demo import write_demo
+from tests.golden.archive import unpack
 
 RECIPES = (
     *("int4", "int5", "int6", "int8", "lossless", "quinary", "ternary"),
@@ -43,7 +45,7 @@ def main() -> None:
             if only in name:
                 target = Path(folder, "out.artpack")
                 target.unlink(missing_ok=True)
-                run("compress", *arguments, "-o", str(target))
+                run(*arguments, "-o", str(target))
                 print(f"{file_hash(target.read_bytes())}  {name}", flush=True)
 
 
@@ -53,22 +55,39 @@ def cases(folder: Path) -> Iterator[tuple[str, list[str]]]:
     model, calibration = str(folder / "demo/model.safetensors"), str(folder / "calibration")
     tokens = str(folder / "demo/calibration.bin")
     run("calibrate", model, "--tokens", tokens, "--limit-tokens", "8192", "-o", calibration)
-    known = [model, "--calibration", calibration, "--profile", "fast"]
+    known = compress(model, "--calibration", calibration)
     for recipe in RECIPES:
         if recipe not in ("pr1934", "pr576", "pr826"):
-            yield f"demo {recipe}", [model, "--recipe", recipe, "--profile", "fast"]
+            yield f"demo {recipe}", compress(model, "--recipe", recipe)
     for recipe in WITH_DATA:
         yield f"demo {recipe} calibrated", [*known, "--recipe", recipe]
     yield "demo frontier 480 KB", [*known, "--budget", "480K"]
-    yield "demo int6 default profile", [model, "--recipe", "int6"]
+    yield "demo int6 default profile", ["compress", model, "--recipe", "int6"]
     odd = folder / "odd.safetensors"
     save_file(odd_checkpoint(), odd)
     tied = folder / "tied.pt"
     torch.save(tied_checkpoint(), tied)
     for recipe in ODD_RECIPES[:3]:
-        yield f"odd {recipe}", [str(odd), "--recipe", recipe, "--profile", "fast"]
+        yield f"odd {recipe}", compress(odd, "--recipe", recipe)
     for recipe in ("int6", "frontier"):
-        yield f"tied {recipe}", [str(tied), "--recipe", recipe, "--profile", "fast"]
+        yield f"tied {recipe}", compress(tied, "--recipe", recipe)
+    for archive in sorted(Path("tests/golden/cases").glob("*.tar.zst")):
+        yield from published(unpack(archive, folder / archive.name))
+
+
+def published(case: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield what is made of a published system's small case."""
+    for container in sorted(case.rglob("artifact*.bin")):
+        name = f"{case.name.partition('.')[0]} {container.name}"
+        yield name, ["import", str(container), "--profile", "fast"]
+    for weights in case.rglob("state_dict.safetensors"):
+        for recipe in ("int6", "frontier"):
+            yield f"{case.name} {recipe}", compress(weights, "--recipe", recipe)
+
+
+def compress(weights: Path | str, *options: str) -> list[str]:
+    """Return the arguments that pack weights."""
+    return ["compress", str(weights), "--profile", "fast", *options]
 
 
 def odd_checkpoint() -> dict[str, torch.Tensor]:
