@@ -12,6 +12,7 @@ from artpack import CompressInputs, Scoring
 from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE
 
 from ..options.budget import budget_options
+from ..options.groups import METHOD, OUTPUT, SIZE, option_of
 from ..options.inputs import inputs_options
 from ..options.outputs import Command, Output, check_output, refuse_inputs
 from ..options.shared import json_option, profile_option
@@ -22,51 +23,47 @@ from ..render.progress import progress
 
 @click.command(cls=Command)
 @inputs_options
-@click.option(
-    "-o",
-    "--output",
-    type=Output(),
-    help="The artifact; by default the last CHECKPOINT with the ending .artpack.",
-)
-@force_option
-@click.option(
+@option_of(METHOD)(
     "--recipe",
-    metavar="NAME|FILE.toml",
-    help="What to do; see 'artpack recipes'. By default"
-    f" {FRONTIER_RECIPE} where there are tokens, a calibration or a budget, else"
-    f" {DEFAULT_RECIPE}.",
+    metavar="NAME|FILE",
+    help=f"By default {FRONTIER_RECIPE} with data or a budget, else {DEFAULT_RECIPE}.",
 )
-@click.option(
+@option_of(METHOD)(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change the recipe: matrices.quantizer.bits=5.",
+    help="Change it: matrices.quantizer.bits=5.",
 )
-@budget_options
 @profile_option
-@click.option(
+@option_of(METHOD)(
     "--deadline-seconds",
     type=click.FloatRange(min=0),
-    help="Stop looking after this long; the bytes then depend on the machine.",
+    metavar="S",
+    help="Search no longer; bytes then vary.",
 )
-@click.option(
+@option_of(METHOD)(
+    "--ttt",
+    metavar="NAME|FILE",
+    help="Carry a recipe for 'artpack eval --ttt'.",
+)
+@budget_options
+@option_of(SIZE)(
     "--tune",
     "tune_steps",
     type=click.IntRange(min=0),
     default=0,
     metavar="STEPS",
-    help="Learn the scales of each file on the frontier on the --calibration-tokens, for so"
-    " many steps of 4,096: fewer bytes at equal loss, for minutes. A hundred is a good beginning.",
+    help="Learn scales, for minutes: 100 is a good start.",
 )
-@click.option(
-    "--ttt",
-    metavar="NAME|FILE.toml",
-    help="Let the artifact carry a recipe of test-time training, for 'artpack eval --ttt'.",
+@option_of(OUTPUT)(
+    "-o",
+    "--output",
+    type=Output(),
+    help="By default CHECKPOINT with the ending .artpack.",
 )
-@click.option(
-    "--dry-run", is_flag=True, help="Do everything but write: print the bytes of each tensor."
-)
+@force_option
+@option_of(OUTPUT)("--dry-run", is_flag=True, help="Write nothing: print the bytes of each tensor.")
 @json_option
 def compress(
     *,
@@ -82,7 +79,11 @@ def compress(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Pack CHECKPOINT, or with --average several of them, into one small file."""
+    """
+    Pack CHECKPOINT, or with --average several of them, into one small file.
+
+    docs/RECIPES.md explains recipes, budgets, calibration and tuning.
+    """
     started = time.monotonic()
     paths = _paths(inputs)
     target = output or _default_target(inputs, paths, force=force, dry_run=dry_run)

@@ -10,6 +10,7 @@ import click
 from artpack import Scoring
 from artpack.errors import UsageError
 
+from .groups import SIZE, option_of
 from .shared import EXISTING
 from .sizes import Size
 
@@ -19,19 +20,17 @@ R = TypeVar("R")
 def scoring_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command the options of scoring what it packs, as one argument ``scoring``."""
 
-    @click.option(
-        "--score-tokens",
-        metavar="FILE",
-        help="Score the file and its checkpoint on these tokens, as 'artpack eval' does.",
+    @option_of(SIZE)(
+        "--score-tokens", metavar="FILE", help="Score file and checkpoint on these tokens."
     )
-    @click.option(
+    @option_of(SIZE)(
         "--score-tokenizer", type=EXISTING, metavar="FILE", help="Their SentencePiece model."
     )
-    @click.option(
+    @option_of(SIZE)(
         "--score-limit-tokens",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Score no more than the first so many.",
+        help="Score only the first so many.",
     )
     @functools.wraps(command)
     def gathered(
@@ -55,24 +54,23 @@ def budget_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command the options of a budget."""
     for option in reversed(
         (
-            click.option(
+            option_of(SIZE)(
                 "--budget",
                 type=Size(),
-                help="Make the best file of no more bytes than this: 16000000, 16M, 15.5MiB.",
+                help="The most bytes: 16000000, 16M, 15.5MiB.",
             ),
-            click.option(
+            option_of(SIZE)(
                 "--code-bytes",
                 type=Size(),
                 default=0,
-                help="Bytes of code that count into the budget.",
+                help="Code that counts into the budget.",
             ),
-            click.option(
+            option_of(SIZE)(
                 "--max-bpb-increase",
                 "max_loss_increase",
                 type=click.FloatRange(min=0, min_open=True),
                 metavar="BPB",
-                help="Make the smallest file that scores no more bits per byte above its"
-                " checkpoint than this, on --score-tokens.",
+                help="The most loss, on --score-tokens.",
             ),
             scoring_options,
         )

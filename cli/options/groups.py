@@ -7,7 +7,12 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
-OTHER = "Other"
+OWN = "Options"
+WEIGHTS = "Weights"
+DATA = "Data"
+SIZE = "Size and loss"
+METHOD = "Method"
+OUTPUT = "Output"
 
 
 class GroupedOption(click.Option):
@@ -20,7 +25,7 @@ class GroupedOption(click.Option):
         others: As click takes them.
     """
 
-    def __init__(self, *args: Any, group: str = OTHER, **others: Any) -> None:
+    def __init__(self, *args: Any, group: str = OWN, **others: Any) -> None:
         super().__init__(*args, **others)
         self.group = group
 
@@ -31,18 +36,26 @@ class GroupedOption(click.Option):
         return extra
 
 
-class GroupedCommand(click.Command):
-    """A command whose help lists options by group, in the order of first use."""
+def write_grouped(
+    params: list[click.Parameter], ctx: click.Context, formatter: click.HelpFormatter
+) -> None:
+    """
+    Write options by group: those of the command alone, then shared ones, help at last.
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options."""
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                groups.setdefault(getattr(param, "group", OTHER), []).append(record)
-        last = groups.pop(OTHER, [])
-        for heading, records in [*groups.items(), (OTHER, last)]:
+    Args:
+        params: Of a command.
+        ctx: Its context.
+        formatter: Where to.
+
+    """
+    groups: dict[str, list[tuple[str, str]]] = {OWN: []}
+    for param in params:
+        record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+        if record is not None:
+            group = list(groups)[-1] if param.name == "help" else getattr(param, "group", OWN)
+            groups.setdefault(group, []).append(record)
+    for heading, records in groups.items():
+        if records:
             with formatter.section(heading):
                 formatter.write_dl(records)
 

@@ -9,6 +9,7 @@ import click
 
 from artpack import CompressInputs
 
+from .groups import DATA, METHOD, WEIGHTS, option_of
 from .shared import EXISTING, choose_device, device_option, key_option, model_option, strip_option
 
 R = TypeVar("R")
@@ -18,43 +19,41 @@ def inputs_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command the arguments that say what is packed, as one argument ``inputs``."""
 
     @click.argument("checkpoints", metavar="CHECKPOINT...", type=EXISTING, nargs=-1, required=True)
-    @click.option(
-        "--calibration",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="What 'artpack calibrate' wrote. With --calibration-tokens, it is written if there"
-        " is none yet.",
-    )
-    @click.option(
-        "--calibration-tokens",
-        metavar="SHARDS",
-        help="Calibrate with these tokens, as 'artpack calibrate' does by default.",
-    )
-    @click.option(
-        "--average",
-        type=click.Choice(["mean", "ema"]),
-        help="Pack the average of several checkpoints: their mean, or a moving average over"
-        " them in the order given.",
-    )
-    @click.option(
-        "--decay",
-        type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
-        help="Of --average ema: what is kept of the average at each further checkpoint.",
-    )
+    @option_of(WEIGHTS)("--include", default="", metavar="REGEX", help="Pack only such names.")
+    @option_of(WEIGHTS)("--exclude", metavar="REGEX", help="Leave out such names.")
     @key_option
     @strip_option
     @model_option
-    @device_option
-    @click.option(
-        "--include", default="", metavar="REGEX", help="Pack only tensors whose name matches."
+    @option_of(WEIGHTS)(
+        "--average",
+        type=click.Choice(["mean", "ema"]),
+        help="Pack the average of several checkpoints.",
     )
-    @click.option("--exclude", metavar="REGEX", help="Leave out tensors whose name matches.")
-    @click.option(
+    @option_of(WEIGHTS)(
+        "--decay",
+        type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+        metavar="SHARE",
+        help="Of --average ema: what each step keeps.",
+    )
+    @option_of(DATA)(
+        "--calibration",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="From 'artpack calibrate', or to be made.",
+    )
+    @option_of(DATA)(
+        "--calibration-tokens",
+        metavar="SHARDS",
+        help="Calibrate with these tokens.",
+    )
+    @device_option
+    @option_of(METHOD)(
         "--jobs",
         type=click.IntRange(min=1),
         default=1,
         show_default=True,
-        help="Threads; the bytes do not depend on it.",
+        metavar="N",
+        help="Threads; the bytes stay the same.",
     )
     @functools.wraps(command)
     def gathered(

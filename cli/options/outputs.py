@@ -14,6 +14,7 @@ from artpack.errors import ArtpackError, UsageError
 from artpack.system.atomic import check_folder, check_writable
 
 from ..written import Outputs
+from .groups import write_grouped
 
 READ_AS = {
     "artifact": "artifact",
@@ -43,7 +44,11 @@ class Output(click.Path):
 
 
 class Command(click.Command):
-    """A command whose outputs are looked at before it begins."""
+    """A command whose outputs are looked at before it begins, and whose options have groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by group."""
+        write_grouped(self.get_params(ctx), ctx, formatter)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check the outputs, then run the command."""

@@ -12,42 +12,42 @@ import torch
 from artpack.coding.profiles import PROFILES
 from artpack.errors import UsageError
 
+from .groups import METHOD, OUTPUT, WEIGHTS, option_of
+
 EXISTING = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 artifact_argument = click.argument("artifact", type=EXISTING)
 checkpoint_argument = click.argument("checkpoint", type=EXISTING)
-key_option = click.option(
-    "--key", metavar="K", help="Where in the checkpoint the weights are, such as ema.model."
+key_option = option_of(WEIGHTS)(
+    "--key", metavar="K", help="Where the weights are, such as ema.model."
 )
-strip_option = click.option(
-    "--strip-prefix",
-    metavar="PREFIX",
-    help="Take this off the names of the checkpoint's tensors that begin with it, such as model.",
+strip_option = option_of(WEIGHTS)(
+    "--strip-prefix", metavar="PREFIX", help="Take this off the front of names."
 )
-model_option = click.option(
+model_option = option_of(WEIGHTS)(
     "--model",
-    metavar="PRESET|FILE.json",
-    help="The model that the weights belong to: one of 'artpack models', a config, or"
-    " only the fields that names and shapes do not tell.",
+    metavar="NAME|FILE",
+    help="A preset, a config, or fields that shapes hide.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-device_option = click.option(
+json_option = option_of(OUTPUT)("--json", "as_json", is_flag=True, help="Print JSON.")
+device_option = option_of(METHOD)(
     "--device", type=click.Choice(["cpu", "cuda"]), help="By default cuda where there is one."
 )
-precision_option = click.option(
+precision_option = option_of(METHOD)(
     "--precision",
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
     show_default=True,
     help="fp32 is the reference, bf16 autocasts.",
 )
-profile_option = click.option(
+profile_option = option_of(METHOD)(
     "--profile",
     type=click.Choice(list(PROFILES)),
     default="default",
     show_default=True,
-    help="How hard to look for the smallest coding.",
+    metavar="NAME",
+    help="Search: fast, default or max.",
 )
 limit_option = click.option(
     "--max-decoded-bytes",

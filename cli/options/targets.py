@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import click
-
 from artpack.artifact.reader import open_artifact
 from artpack.errors import ArtifactError, UsageError
+
+from .groups import OUTPUT, option_of
 
 ENDING = ".artpack"
 ENDINGS = (
@@ -24,11 +24,10 @@ ENDINGS = (
 )
 """What files of weights end in. All else that follows a dot belongs to the name."""
 
-force_option = click.option(
+force_option = option_of(OUTPUT)(
     "--force",
     is_flag=True,
-    help="Without -o, replace whatever has the name of the artifact, even what came from"
-    " other weights.",
+    help="Without -o: replace other weights' artifact.",
 )
 
 

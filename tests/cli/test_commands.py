@@ -18,6 +18,19 @@ def artifact(run: Run, checkpoint: Path) -> Path:
     return checkpoint.with_name("a.bin")
 
 
+def test_the_help_of_compress_fits_on_a_screen(run: Run) -> None:
+    lines = run("compress", "--help").stdout.splitlines()
+    assert len(lines) <= 50
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line.endswith(":") and not line.startswith(" ")] == [
+        "Weights:",
+        "Data:",
+        "Method:",
+        "Size and loss:",
+        "Output:",
+    ]
+
+
 def test_version_and_help(run: Run) -> None:
     assert run("--version").stdout.strip() == f"artpack, version {artpack.__version__}"
     listed = run("--help").stdout
