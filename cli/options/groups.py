@@ -52,7 +52,8 @@ def write_grouped(
     for param in params:
         record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
         if record is not None:
-            group = list(groups)[-1] if param.name == "help" else getattr(param, "group", OWN)
+            helps = set(param.opts) <= set(ctx.help_option_names)
+            group = list(groups)[-1] if helps else getattr(param, "group", OWN)
             groups.setdefault(group, []).append(record)
     for heading, records in groups.items():
         if records:
