@@ -105,7 +105,7 @@ def row_scaled(
         rules = (
             _matrices("embedding", RowInt(embedding_bits, StdClip(wide)), "tok_emb"),
             _matrices("matrices", RowInt(6, StdClip(k)), ""),
-            Rule("rest", Fp16()),
+            Rule(name="rest", quantizer=Fp16()),
         )
         yield _by_rule(bench, method, f"k={k:g}", PlanSpec("row-scaled", "", rules), by)
 
@@ -117,7 +117,9 @@ def published(bench: Bench, by: Profile) -> Iterator[Row]:
 
 
 def _matrices(name: str, quantizer: RowInt, match: str) -> Rule:
-    return Rule(name, quantizer, match=match, min_dims=2, min_rows=32, rounding=Gptq())
+    return Rule(
+        name=name, quantizer=quantizer, match=match, min_dims=2, min_rows=32, rounding=Gptq()
+    )
 
 
 def _by_rule(bench: Bench, method: str, setting: str, spec: PlanSpec, by: Profile) -> Row:

@@ -8,7 +8,7 @@ from artpack.errors import RecipeError
 from artpack.quantize import Fp8, Fp16, RowInt
 from artpack.quantize.rounding.clips import StdClip
 from artpack.recipes import load_recipe, recipe_names
-from artpack.recipes.rules import rule_from_json
+from artpack.recipes.rules import Rule
 
 NAMES = {"int4", "int5", "int6", "int8", "lossless", "quinary", "ternary"}
 
@@ -81,9 +81,9 @@ def test_every_wrong_override_is_named(override: str, words: str) -> None:
         ("about = 'x'", "no table"),
         ("[rules]", "no table"),
         ("ruels = 1", "did you mean 'rules'"),
-        ("about = 1\n[rules.a]\nquantizer = 'fp16'", "about must be text"),
-        ("[rules.a]\nmatch = 'x'", "needs a 'quantizer'"),
-        ("[rules]\na = 1", "needs a 'quantizer'"),
+        ("about = 1\n[rules.a]\nquantizer = 'fp16'", "about must be str"),
+        ("[rules.a]\nmatch = 'x'", "'quantizer' is missing"),
+        ("[rules]\na = 1", "must be an object"),
         ("[rules.a]\nquantizer = 5", "object with an 'id'"),
         ("[rules.a]\nquantizer = 'row-int'", "missing"),
     ],
@@ -114,7 +114,7 @@ def test_unknown_names_and_unreadable_files_are_named(tmp_path: Path) -> None:
 def test_the_json_of_a_recipe_rebuilds_it() -> None:
     for name in recipe_names():
         for rule in load_recipe(name).rules:
-            assert rule_from_json(rule.name, rule.to_json()) == rule
+            assert Rule.from_json(rule.to_json(), name=rule.name) == rule
 
 
 @pytest.mark.parametrize(

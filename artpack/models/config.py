@@ -22,7 +22,7 @@ from artpack.models.mechanisms import (
     ValueEmbedding,
 )
 from artpack.models.simulate import Grid
-from artpack.stages.record import Record, check_range, later
+from artpack.stages import Record, check_range, later
 
 FLOAT32_EPSILON = 2.0**-23
 """Epsilon of the root mean square norms; explicit, because torch's default follows the dtype."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 from artpack.errors import UsageError
 from artpack.models.simulate import GRIDS, Grid
-from artpack.stages.record import Record, check_range, later
+from artpack.stages import Record, check_range, later
 
 MAX_WIDTH = 1 << 20
 MAX_LAYERS = 4096

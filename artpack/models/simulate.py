@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from artpack.errors import UsageError
-from artpack.stages import ConfiguredStage, Stage, by_id
+from artpack.stages import ConfiguredStage, Stage, Table, by_id
 
 
 class Grid(Stage, Protocol):
@@ -171,7 +171,7 @@ class GroupQuinary(ConfiguredStage):
         return rounded.reshape(weight.shape).to(weight.dtype)
 
 
-GRIDS = by_id((Float8, RowInt, RowClippedInt, RowPentanary, GroupQuinary))
+GRIDS: Table[Grid] = by_id((Float8, RowInt, RowClippedInt, RowPentanary, GroupQuinary))
 
 
 def simulate(grid: Grid, weight: Tensor, correction: Tensor | None = None) -> Tensor:

@@ -136,4 +136,4 @@ def _fit(weight: Tensor, rule: Rule) -> Fit:
 
 
 def _kept(rule: Rule) -> Rule:
-    return Rule(rule.name, None)
+    return Rule(name=rule.name, quantizer=None)

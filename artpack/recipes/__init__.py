@@ -6,40 +6,25 @@ how it is quantized. Two more tables say what is done to all matrices together.
 docs/RECIPES.md explains every key.
 """
 
-import copy
-from collections.abc import Sequence
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from artpack.errors import ArtpackError, RecipeError
-from artpack.recipes.corrections import Correction, Search
-from artpack.recipes.rules import rule_from_json
+from artpack.errors import UsageError
+from artpack.recipes.loader import RecipeFolder, overridden
+from artpack.recipes.rules import Rule
 from artpack.recipes.spec import PlanSpec
-from artpack.stages import nearest
-from artpack.stages.parsing import parse_toml, parse_value
+from artpack.stages import Config, check_keys, nearest
 
 DEFAULT_RECIPE = "int6"
 """What is done where nothing is known of the data, and nothing is asked of the size."""
 
 FRONTIER_RECIPE = "frontier"
 """What is done otherwise: its steps can be adjusted."""
-KEYS = ("about", "rules", "correction", "search")
-"""What a recipe may hold at its top; the last two are tables that ``--set`` can name."""
 
+TABLES = ("correction", "search")
+"""Tables of a recipe that an override can name; all else that it names is a rule."""
 
-def recipe_names() -> list[str]:
-    """
-    List the recipes that come with the package.
-
-    Returns:
-        Their names, sorted.
-
-    """
-    folder = files("artpack.recipes")
-    return sorted(
-        item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")
-    )
+FOLDER = RecipeFolder("recipes")
+recipe_names, recipe_text = FOLDER.names, FOLDER.text
 
 
 def load_recipe(source: str, overrides: Sequence[str] = ()) -> PlanSpec:
@@ -64,78 +49,30 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> PlanSpec:
     'int5'
 
     """
-    name, text = recipe_text(source)
-    try:
-        return _spec(name, _overridden(parse_toml(text), overrides))
-    except ArtpackError as error:
-        raise RecipeError(f"recipe {source}: {error}") from error
+    name, data = FOLDER.read(source)
+    with FOLDER.blamed(source):
+        rules = data.get("rules")
+        known = rules if isinstance(rules, dict) else {}
+        return _spec(name, overridden(data, [_whole_path(o, known) for o in overrides]))
 
 
-def recipe_text(source: str) -> tuple[str, str]:
-    """
-    Find a recipe.
-
-    Args:
-        source: Name of a recipe of the package, or path of a TOML file.
-
-    Returns:
-        Its name, and its TOML, comments and all.
-
-    Raises:
-        RecipeError: There is no such recipe, or the file cannot be read.
-
-    """
-    if source in recipe_names():
-        return source, files("artpack.recipes").joinpath(f"{source}.toml").read_text("utf-8")
-    path = Path(source)
-    if path.suffix != ".toml":
-        raise RecipeError(f"unknown recipe {source!r}{nearest(source, recipe_names())}")
-    try:
-        return path.stem, path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {source}: cannot be read: {error}") from error
-
-
-def _spec(name: str, data: dict[str, Any]) -> PlanSpec:
-    for key in data:
-        if key not in KEYS:
-            raise RecipeError(f"unknown key {key!r}{nearest(key, KEYS)}")
-    rules = data.get("rules")
+def _spec(name: str, data: Config) -> PlanSpec:
+    check_keys(data, ("about", "rules", *TABLES))
+    rules = data.pop("rules", None)
     if not isinstance(rules, dict) or not rules:
-        raise RecipeError("there is no table [rules.NAME]")
-    about = data.get("about", "")
-    if not isinstance(about, str):
-        raise RecipeError(f"about must be text, got {about!r}")
-    correction = data.get("correction")
-    if not (correction is None or isinstance(correction, dict)):
-        raise RecipeError(f"correction must be a table, got {correction!r}")
-    return PlanSpec(
-        name,
-        about,
-        tuple(rule_from_json(rule, rules[rule]) for rule in rules),
-        None if correction is None else Correction.from_config(correction),
-        Search.from_json(data.get("search", {})),
-    )
+        raise UsageError("there is no table [rules.NAME]")
+    read = [Rule.from_json(rule, where=f"rules.{key}", name=key) for key, rule in rules.items()]
+    return PlanSpec.from_json(data, where="", name=name, rules=tuple(read))
 
 
-def _overridden(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    data = copy.deepcopy(data)
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise RecipeError(f"--set {override!r}: write it as KEY=VALUE")
-        *path, last = key.strip().split(".")
-        whole = (path or [last])[0] in KEYS[2:]
-        if not path and not whole:
-            raise RecipeError(f"--set {override!r}: write it as RULE.FIELD=VALUE")
-        table = data if whole else data.get("rules", {})
-        for step in path:
-            if step not in table:
-                raise RecipeError(f"--set {key}: no {step!r} there{nearest(step, table)}")
-            if isinstance(table[step], str):
-                table[step] = {"id": table[step]}
-            table = table[step]
-            if not isinstance(table, dict):
-                raise RecipeError(f"--set {key}: {step!r} has no fields")
-        table[last] = parse_value(value)
-    return data
+def _whole_path(override: str, rules: Iterable[str]) -> str:
+    """Put ``rules`` before a path that begins with one."""
+    key, equals, _ = override.strip().partition("=")
+    first, dot, _ = key.partition(".")
+    if first.strip() in TABLES or not equals:
+        return override
+    if not dot:
+        raise UsageError(f"override {override!r}: write it as RULE.FIELD=VALUE")
+    if first not in rules:
+        raise UsageError(f"override {key}: no {first!r} there{nearest(first, rules)}")
+    return f"rules.{override.strip()}"

@@ -1,21 +1,20 @@
 """What a recipe asks of all its matrices together."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
-from artpack.errors import RecipeError, UsageError
+from artpack.errors import UsageError
 from artpack.quantize.grids.factors import FACTORS, Factors, RowFactors
 from artpack.quantize.rounding.gptq import Gptq
 from artpack.quantize.rounding.steps import RefinedSteps
-from artpack.recipes.rules import plain_value
-from artpack.stages import Config, ConfiguredStage, JsonValue, nearest
+from artpack.stages import Record, later
 
 StageT = TypeVar("StageT")
 
 
 @dataclass(frozen=True)
-class Correction(ConfiguredStage):
+class Correction(Record):
     """
     A low-rank correction of the matrices that GPTQ leaves the largest error in.
 
@@ -30,7 +29,6 @@ class Correction(ConfiguredStage):
 
     """
 
-    stage_id: ClassVar[str] = "correction"
     top: int
     rank: int
     factors: Factors = field(metadata={"table": FACTORS})
@@ -40,11 +38,11 @@ class Correction(ConfiguredStage):
         for name, lowest in (("top", 0), ("rank", 1)):
             value = getattr(self, name)
             if value < lowest:
-                raise UsageError(f"correction: {name} must be at least {lowest}, got {value}")
+                raise UsageError(f"{name} must be at least {lowest}, got {value}")
 
 
 @dataclass(frozen=True)
-class Search:
+class Search(Record):
     """
     Options of rounding of which several values are tried, on all matrices alike.
 
@@ -61,46 +59,14 @@ class Search:
 
     """
 
-    damping: tuple[float, ...] = ()
-    block: tuple[int, ...] = ()
-    refinements: tuple[int, ...] = ()
+    damping: tuple[float, ...] = later(())
+    block: tuple[int, ...] = later(())
+    refinements: tuple[int, ...] = later(())
 
-    KEYS: ClassVar[dict[str, type]] = {"damping": float, "block": int, "refinements": int}
-
-    @classmethod
-    def from_json(cls, value: JsonValue) -> "Search":
-        """
-        Read the table ``[search]`` of a recipe.
-
-        Args:
-            value: The table.
-
-        Returns:
-            The search.
-
-        Raises:
-            RecipeError: A key is unknown, or a value is no list of numbers.
-            UsageError: A number is out of range.
-
-        """
-        if not isinstance(value, dict):
-            raise RecipeError(f"search must be a table, got {value!r}")
-        lists: dict[str, Any] = {}
-        for key, items in value.items():
-            if key not in cls.KEYS:
-                raise RecipeError(f"search: unknown key {key!r}{nearest(key, cls.KEYS)}")
-            if not isinstance(items, list):
-                raise RecipeError(f"search: {key} must be a list, got {items!r}")
-            lists[key] = tuple(plain_value(f"search: {key}", x, cls.KEYS[key]) for x in items)
-        search = cls(**lists)
-        for options in search.combinations():
-            search.apply(Gptq(), options)
-            search.apply(RefinedSteps(), options)
-        return search
-
-    def to_json(self) -> Config:
-        """Return the search as a recipe states it."""
-        return {key: list(getattr(self, key)) for key in self.KEYS if getattr(self, key)}
+    def __post_init__(self) -> None:
+        for options in self.combinations():
+            self.apply(Gptq(), options)
+            self.apply(RefinedSteps(), options)
 
     def apply(self, stage: StageT, options: dict[str, Any]) -> StageT:
         """
@@ -130,6 +96,5 @@ class Search:
         [0.01, 0.01, 0.005, 0.005]
 
         """
-        names = [name for name in self.KEYS if getattr(self, name)]
-        values = product(*(getattr(self, name) for name in names))
-        return [dict(zip(names, combination, strict=True)) for combination in values]
+        lists = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name)}
+        return [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]

@@ -2,9 +2,8 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
-from artpack.errors import RecipeError, UsageError
+from artpack.errors import UsageError
 from artpack.quantize import QUANTIZERS, RowAsymInt
 from artpack.quantize.grids.group_levels import GroupLevels
 from artpack.quantize.grids.lattice import Lattice
@@ -14,37 +13,30 @@ from artpack.quantize.rounding.row_rounding import ROUNDINGS, Nearest, Rounding
 from artpack.quantize.rounding.steps import STEPS, Steps
 from artpack.quantize.rounding.watersic import WaterSic
 from artpack.quantize.scales import Fp16Scales
-from artpack.stages import (
-    Config,
-    JsonValue,
-    Quantizer,
-    nearest,
-    stage_from_json,
-    stage_to_json,
-)
+from artpack.stages import APART, Quantizer, Record, later
 from artpack.stages.patterns import compiled
 
 KEEP = "keep"
 """In place of a quantizer: store the tensor as it is."""
 
 
-@dataclass(frozen=True)
-class Rule:
+@dataclass(frozen=True, kw_only=True)
+class Rule(Record):
     """
     Which tensors get which quantizer.
 
     Attributes:
-        name: The rule's name in the recipe, for messages and ``--set``.
-        quantizer: What the tensors get; None keeps them as they are.
+        name: The rule's name in the recipe.
         match: Regular expression that must be found in the tensor's name.
         min_dims: The tensor has at least this many dimensions.
         min_rows: Its first axis is at least this long: a few rows are a table of
             vectors, such as gates or mixing weights, and no matrix. Of a stack of
             matrices, the first axis of each.
         min_weights: The tensor has at least this many weights.
-        max_weights: It has at most this many; None sets no limit.
         split_qkv: Code the query, key and value rows of a fused projection as
             three streams: as many query rows as columns, the rest halved.
+        quantizer: What the tensors get; None keeps them as they are.
+        max_weights: They have at most this many; None sets no limit.
         prune: Share of the weights, the smallest, that are zeroed before all else.
         zero_scales: As published by PR 2086, for ``group-absmean`` alone: groups too small
             for fp16 have scales of 0, which coarsen the ``log-delta`` of all others.
@@ -54,36 +46,40 @@ class Rule:
         rounding: How the weights of a ``row-int`` or a ``lattice`` become codes.
     """
 
-    name: str
-    quantizer: Quantizer | None
+    name: str = field(metadata=APART)
     match: str = ""
     min_dims: int = 0
     min_rows: int = 0
     min_weights: int = 0
     split_qkv: bool = False
-    prune: float = 0.0
-    zero_scales: bool = False
-    shared_clip: bool = False
-    steps: Steps | None = None
-    rounding: Rounding = field(default_factory=Nearest)
-    max_weights: int | None = None
+    quantizer: Quantizer | None = field(metadata={"table": QUANTIZERS, "absent": KEEP})
+    max_weights: int | None = later(None)
+    prune: float = later(0.0)
+    zero_scales: bool = later(default=False)
+    shared_clip: bool = later(default=False)
+    steps: Steps | None = later(None, table=STEPS)
+    rounding: Rounding = later(Nearest(), table=ROUNDINGS)
 
     def __post_init__(self) -> None:
         if not 0 <= self.prune < 1:
-            raise RecipeError(f"rule {self.name!r}: prune must be 0 to below 1, got {self.prune}")
+            raise UsageError(f"prune must be 0 to below 1, got {self.prune}")
         if isinstance(self.rounding, WaterSic) and not isinstance(self.quantizer, Lattice):
-            raise RecipeError(f"rule {self.name!r}: watersic is for the quantizer lattice only")
+            raise UsageError("watersic is for the quantizer lattice only")
         if self.on_frontier and self.prune:
-            raise RecipeError(f"rule {self.name!r}: watersic cannot prune")
+            raise UsageError("watersic cannot prune")
         if self.zero_scales and not isinstance(self.quantizer, GroupLevels):
-            raise RecipeError(f"rule {self.name!r}: zero_scales is for group-absmean only")
+            raise UsageError("zero_scales is for group-absmean only")
         if self.shared_clip and not isinstance(self.quantizer, RowAsymInt):
-            raise RecipeError(f"rule {self.name!r}: shared_clip is for row-asym-int only")
+            raise UsageError("shared_clip is for row-asym-int only")
         special = "steps" if self.steps else "rounding" if self.needs_data else None
         if special and not isinstance(self.quantizer, RowInt):
-            raise RecipeError(f"rule {self.name!r}: {special} is for the quantizer row-int only")
+            raise UsageError(f"{special} is for the quantizer row-int only")
         if self.steps and self.quantizer.scales != Fp16Scales():  # type: ignore[union-attr]
-            raise RecipeError(f"rule {self.name!r}: steps are for scales in fp16 only")
+            raise UsageError("steps are for scales in fp16 only")
+        try:
+            compiled(self.match)
+        except UsageError as error:
+            raise UsageError(f"match: {error}") from error
 
     @property
     def needs_data(self) -> bool:
@@ -123,103 +119,3 @@ class Rule:
             and self.min_weights <= math.prod(shape) <= highest
             and compiled(self.match).found_in(name)
         )
-
-    def to_json(self) -> Config:
-        """Return the rule as a recipe states it."""
-        stated: Config = {
-            "match": self.match,
-            "min_dims": self.min_dims,
-            "min_rows": self.min_rows,
-            "min_weights": self.min_weights,
-            "split_qkv": self.split_qkv,
-            "quantizer": KEEP if self.quantizer is None else stage_to_json(self.quantizer),
-        }
-        if self.max_weights is not None:
-            stated["max_weights"] = self.max_weights
-        if self.prune:
-            stated["prune"] = self.prune
-        if self.zero_scales:
-            stated["zero_scales"] = True
-        if self.shared_clip:
-            stated["shared_clip"] = True
-        if self.steps is not None:
-            stated["steps"] = stage_to_json(self.steps)
-        if self.rounding != Nearest():
-            stated["rounding"] = stage_to_json(self.rounding)
-        return stated
-
-
-RULE_KEYS: dict[str, type] = {
-    "match": str,
-    "min_dims": int,
-    "min_rows": int,
-    "min_weights": int,
-    "max_weights": int,
-    "split_qkv": bool,
-    "prune": float,
-    "zero_scales": bool,
-    "shared_clip": bool,
-}
-STAGES = {"steps": STEPS, "rounding": ROUNDINGS}
-
-
-def rule_from_json(name: str, value: JsonValue) -> Rule:
-    """
-    Read one rule of a recipe.
-
-    Args:
-        name: The rule's name.
-        value: The table under that name.
-
-    Returns:
-        The rule.
-
-    Raises:
-        RecipeError: A key is unknown, missing or of the wrong type, or the
-            expression does not compile.
-        UsageError: The fields of a stage do not fit it.
-        UnknownStageError: There is no such stage.
-
-    """
-    if not isinstance(value, dict) or "quantizer" not in value:
-        raise RecipeError(f"rule {name!r} needs a 'quantizer'")
-    known = {**RULE_KEYS, **STAGES, "quantizer": object}
-    fields: dict[str, Any] = {}
-    for key, item in value.items():
-        if key not in known:
-            raise RecipeError(f"rule {name!r}: unknown key {key!r}{nearest(key, known)}")
-        if key in RULE_KEYS:
-            fields[key] = plain_value(f"rule {name!r}: {key}", item, RULE_KEYS[key])
-        elif key in STAGES:
-            fields[key] = stage_from_json(STAGES[key], item)
-    quantizer = value["quantizer"]
-    stage = None if quantizer == KEEP else stage_from_json(QUANTIZERS, quantizer)
-    rule = Rule(name, stage, **fields)
-    try:
-        compiled(rule.match)
-    except UsageError as error:
-        raise RecipeError(f"rule {name!r}: match: {error}") from error
-    return rule
-
-
-def plain_value(what: str, value: JsonValue, wanted: type) -> JsonValue:
-    """
-    Check the type of a value in a recipe.
-
-    Args:
-        what: Where it stands, for the message.
-        value: The value.
-        wanted: ``bool``, ``int``, ``float`` or ``str``. An int counts as a float.
-
-    Returns:
-        The value, of that type.
-
-    Raises:
-        RecipeError: It is of another type.
-
-    """
-    if wanted is float and type(value) is int:
-        return float(value)
-    if type(value) is not wanted:
-        raise RecipeError(f"{what} must be {wanted.__name__}, got {value!r}")
-    return value

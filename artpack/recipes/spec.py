@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from artpack.checkpoint import TensorInfo
 from artpack.recipes.corrections import Correction, Search
 from artpack.recipes.rules import Rule
-from artpack.stages import Config
+from artpack.stages import APART, Config, Record, later
 
 
 @dataclass(frozen=True)
-class PlanSpec:
+class PlanSpec(Record):
     """
     What a recipe asks for.
 
@@ -25,12 +25,12 @@ class PlanSpec:
             as it was not looked at. They are no part of what is asked for.
     """
 
-    name: str
-    about: str
-    rules: tuple[Rule, ...]
-    correction: Correction | None = None
-    search: Search = field(default_factory=Search)
-    exceptions: Mapping[str, Rule] | None = None
+    name: str = field(metadata=APART)
+    about: str = ""
+    rules: tuple[Rule, ...] = field(default=(), metadata=APART)
+    correction: Correction | None = later(None)
+    search: Search = later(Search())
+    exceptions: Mapping[str, Rule] | None = field(default=None, metadata=APART)
 
     @property
     def needs_data(self) -> bool:
@@ -66,12 +66,10 @@ class PlanSpec:
 
     def to_json(self) -> Config:
         """Return the recipe as data, for the artifact's provenance."""
-        stated: Config = {
+        stated = super().to_json()
+        del stated["about"]
+        return {
             "name": self.name,
             "rules": {rule.name: rule.to_json() for rule in self.rules},
+            **stated,
         }
-        if self.correction is not None:
-            stated["correction"] = self.correction.config()
-        if self.search != Search():
-            stated["search"] = self.search.to_json()
-        return stated

@@ -2,18 +2,26 @@
 Frozen dataclasses that turn into JSON and back, with every key and type checked.
 
 A field is a bool, int, float, str or ``Literal``, a tuple of one of these or of
-records, another record, or one of them or None. A field whose metadata names a
-``table`` is a stage; one made by :func:`later` is written only where it is not at its
-default. Ranges are checked by the record's own ``__post_init__``.
+records, another record, or one of them or None, which JSON may also call ``"none"``. A
+field whose metadata names a ``table`` is a stage. Ranges are checked by the record's own
+``__post_init__``.
 """
 
+from collections.abc import Collection
 from dataclasses import MISSING, Field, fields
 from dataclasses import field as declare
 from types import NoneType, UnionType
-from typing import Any, Literal, Self, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, Union, cast, get_args, get_origin, get_type_hints
 
 from artpack.errors import UsageError
-from artpack.stages import Config, JsonValue, nearest, stage_from_json, stage_to_json
+from artpack.stages.protocols import Config, JsonValue
+from artpack.stages.tables import nearest, stage_from_json, stage_to_json
+
+APART = {"apart": True}
+"""Metadata of a field that is no part of the JSON: who reads a record tells it."""
+
+NONE = "none"
+"""None where it is typed: TOML has no word for it."""
 
 
 class Record:
@@ -24,7 +32,8 @@ class Record:
         Return every field as JSON.
 
         Returns:
-            Field name to value; a mechanism that is off is None.
+            Field name to value; a mechanism that is off is None, and what :func:`later`
+            declared is left out at its default.
 
         """
         return {
@@ -34,13 +43,14 @@ class Record:
         }
 
     @classmethod
-    def from_json(cls, value: JsonValue, *, where: str = "model") -> Self:
+    def from_json(cls, value: JsonValue, *, where: str = "model", **apart: object) -> Self:
         """
         Rebuild from :meth:`to_json`.
 
         Args:
             value: Field name to value. Fields with a default may be missing.
-            where: Path of the record, for messages.
+            where: Path of the record, for messages; empty at the top of a file.
+            **apart: Fields that are no part of the JSON, see :data:`APART`.
 
         Returns:
             An equal record.
@@ -52,37 +62,72 @@ class Record:
 
         """
         if not isinstance(value, dict):
-            raise UsageError(f"{where} must be an object, got {value!r}")
+            raise UsageError(f"{where or cls.__name__} must be an object, got {value!r}")
+        prefix, dot = (f"{where}: ", f"{where}.") if where else ("", "")
         known = {field.name: field for field in _fields(cls)}
-        for key in value:
-            if key not in known:
-                raise UsageError(f"{where}: unknown field {key!r}{nearest(key, known)}")
+        check_keys(value, known, prefix)
         hints = get_type_hints(cls)
         read = {}
         for name, field in known.items():
             if name in value:
-                read[name] = _read(field, hints[name], value[name], f"{where}.{name}")
+                read[name] = _read(field, hints[name], value[name], f"{dot}{name}")
             elif field.default is MISSING and field.default_factory is MISSING:
-                raise UsageError(f"{where}: field {name!r} is missing")
+                raise UsageError(f"{prefix}field {name!r} is missing")
         try:
-            return cls(**read)
+            return cls(**read, **apart)
         except UsageError as error:
-            raise UsageError(f"{where}: {error}") from None
+            told = str(error).startswith(prefix)  # stages begin with their id
+            raise UsageError(str(error) if told else f"{prefix}{error}") from None
 
 
-def later(default: Any) -> Any:
+class ConfiguredStage(Record):
+    """
+    Gives a frozen dataclass ``config`` and ``from_config`` out of its fields.
+
+    A field may be another stage: then its metadata names the table to look it up in,
+    ``field(metadata={"table": CLIPS})``.
+    """
+
+    stage_id: ClassVar[str]
+
+    def config(self) -> Config:
+        """Return the fields as JSON, without the id."""
+        return self.to_json()
+
+    @classmethod
+    def from_config(cls, config: Config, *, where: str = "") -> Self:
+        """
+        Rebuild from :meth:`config`; every key and type is checked.
+
+        Args:
+            config: Field name to value. Fields with a default may be missing.
+            where: Path of the stage, for messages; empty for its id.
+
+        Returns:
+            An equal stage.
+
+        Raises:
+            UsageError: A key is unknown or missing, or a value has the wrong type.
+            UnknownStageError: A field names a stage that does not exist.
+
+        """
+        return cls.from_json(config, where=where or cls.stage_id)
+
+
+def later(default: Any, **metadata: object) -> Any:
     """
     Declare a field that files written before it existed do not have.
 
     Args:
         default: Its default. JSON leaves the field out where it has this value, so that
             what is older keeps its bytes and its hash.
+        **metadata: More of the field's metadata.
 
     Returns:
         The field.
 
     """
-    return declare(default=default, metadata={"later": True})
+    return declare(default=default, metadata={"later": True, **metadata})
 
 
 def check_range(
@@ -109,24 +154,43 @@ def check_range(
         raise UsageError(f"{name} must be in {lowest}..{highest}, got {value}")
 
 
-def _fields(record: object) -> tuple[Field[Any], ...]:
-    return fields(cast("Any", record))
+def check_keys(value: Config, known: Collection[str], prefix: str = "") -> None:
+    """
+    Check that an object has no key that nobody reads.
+
+    Args:
+        value: The object.
+        known: Keys that it may have.
+        prefix: Of the message.
+
+    Raises:
+        UsageError: It has another.
+
+    """
+    for key in value:
+        if key not in known:
+            remedy = nearest(key, known) if known else " (it takes none)"
+            raise UsageError(f"{prefix}unknown field {key!r}{remedy}")
+
+
+def _fields(record: object) -> list[Field[Any]]:
+    return [field for field in fields(cast("Any", record)) if "apart" not in field.metadata]
 
 
 def _to_json(field: Field[Any], value: Any) -> JsonValue:
     if "table" in field.metadata:
-        return stage_to_json(value)
+        return field.metadata.get("absent") if value is None else stage_to_json(value)
     if isinstance(value, tuple):
         return [_to_json(field, item) for item in value]
     return value.to_json() if isinstance(value, Record) else cast("JsonValue", value)
 
 
 def _read(field: Field[Any], hint: Any, value: JsonValue, where: str) -> object:
+    if NoneType in get_args(hint) and value in (None, NONE, field.metadata.get("absent")):
+        return None
     if "table" in field.metadata:
-        return stage_from_json(field.metadata["table"], value)
+        return stage_from_json(field.metadata["table"], value, where=where)
     if get_origin(hint) in (Union, UnionType):  # the first is that of Literal[...] | None
-        if value is None:
-            return None
         hint = next(choice for choice in get_args(hint) if choice is not NoneType)
     if get_origin(hint) is tuple:
         if not isinstance(value, list):

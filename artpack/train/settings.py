@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from artpack.errors import UsageError
+from artpack.stages import Record, check_range
 from artpack.stages.patterns import compiled
-from artpack.stages.record import Record, check_range
 
 MAX_STEPS = 1 << 31
 

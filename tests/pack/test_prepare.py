@@ -214,7 +214,7 @@ def test_pruning_comes_first_and_steps_may_come_from_a_rule_of_their_own() -> No
             "top must be at least 0",
         ),
         ("correction={top=1, ranks=1}", "did you mean 'rank'"),
-        ("correction=5", "correction must be a table"),
+        ("correction=5", "correction must be an object"),
         ("corection={top=1}", "RULE.FIELD"),
     ],
 )

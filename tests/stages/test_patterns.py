@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from artpack.errors import RecipeError, UsageError
 from artpack.recipes import load_recipe, recipe_names
-from artpack.recipes.rules import rule_from_json
+from artpack.recipes.rules import Rule
 from artpack.stages import patterns
 from artpack.stages.patterns import MAX_LETTERS, Pattern, compiled
 from artpack.train.recipe import load_training
@@ -79,7 +79,7 @@ def test_a_search_that_takes_too_long_is_an_error(
 
 def test_a_rule_whose_search_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patterns, "SEARCH_SECONDS", 0.05)
-    rule = rule_from_json("x", {"match": "^(a|a)*$", "quantizer": "fp16"})
+    rule = Rule.from_json({"match": "^(a|a)*$", "quantizer": "fp16"}, name="x")
     with pytest.raises(UsageError, match="takes too long to search"):
         rule.takes("a" * 100 + "b", (4, 4))
 
@@ -101,8 +101,8 @@ def test_what_cannot_be_searched_is_refused_where_it_is_written(text: str, messa
     with pytest.raises(UsageError, match=re.escape(message)) as caught:
         Pattern(text)
     assert "\n" not in str(caught.value)
-    with pytest.raises(RecipeError, match="rule 'x': match: "):
-        rule_from_json("x", {"match": text, "quantizer": "fp16"})
+    with pytest.raises(UsageError, match=r"rules\.x: match: "):
+        Rule.from_json({"match": text, "quantizer": "fp16"}, where="rules.x", name="x")
     for change in (f"groups.0.match='{text}'", f"init.0.match='{text}'"):
         with pytest.raises(RecipeError):
             load_training("plain", [change])

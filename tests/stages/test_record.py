@@ -6,7 +6,7 @@ import pytest
 
 from artpack.errors import UnknownStageError, UsageError
 from artpack.models.simulate import GRIDS, Grid, RowInt
-from artpack.stages.record import Record, check_range
+from artpack.stages import Record, check_range
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def test_an_initial_value_needs_as_many_values_as_rows() -> None:
 @pytest.mark.parametrize(
     ("override", "fault"),
     [
-        ("batches.token=1", r"no 'token' there \(did you mean 'tokens'\?\)"),
+        ("batches.token=1", r"unknown field 'token' \(did you mean 'tokens'\?\)"),
         ("groups.9.lr=1", "no '9' there"),
         ("z_loss", "write it as KEY=VALUE"),
         ("groups.0.lr=fast", r"plain\.groups\[0\]\.lr must be float, got 'fast'"),

@@ -1,18 +1,17 @@
 """Recipes of adapting evaluations, one TOML file each."""
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-from artpack.errors import ArtpackError, RecipeError, UsageError
+from artpack.errors import UsageError
 from artpack.evaluate.ttt.recipe import STRATEGIES, AnyRecipe
+from artpack.recipes.loader import RecipeFolder, merged, overridden
 from artpack.stages import Config, nearest
-from artpack.stages.parsing import MAX_DEPTH, parse_toml, parse_value
 
 DEFAULT_RECIPE = "scalars"
+FOLDER = RecipeFolder("evaluate/ttt/recipes")
+recipe_names = FOLDER.names
 _OWN_KEYS = ("name", "about", "strategy", "faithful")
 
 
@@ -36,18 +35,6 @@ class Named:
     def to_json(self) -> Config:
         """Return the recipe as data, for reports and checkpoints."""
         return {"name": self.name, "strategy": self.strategy, **self.recipe.to_json()}
-
-
-def recipe_names() -> list[str]:
-    """
-    List the recipes that come with the package.
-
-    Returns:
-        Their names, sorted.
-
-    """
-    names = (item.name for item in _folder().iterdir())
-    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def load_recipe(source: str, overrides: Sequence[str] = (), *, faithful: bool = False) -> Named:
@@ -88,11 +75,8 @@ def recipe_data(source: str) -> Config:
         RecipeError: There is no such recipe, or it is not valid TOML.
 
     """
-    name, text = _text(source)
-    try:
-        return {"name": name, **parse_toml(text)}
-    except UsageError as error:
-        raise RecipeError(f"recipe {source}: {error}") from error
+    name, data = FOLDER.read(source)
+    return {"name": name, **data}
 
 
 def stored_recipe(data: Config, overrides: Sequence[str] = (), *, faithful: bool = False) -> Named:
@@ -114,55 +98,11 @@ def stored_recipe(data: Config, overrides: Sequence[str] = (), *, faithful: bool
     name, strategy = str(data.get("name")), data.get("strategy")
     own: dict[str, Any] = {key: value for key, value in data.items() if key not in _OWN_KEYS}
     published = data.get("faithful")
-    try:
+    with FOLDER.blamed(name):
         if faithful and isinstance(published, dict):
-            own = _merged(own, published)
-        for override in overrides:
-            own = _merged(own, _change(override))
+            own = merged(own, published)
+        own = overridden(own, overrides, merge=True)
         if not isinstance(strategy, str) or strategy not in STRATEGIES:
             raise UsageError(f"unknown strategy {strategy!r}{nearest(str(strategy), STRATEGIES)}")
         recipe = STRATEGIES[strategy].from_json(own, where=strategy)
-    except ArtpackError as error:
-        raise RecipeError(f"recipe {name}: {error}") from error
     return Named(name, str(data.get("about", "")), strategy, recipe)
-
-
-def _folder() -> Any:
-    return files("artpack.evaluate.ttt").joinpath("recipes")
-
-
-def _text(source: str) -> tuple[str, str]:
-    if source in recipe_names():
-        return source, _folder().joinpath(f"{source}.toml").read_text("utf-8")
-    path = Path(source)
-    if path.suffix != ".toml":
-        raise RecipeError(f"unknown recipe {source!r}{nearest(source, recipe_names())}")
-    try:
-        return path.stem, path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {source}: cannot be read: {error}") from error
-
-
-def _merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = copy.deepcopy(dict(data))
-    for key, value in changes.items():
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], value) if nested else value
-    return merged
-
-
-def _change(override: str) -> dict[str, Any]:
-    key, equals, value = override.partition("=")
-    if not equals or not key.strip():
-        raise UsageError(f"--ttt-set {override!r}: write it as KEY=VALUE")
-    *path, last = key.strip().split(".")
-    if len(path) > MAX_DEPTH:
-        raise UsageError(f"--ttt-set {key:.40}...: no recipe is so deep")
-    change: dict[str, Any] = {last: _value(value.strip())}
-    for step in reversed(path):
-        change = {step: change}
-    return change
-
-
-def _value(text: str) -> Any:
-    return None if text == "none" else parse_value(text)

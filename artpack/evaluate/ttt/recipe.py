@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from artpack.errors import UsageError
 from artpack.models import ModelConfig
 from artpack.models.adapters import Site
-from artpack.stages.record import Record, check_range
+from artpack.stages import Record, check_range
 
 MANY = 1 << 40
 
