@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from artpack.artifact.format import MAGIC
-from artpack.artifact.reader import open_artifact
+from artpack.artifact.reader import Artifact, open_artifact
 from artpack.checkpoint import open_checkpoint, restore
 from artpack.stages import Config
 
@@ -70,11 +70,29 @@ def _read_artifact(path: Path) -> Weights:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     with open_artifact(path) as artifact:
-        artifact.check_trailer()
-        header = artifact.header
-        ttt = header.provenance.get("ttt")
-        carried = ttt if isinstance(ttt, dict) else None
-        return Weights(artifact.load(), header.model, sha256, packed=True, ttt=carried)
+        return weights_of(artifact, sha256)
+
+
+def weights_of(artifact: Artifact, sha256: str) -> Weights:
+    """
+    Decode all of an artifact, every checksum and hash checked.
+
+    Args:
+        artifact: It is left open.
+        sha256: Hash of its file, in hexadecimal.
+
+    Returns:
+        The weights.
+
+    Raises:
+        ArtifactError: The artifact is damaged or hostile.
+
+    """
+    artifact.check_trailer()
+    header = artifact.header
+    ttt = header.provenance.get("ttt")
+    carried = ttt if isinstance(ttt, dict) else None
+    return Weights(artifact.load(), header.model, sha256, packed=True, ttt=carried)
 
 
 def _starts_with(path: Path, magic: bytes) -> bool:

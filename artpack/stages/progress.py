@@ -1,5 +1,6 @@
 """The protocol by which long work tells how far it is."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -22,3 +23,27 @@ class Progress(Protocol):
             note: How it goes, such as a running score.
 
         """
+
+
+def renamed(progress: Progress | None, phase: str) -> Progress | None:
+    """
+    Give what is told under any name a name of its own.
+
+    Args:
+        progress: What is told, if anything.
+        phase: What is being done, in one or two words.
+
+    Returns:
+        What may be told instead.
+
+    """
+    return None if progress is None else _Renamed(progress, phase)
+
+
+@dataclass(frozen=True)
+class _Renamed:
+    told: Progress
+    name: str
+
+    def __call__(self, phase: str, done: int, total: int, note: str = "") -> None:  # noqa: ARG002 - see Progress
+        self.told(self.name, done, total, note)

@@ -1,22 +1,18 @@
 """``artpack audit``: looks for what is illegal about a score, by trying and by sampling."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
-import torch
 
-from artpack.evaluate.audit.sample import Sample
-from artpack.runners.settings import Settings
-from artpack.version import __version__
+import artpack
+from artpack import Sample, Settings, TttOptions, WindowOptions
+from artpack.api.audit import FEWEST_TOKENS
 
-from ..adapted import chosen_recipe
-from ..auditing import FEWEST_TOKENS, Claims, audit_subject
 from ..main import EXIT_FAULT
-from ..mixing import ngram_option
 from ..options.scoring import (
     faithful_option,
+    ngram_option,
     placement_option,
     sidecar_option,
     stride_option,
@@ -34,12 +30,9 @@ from ..options.shared import (
     precision_option,
     strip_option,
 )
-from ..options.ttt import STORED, Adapting, overrides_option, ttt_option
-from ..render import audit as render_audit
-from ..scoring import Windows
-from ..subject import Source, read_tokens, with_models
-
-BATCH_TOKENS = 16384
+from ..options.ttt import overrides_option, ttt_option
+from ..render import audit as render
+from ..render.progress import progress
 
 
 @click.command("audit")
@@ -92,27 +85,18 @@ def audit(
     *,
     artifact: Path,
     tokens: str,
-    tokenizer: Path,
-    sidecar: str | None,
     ttt: str | None,
     overrides: tuple[str, ...],
-    ngram: str | None,
     window_tokens: int,
     stride_tokens: int | None,
     placement: str,
     limit_tokens: int | None,
     sample: int,
     seed: int,
-    train_tokens: str | None,
-    limit_bytes: int | None,
-    code_bytes: int,
-    model: str | None,
-    key: str | None,
-    strip_prefix: str | None,
-    faithful: bool,
     device: str | None,
     precision: Literal["fp32", "bf16"],
     as_json: bool,
+    **others: Any,
 ) -> int:
     """
     Look for what is illegal about the score of ARTIFACT.
@@ -121,36 +105,22 @@ def audit(
     nothing before may change. Exit code 1 on any violation. To pass means that nothing
     was found in the sample; the report says how likely it misses what.
     """
-    windows = Windows(placement, window_tokens, stride_tokens, limit_tokens)
-    own = choose_device(device)
-    settings = Settings(own, precision, BATCH_TOKENS)
-    subject = read_tokens(tokens, tokenizer, sidecar, check=False, faithful=faithful)
-    subject = with_models(subject, Source(artifact, None, model, key, strip_prefix, faithful), own)
-    named = None
-    if ttt is not None:
-        asked = Adapting(ttt or STORED, overrides)
-        named = chosen_recipe(asked, subject, windows, faithful=faithful)
-    found = audit_subject(
-        subject,
-        Claims(artifact, tokenizer, train_tokens, limit_bytes, code_bytes),
-        windows,
-        settings,
-        Sample(cuts=sample, seed=seed),
-        recipe=None if named is None else named.recipe,
-        mixer=ngram,
+    windows = WindowOptions(
+        placement=placement,
+        window_tokens=window_tokens,
+        stride_tokens=stride_tokens,
+        limit_tokens=limit_tokens,
     )
-    how = {
-        "ttt": None if named is None else named.to_json(),
-        "ngram": ngram,
-        "faithful": faithful,
-        "artpack": __version__,
-        "torch": torch.__version__,
-    }
-    report = {
-        "audit": found,
-        "settings": asdict(windows) | asdict(settings) | how,
-        "sha256": subject.sha256,
-        "notes": list(subject.notes),
-    }
-    render_audit.report(report, as_json=as_json)
-    return 0 if found["passed"] else EXIT_FAULT
+    with progress() as told:
+        report = artpack.audit(
+            artifact,
+            tokens,
+            windows=windows,
+            ttt=None if ttt is None else TttOptions(recipe=ttt or None, overrides=overrides),
+            sample=Sample(cuts=sample, seed=seed),
+            settings=Settings(choose_device(device), precision),
+            progress=told,
+            **others,
+        )
+    render.report(report, as_json=as_json)
+    return 0 if report.passed else EXIT_FAULT

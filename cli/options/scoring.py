@@ -2,6 +2,7 @@
 
 import click
 
+from artpack.evaluate.ngram.mixing import MIXERS
 from artpack.evaluate.windows.placements import PLACEMENTS
 
 from .shared import EXISTING
@@ -43,4 +44,13 @@ faithful_option = click.option(
     "--faithful",
     is_flag=True,
     help="Keep the published model's defects, see docs/RECIPES.md; by default it runs as meant.",
+)
+ngram_option = click.option(
+    "--ngram",
+    is_flag=False,
+    flag_value="learned",
+    type=click.Choice(list(MIXERS)),
+    metavar="[learned|published]",
+    help="Mix the model with what followed the same 1 to 8 tokens before, as one"
+    " distribution; 'published' weighs as PR 826 does.",
 )

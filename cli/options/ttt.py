@@ -2,21 +2,14 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from artpack import TttOptions
 from artpack.errors import UsageError
-from artpack.evaluate.ttt.load import (
-    DEFAULT_RECIPE,
-    Named,
-    load_recipe,
-    recipe_names,
-    stored_recipe,
-)
-from artpack.stages import Config
+from artpack.evaluate.ttt.load import DEFAULT_RECIPE, recipe_names
 
 from .outputs import Output
 
@@ -24,38 +17,6 @@ STORED = ""
 """In place of a recipe: the one that came with the weights, or the default."""
 
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Adapting:
-    """
-    How a model is to learn while it is scored.
-
-    Attributes:
-        recipe: Name or file; :data:`STORED` for what came with the weights.
-        overrides: Changes of the recipe.
-        two_pass: Score once more with what was learned.
-        attribute: Instead of one score, say where the gain comes from.
-        curve: A file for the running scores.
-        state: A file that the state is kept in.
-    """
-
-    recipe: str
-    overrides: tuple[str, ...]
-    two_pass: bool = False
-    attribute: bool = False
-    curve: Path | None = None
-    state: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.attribute and (self.two_pass or self.curve or self.state):
-            raise UsageError("--attribute takes no --two-pass, --save-curve or --resume")
-
-    def chosen(self, carried: Config | None, *, faithful: bool) -> Named:
-        """Return the recipe that was asked for; ``carried`` came with the weights."""
-        if self.recipe == STORED and carried is not None:
-            return stored_recipe(carried, self.overrides, faithful=faithful)
-        return load_recipe(self.recipe or DEFAULT_RECIPE, self.overrides, faithful=faithful)
 
 
 ttt_option = click.option(
@@ -76,8 +37,8 @@ overrides_option = click.option(
 )
 
 
-def adapting_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command the options of test-time training, as one argument ``adapting``."""
+def ttt_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the options of test-time training, as arguments ``ttt`` and ``curve``."""
 
     @ttt_option
     @overrides_option
@@ -119,9 +80,17 @@ def adapting_options(command: Callable[..., R]) -> Callable[..., R]:
         given = bool(overrides or two_pass or curve or state)
         if ttt is None and given and not attribute:
             raise UsageError("--ttt-set, --two-pass, --save-curve and --resume go with --ttt")
+        if attribute and curve is not None:
+            raise UsageError("--attribute takes no --save-curve")
         asked = None
         if ttt is not None or attribute:
-            asked = Adapting(ttt or STORED, overrides, two_pass, attribute, curve, state)
-        return command(adapting=asked, **others)
+            asked = TttOptions(
+                recipe=ttt or None,
+                overrides=overrides,
+                two_pass=two_pass,
+                attribute=attribute,
+                state=state,
+            )
+        return command(ttt=asked, curve=curve, **others)
 
     return gathered

@@ -1,30 +1,22 @@
 """Prints what an audit found."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from artpack import AuditReport
+
+from .flags import with_flags
 from .markup import printable
 from .tables import print_json, print_note
 
 
-@contextmanager
-def progress() -> Iterator[Callable[[int, int], None]]:
-    """Show a bar of runs on stderr, if that is a terminal; yield what moves it."""
-    console = Console(stderr=True)
-    columns = ("auditing", BarColumn(), MofNCompleteColumn(), "runs", TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("auditing", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def report(found: Mapping[str, Any], *, as_json: bool) -> None:
+def report(result: AuditReport, *, as_json: bool) -> None:
     """Print an audit on its own."""
+    found = result.to_json()
     if as_json:
+        found["notes"] = list(map(with_flags, found["notes"]))
         print_json(found)
         return
     for note in found["notes"]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from .eval import estimate
+from .estimate import estimate
 from .tables import add_row, print_json, print_table
 
 COLUMNS = ("bytes", "bits per weight", "bits per byte", "increase", "learning", "checks", "audit")

@@ -1,38 +1,19 @@
-"""Prints what the evaluation commands found; beside :mod:`.render` the only module that does."""
+"""The printed report of an evaluation, and the list of models."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
+from artpack import EvalResult
 from artpack.models.presets import Preset
 
+from . import audit, ngram, ttt
+from .estimate import estimate
+from .flags import with_flags
 from .markup import printable
 from .tables import add_row, print_json, print_note, print_table
-
-
-class Speed(ProgressColumn):
-    """Scored tokens per second."""
-
-    def render(self, task: Task) -> Text:
-        """Return the speed of late, nothing before there is one."""
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} tokens/s" if speed else "")
-
-
-@contextmanager
-def progress(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar with speed and estimate on stderr, if that is a terminal; yield what moves it."""
-    console = Console(stderr=True)
-    columns = ("scoring", BarColumn(), Speed(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
-        task = bar.add_task("scoring", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def models(presets: Mapping[str, Preset], counts: Mapping[str, int], *, as_json: bool) -> None:
@@ -60,18 +41,17 @@ def models(presets: Mapping[str, Preset], counts: Mapping[str, int], *, as_json:
     print_table(table)
 
 
-def report(
-    found: Mapping[str, Any], *, as_json: bool, more: Iterable[tuple[str, str]] = ()
-) -> None:
-    """Print what eval found, and more lines of names and values."""
+def report(result: EvalResult, *, as_json: bool) -> None:
+    """Print what an evaluation found."""
+    found = result.to_json()
     if as_json:
-        print_json(found)
+        print_json({**found, "notes": list(map(with_flags, found["notes"]))})
         return
     for note in found["notes"]:
         print_note(note)
-    lines = [*_lines(found), *more]
-    width = max(len(name) for name, _ in lines)
-    for name, value in lines:
+    rows = [*_lines(found), *ttt.lines(found), *ngram.lines(found), *audit.lines(found)]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
         click.echo(printable(f"{name:<{width}}  {value}"))
 
 
@@ -102,15 +82,6 @@ def _score_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _numbers(what: str, score: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield f"bits per byte, {what}", estimate(score["bits_per_byte"], ".6f")
     yield f"loss, {what}", f"{estimate(score['loss_nats'], '.6f')} nats a token"
-
-
-def estimate(number: Mapping[str, float | None], style: str) -> str:
-    """Return a number and how sure it is."""
-    value, stderr = number["value"], number["stderr"]
-    error = (
-        "no error: fewer than two documents" if stderr is None else f"{stderr:{style.lstrip('+')}}"
-    )
-    return f"{value:{style}} ± {error}"
 
 
 def _scored(score: Mapping[str, Any]) -> str:

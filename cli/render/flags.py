@@ -3,11 +3,14 @@
 import re
 
 FLAGS = {
+    "compiled": "--compile",
     "deadline_s": "--deadline-seconds",
     "max_loss_increase": "--max-bpb-increase",
     "overrides": "--set",
     "scoring": "--score-tokens",
     "self_generated": "--self-generate",
+    "source": "ARTIFACT",
+    "state": "--resume",
     "tune_steps": "--tune",
 }
 """Arguments of the library whose flags have other names."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .eval import estimate
+from .estimate import estimate
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,42 +1,11 @@
-"""Prints how an evaluation that learns is going, and what came of it."""
+"""Printed lines about test-time training, and how a stopped one is carried on."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from artpack.evaluate.ttt.adaptation import Watch
-from artpack.evaluate.ttt.running_score import Point
-
-from .eval import Speed, estimate
-
-
-@contextmanager
-def progress(*, shown: bool) -> Iterator[Callable[[str], Watch]]:
-    """Show a bar for each evaluation on stderr, if that is a terminal; yield what starts one."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[bits]}"),
-        Speed(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
-
-        def start(what: str) -> Watch:
-            task = bar.add_task(what, total=None, bits="")
-
-            def tell(point: Point, total: int) -> None:
-                bits = f"{point.bits_per_byte:.4f} bits per byte so far"
-                bar.update(task, completed=point.scored, total=total, bits=bits)
-
-            return tell
-
-        yield start
+from .estimate import estimate
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,13 +1,23 @@
 """A small model, and tokens to calibrate and score it with."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+import torch
 from sentencepiece import SentencePieceProcessor
+from torch import nn
 
-from tests.evaluate.conftest import train_tokenizer
+import artpack
+from artpack.evaluate.tokens.shards import write_shard
+from artpack.evaluate.tokens.stream import tokenize_text
+from artpack.models import GPT
+from artpack.models.mechanisms import Rope, Softcap
+from tests.evaluate.conftest import TEXT, train_tokenizer
 from tests.small_model import write_small_model
+
+DOCUMENTS = [TEXT, TEXT.lower(), TEXT[::-1], "1,234 houses"] * 4
 
 
 class Told:
@@ -44,3 +54,34 @@ def small(tmp_path: Path, api_tokenizer: SentencePieceProcessor) -> Path:
 @pytest.fixture
 def told() -> Any:
     return Told()
+
+
+class Scored(NamedTuple):
+    """A model, its tokenizer and tokens, all in memory."""
+
+    model: GPT
+    tokenizer: SentencePieceProcessor
+    stream: artpack.Stream
+
+
+@pytest.fixture(scope="session")
+def scored(api_tokenizer: SentencePieceProcessor) -> Scored:
+    rope, softcap = Rope(10000.0, 4), Softcap("tanh", 30.0)
+    config = artpack.ModelConfig(api_tokenizer.vocab_size(), 16, 2, 4, 2, 32, rope, softcap)
+    torch.manual_seed(0)
+    model = GPT(config)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    stream = tokenize_text("\0".join(DOCUMENTS), api_tokenizer)
+    return Scored(model.eval(), api_tokenizer, stream)
+
+
+@pytest.fixture
+def scored_files(scored: Scored, tmp_path: Path) -> Path:
+    """Write the same as files."""
+    torch.save(scored.model.state_dict(), tmp_path / "ckpt.pt")
+    (tmp_path / "config.json").write_text(json.dumps(scored.model.config.to_json()))
+    (tmp_path / "sp.model").write_bytes(scored.tokenizer.serialized_model_proto())
+    (tmp_path / "val.txt").write_text("\0".join(DOCUMENTS))
+    write_shard(tmp_path / "val.bin", scored.stream.ids)
+    return tmp_path

@@ -6,14 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from artpack_cli import adapted
-from artpack_cli.render import tables as render
+from artpack_cli.render import compress as render
 from artpack_cli.signals import STOPPING, handle, interrupting
 
+import artpack
 from artpack.evaluate.ttt.saved_state import Keeper
 from tests.cli.conftest import Invoke
 from tests.cli.test_outputs import FAST, write_model
@@ -40,7 +38,7 @@ def test_before_the_file_is_written_nothing_is(
 ) -> None:
     write_model(here / "m.safetensors", 1.0)
     before = signal.getsignal(kind)
-    monkeypatch.setattr("artpack_cli.commands.compress.Packer", stop_by(kind))
+    monkeypatch.setattr(artpack, "compress", stop_by(kind))
     done = invoke("compress", "m.safetensors", *FAST)
     assert (done.code, done.err.lstrip("\n")) == (130, NOTHING)
     assert [path.name for path in here.iterdir()] == ["m.safetensors"]
@@ -54,7 +52,7 @@ def test_after_it_is_written_that_is_said(
     write_model(here / "m.safetensors", 1.0)
     if old is not None:
         (here / "a.artpack").write_bytes(old)
-    monkeypatch.setattr(render, "compress_summary", stop_by(signal.SIGTERM))
+    monkeypatch.setattr(render, "summary", stop_by(signal.SIGTERM))
     done = invoke("compress", "m.safetensors", *FAST, "-o", "a.artpack")
     assert (done.code, done.err.lstrip("\n")) == (
         130,
@@ -120,19 +118,17 @@ def test_the_entry_imports_nothing_that_takes_time() -> None:
 
 
 def test_an_evaluation_without_a_state_yet_says_so(
-    monkeypatch: pytest.MonkeyPatch, here: Path
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, here: Path
 ) -> None:
     """Only what is there can be carried on from."""
-    nothing: Any = SimpleNamespace(recipe=None)
-    task = adapted.Task(nothing, nothing, nothing, nothing, None)
-    asked = adapted.Adapting("plain", (), state=here / "state")
-    monkeypatch.setattr(adapted, "adapt", _interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        adapted._run(asked, task)
+    monkeypatch.setattr(artpack, "evaluate", _interrupted)
+    write_model(here / "m.safetensors", 1.0)
+    words = ("eval", "m.safetensors", "--tokens", "t.bin", "--ttt", "--resume", "state")
+    assert "nothing was written" in invoke(*words).err
     Keeper(here / "state", {}).write(1, {})
-    with pytest.raises(adapted.Interrupted) as caught:
-        adapted._run(asked, task)
-    assert (caught.value.exit_code, caught.value.message) == (130, str(here / "state"))
+    done = invoke(*words)
+    assert (done.code, done.out) == (130, "")
+    assert done.err == "artpack: interrupted; the same command carries on from state\n"
 
 
 def _interrupted(*_: object, **__: object) -> None:

@@ -16,9 +16,11 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from artpack.errors import UsageError
 from artpack.evaluate.ngram.counts import Evidence, NgramCounts
 from artpack.evaluate.ngram.published import PublishedRule
 from artpack.evaluate.tokens.shards import Tokens
+from artpack.stages import nearest
 from artpack.system.jit import jit
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -118,6 +120,21 @@ class Published:
 
 
 MIXERS: Mapping[str, Callable[[], Mixer]] = {"learned": Learned, "published": Published}
+
+
+def check_mixer(name: str) -> None:
+    """
+    Check that there is such a mixer.
+
+    Args:
+        name: A key of :data:`MIXERS`.
+
+    Raises:
+        UsageError: There is none.
+
+    """
+    if name not in MIXERS:
+        raise UsageError(f"no weights of n-grams {name!r}{nearest(name, MIXERS)}")
 
 
 @jit()

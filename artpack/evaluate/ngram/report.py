@@ -20,6 +20,7 @@ class NgramReport:
     A mixture beside what it is made of, and beside what is no mixture.
 
     Attributes:
+        mixer: How weights were found.
         mixed: The score.
         model: Of the model alone.
         published_rule: Of the published rule with exact counts.
@@ -31,6 +32,7 @@ class NgramReport:
         claimed_chunk_tokens: Targets that it scores before it counts them.
     """
 
+    mixer: str
     mixed: Score
     model: Score
     published_rule: Score
@@ -78,6 +80,7 @@ def report_ngrams(seen: Observed, stream: Stream, coverage: Coverage, *, mixer: 
     alpha = lookup.rule.alpha(seen.entropy[at], found.order[at])[:, None]
     claimed_rows = (1 - alpha) * seen.rows + alpha * found.watched
     return NgramReport(
+        mixer=mixer,
         mixed=summed(mixed[mixer].log_probs),
         model=summed(seen.log_probs),
         published_rule=summed(mixed["published"].log_probs),

@@ -99,7 +99,7 @@ def read_causal_lm(folder: Path) -> tuple[CausalLM, Any]:
         transformers: Any = import_module("transformers")
     except ImportError as error:
         raise UsageError(
-            "--hf needs transformers, an optional extra: pip install 'artpack[hf]'"
+            "`hf` needs transformers, an optional extra: pip install 'artpack[hf]'"
         ) from error
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

@@ -68,9 +68,35 @@ def read_stream(
     ids = read_tokens(pattern, vocab_size=tokenizer.vocab_size())
     if sidecar is not None:
         return Stream(ids, read_sidecar(sidecar, count=ids.size), tokenizer.bos_id())
+    return stream_of(ids, tokenizer, name=pattern, faithful=faithful)
+
+
+def stream_of(
+    ids: Tokens,
+    tokenizer: SentencePieceProcessor,
+    *,
+    name: str = "`tokens`",
+    faithful: bool = False,
+) -> Stream:
+    """
+    Count the bytes of tokens that are there already.
+
+    Args:
+        ids: The stream, shape (N,).
+        tokenizer: The model that they were made with.
+        name: What to call them in messages.
+        faithful: Count bytes by the published rule where that is wrong.
+
+    Returns:
+        The stream.
+
+    Raises:
+        UsageError: An id is beyond the tokenizer, or these are CaseOps tokens.
+
+    """
     if caseops.knows_operators(tokenizer):
         raise UsageError(
-            f"{pattern}: CaseOps tokens do not tell how many bytes they stand for; "
+            f"{name}: CaseOps tokens do not tell how many bytes they stand for; "
             "give their byte sidecar too"
         )
     return Stream(ids, count_bytes(ids, tokenizer, faithful=faithful), tokenizer.bos_id())

@@ -9,12 +9,11 @@ tokens and looking at the distributions.
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -34,12 +33,10 @@ from artpack.evaluate.ttt.strategy import Lesson, Observer, Step, Strategy
 from artpack.models import GPT
 from artpack.runners.settings import REFERENCE, Settings
 from artpack.stages import Config
+from artpack.stages.progress import Progress
 from artpack.system.ranks import Ranks, sum_over_ranks
 from artpack.system.stopping import stop_flag
 from artpack.version import __version__
-
-Watch: TypeAlias = Callable[[Point, int], None]
-"""Called where the evaluation rests, with where it stands and how many scores there will be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +69,7 @@ def adapt(
     recipe: AnyRecipe,
     *,
     settings: Settings = REFERENCE,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     observer: Observer | None = None,
     state: Path | None = None,
     draw: Draw = uniform,
@@ -88,7 +85,7 @@ def adapt(
         stream: Tokens and their bytes.
         recipe: How it learns; window and stride are given.
         settings: Device, precision and batch size.
-        watch: Told where it stands.
+        progress: Told where the evaluation rests, with the score so far.
         observer: Shown every distribution.
         state: A file that the state is kept in, and taken up from if it is there.
         draw: Where the input matrices of low-rank products come from.
@@ -114,7 +111,7 @@ def adapt(
         strategy = DocumentStrategy(own, recipe, stream, settings, draw)
     else:
         strategy = StreamStrategy(own, recipe, stream, settings)
-    run = _Run(strategy, stream, settings, watch, observer)
+    run = _Run(strategy, stream, settings, progress, observer)
     resumed = run.go(keeper)
     sums = sum_over_ranks(run.tally.sums, device=settings.device)
     sums = sums[sums[:, 0] > 0]
@@ -128,11 +125,11 @@ class _Run:
         strategy: Strategy,
         stream: Stream,
         settings: Settings,
-        watch: Watch | None,
+        progress: Progress | None,
         observer: Observer | None,
     ) -> None:
         self._strategy, self._device = strategy, settings.device
-        self._watch, self._observer = watch, observer
+        self._progress, self._observer = progress, observer
         self._total = strategy.coverage().scored
         self.tally, self.journal = Tally(stream), Journal()
         self.curve: list[Point] = []
@@ -214,8 +211,8 @@ class _Run:
                 self.journal.updated(first, end)
         self._tried[:] = 0
         self._unfitted.clear()
-        if self._watch is not None:
-            self._watch(point, self._total)
+        if self._progress is not None:
+            self._progress("scoring", scored, self._total, point.said)
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started

@@ -23,7 +23,7 @@ from artpack.evaluate.scoring.summary import (
     score_of_sums,
 )
 from artpack.evaluate.tokens.stream import Stream
-from artpack.evaluate.ttt.adaptation import Watch, adapt
+from artpack.evaluate.ttt.adaptation import adapt
 from artpack.evaluate.ttt.recipe import AnyRecipe, Phased, Rule
 from artpack.evaluate.ttt.recipe_windows import plan_of
 from artpack.evaluate.ttt.strategy import Observer
@@ -31,6 +31,7 @@ from artpack.evaluate.windows.plan import Coverage
 from artpack.evaluate.windows.sliding import sequential
 from artpack.models import GPT
 from artpack.runners.settings import REFERENCE, Settings
+from artpack.stages.progress import Progress, renamed
 
 Measured: TypeAlias = tuple[Sums, Coverage]
 
@@ -59,7 +60,7 @@ def attribute(
     *,
     mixer: str | None = None,
     settings: Settings = REFERENCE,
-    watch: Callable[[str], Watch | None] = lambda _: None,
+    progress: Progress | None = None,
 ) -> list[Row]:
     """
     Score a stream in ways that differ by one thing from each to the next.
@@ -71,7 +72,7 @@ def attribute(
         mixer: How n-grams are mixed in, a key of
             :data:`~artpack.evaluate.ngram.mixing.MIXERS`; None for not at all.
         settings: Device, precision and batch size.
-        watch: From the words for a row to what is told how it goes.
+        progress: Told how far each row is; the words for the row are the phase.
 
     Returns:
         Windows side by side; the recipe's windows; its loop at rate 0; the recipe at the
@@ -83,7 +84,7 @@ def attribute(
     rows: list[Row] = []
     before: Sums | None = None
     for what, measure in _ways(model, stream, recipe, mixer, settings):
-        sums, coverage = measure(watch(what))
+        sums, coverage = measure(renamed(progress, what))
         change = None if before is None else difference(before, sums)
         rows.append(Row(what, score_of_sums(sums, coverage), change))
         before = sums
@@ -92,18 +93,20 @@ def attribute(
 
 def _ways(
     model: GPT, stream: Stream, recipe: AnyRecipe, mixer: str | None, settings: Settings
-) -> Iterator[tuple[str, Callable[[Watch | None], Measured]]]:
-    def still(plan: Any) -> Callable[[Watch | None], Measured]:
-        return lambda _: (
-            score_documents(model, stream, plan, settings=settings),
+) -> Iterator[tuple[str, Callable[[Progress | None], Measured]]]:
+    def still(plan: Any) -> Callable[[Progress | None], Measured]:
+        return lambda progress: (
+            score_documents(model, stream, plan, settings=settings, progress=progress),
             plan.coverage(),
         )
 
     def loop(
         asked: AnyRecipe, observer: Observer | None = None
-    ) -> Callable[[Watch | None], Measured]:
-        def run(watch: Watch | None) -> Measured:
-            adapted = adapt(model, stream, asked, settings=settings, watch=watch, observer=observer)
+    ) -> Callable[[Progress | None], Measured]:
+        def run(progress: Progress | None) -> Measured:
+            adapted = adapt(
+                model, stream, asked, settings=settings, progress=progress, observer=observer
+            )
             return adapted.sums, adapted.score.coverage
 
         return run

@@ -54,5 +54,5 @@ def check_left_to_right(recipe: AnyRecipe) -> None:
     if recipe.joint or (shared and recipe.order != "stream"):
         raise UsageError(
             "n-gram mixing goes from left to right, and this recipe lets documents learn from"
-            " later ones; leave --faithful out, or set joint=false and order=stream"
+            " later ones; leave `faithful` out, or set joint=false and order=stream"
         )

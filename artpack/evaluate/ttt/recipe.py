@@ -100,7 +100,7 @@ class Recipe(Record):
         temperature: Divides the logits that are scored; None takes the checkpoint's own.
         fit_temperature: Choose the temperature by what scored best on the targets so far.
         learn_at_temperature: The loss that is learned from has it too.
-        two_pass_temperature: That of the second pass of ``--two-pass``.
+        two_pass_temperature: That of the second pass of ``two_pass``.
     """
 
     rule: Rule
@@ -132,9 +132,9 @@ class OverStream(Recipe):
 
     Attributes:
         stride_tokens: Scored positions a window; None takes those of the evaluation.
-        placement: Of the windows, as ``--placement`` names it. As published, chunks may be
-            shorter than windows; then nothing is learned.
-        two_pass_placement: That of the second pass of ``--two-pass``; None takes the same.
+        placement: Of the windows, by name. As published, chunks may be shorter than windows;
+            then nothing is learned.
+        two_pass_placement: That of the second pass of ``two_pass``; None takes the same.
         batch_windows: Windows that a step learns from; None takes the whole chunk's.
         z_loss: Weight of the squared log-partition in the loss that is learned from.
         off_grid: As published by PR 1123: weights learn off the grid that they are

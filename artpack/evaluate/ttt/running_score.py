@@ -31,6 +31,12 @@ class Point:
     temperature: float | None
     seconds: float
 
+    @property
+    def said(self) -> str:
+        """How it goes, in words."""
+        bits = f"{self.bits_per_byte:.4f} bits per byte so far"
+        return f"{bits}, {self.scored / self.seconds:,.0f} tokens/s" if self.seconds else bits
+
 
 class Tally:
     """

@@ -13,6 +13,7 @@ from artpack.evaluate.ttt.recipe import AnyRecipe, Lora, OverStream, Phased
 from artpack.evaluate.ttt.recipe_windows import plan_of
 from artpack.models import GPT, Documents
 from artpack.runners.settings import REFERENCE, Settings
+from artpack.stages.progress import Progress, renamed
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,12 @@ class AtTemperature:
 
 
 def score_again(
-    adapted: Adapted, stream: Stream, recipe: AnyRecipe, *, settings: Settings = REFERENCE
+    adapted: Adapted,
+    stream: Stream,
+    recipe: AnyRecipe,
+    *,
+    settings: Settings = REFERENCE,
+    progress: Progress | None = None,
 ) -> Score:
     """
     Score a stream once more with what was learned from it, as PR 576 was published.
@@ -48,6 +54,7 @@ def score_again(
         stream: The same tokens.
         recipe: The same recipe; its ``two_pass_temperature`` counts.
         settings: Device, precision and batch size.
+        progress: Told how far it is.
 
     Returns:
         The second score.
@@ -57,7 +64,7 @@ def score_again(
 
     """
     if isinstance(recipe, Lora) and not isinstance(recipe, Phased):
-        raise UsageError("--two-pass: lora keeps nothing of what it has learned; leave it out")
+        raise UsageError("`two_pass`: lora keeps nothing of what it has learned; leave it out")
     if isinstance(recipe, OverStream) and recipe.two_pass_placement is not None:
         recipe = replace(recipe, placement=recipe.two_pass_placement)
     plan = plan_of(recipe, stream)
@@ -65,5 +72,11 @@ def score_again(
     for start, length, first in plan.windows.tolist():
         adapted.journal.scored(start + first, start + length)
     return score(
-        model, stream.ids, plan, stream.byte_counts, settings=settings, bos_id=stream.bos_id
+        model,
+        stream.ids,
+        plan,
+        stream.byte_counts,
+        settings=settings,
+        bos_id=stream.bos_id,
+        progress=renamed(progress, "second pass"),
     )

@@ -20,7 +20,6 @@ from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.adaptation import Adapted, adapt
 from artpack.evaluate.ttt.attribution import at_rate_zero, attribute
 from artpack.evaluate.ttt.recipe_windows import plan_of
-from artpack.evaluate.ttt.running_score import Point
 from artpack.evaluate.ttt.saved_state import Keeper
 from artpack.evaluate.ttt.second_pass import score_again
 from artpack.models import GPT
@@ -120,15 +119,17 @@ def test_an_interrupted_evaluation_ends_as_if_it_had_not_been(
         recipe = tiny_recipe(name, "fit_temperature=true", "keep_inputs=true")
     whole, state = adapt(model, stream, recipe), tmp_path / "state"
     for _ in range(3):
-        rests: list[Point] = []
+        rests: list[int] = []
 
-        def watch(point: Point, total: int, rests: list[Point] = rests) -> None:
-            rests.append(point)
+        def progress(
+            phase: str, done: int, total: int, note: str = "", rests: list[int] = rests
+        ) -> None:
+            rests.append(done)
             if len(rests) == 2:
                 raise UnpluggedError
 
         with pytest.raises(UnpluggedError):
-            adapt(model, stream, recipe, state=state, watch=watch)
+            adapt(model, stream, recipe, state=state, progress=progress)
         assert state.exists()
     resumed = adapt(model, stream, recipe, state=state)
     assert numbers(resumed) == numbers(whole)
@@ -145,20 +146,22 @@ def test_a_signal_to_stop_saves_the_state_where_the_evaluation_rests(
     """Though the last time was less than 30 seconds ago."""
     recipe, state = tiny_recipe("scalars"), tmp_path / "state"
     whole, before = adapt(model, stream, recipe), signal.getsignal(kind)
-    rests: list[Point] = []
+    rests: list[tuple[str, int, int, str]] = []
 
-    def watch(point: Point, _total: int) -> None:
-        rests.append(point)
+    def progress(phase: str, done: int, total: int, note: str = "") -> None:
+        rests.append((phase, done, total, note))
         if len(rests) == 2:
             os.kill(os.getpid(), kind)
 
     with pytest.raises(KeyboardInterrupt):
-        adapt(model, stream, recipe, state=state, watch=watch)
+        adapt(model, stream, recipe, state=state, progress=progress)
     assert (len(rests), state.exists()) == (2, True)
     assert signal.getsignal(kind) == before
     resumed = adapt(model, stream, recipe, state=state)
     assert numbers(resumed) == numbers(whole)
-    assert resumed.curve[1] == rests[1]
+    scored, bits = resumed.curve[1].scored, resumed.curve[1].bits_per_byte
+    assert rests[1][:3] == ("scoring", scored, stream.ids.size - 1)
+    assert rests[1][3].startswith(f"{bits:.4f} bits per byte so far")
 
 
 def test_the_state_of_another_evaluation_is_refused(
@@ -176,12 +179,12 @@ def test_the_state_of_another_evaluation_is_refused(
 def kept_state(model: GPT, stream: Stream, path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Interrupt an evaluation; return what it kept."""
 
-    def watch(point: Point, total: int) -> None:
-        if point.scored >= stream.ids.size // 2:
+    def progress(phase: str, done: int, total: int, note: str = "") -> None:
+        if done >= stream.ids.size // 2:
             raise UnpluggedError
 
     with pytest.raises(UnpluggedError):
-        adapt(model, stream, tiny_recipe("scalars"), state=path, watch=watch)
+        adapt(model, stream, tiny_recipe("scalars"), state=path, progress=progress)
     with safe_open(path, framework="pt") as file:
         return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 

@@ -1,0 +1,219 @@
+"""Tokens to score, wherever they are, with the bytes that they stand for."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sentencepiece import SentencePieceProcessor
+
+from artpack.errors import UsageError
+from artpack.evaluate.tokens.byte_check import ByteCheck, check_bytes, find_losses
+from artpack.evaluate.tokens.documents import DOCUMENT_SEPARATOR
+from artpack.evaluate.tokens.shards import find_shards
+from artpack.evaluate.tokens.stream import (
+    Stream,
+    is_text,
+    read_stream,
+    read_text,
+    read_tokenizer,
+    stream_of,
+)
+
+PathLike: TypeAlias = str | os.PathLike[str]
+ScoredTokens: TypeAlias = PathLike | Stream | NDArray[np.integer]
+"""Shards, ``.npy`` arrays or a ``.txt`` file; an array of ids (tokens,), or with its bytes."""
+
+Tokenizer: TypeAlias = PathLike | SentencePieceProcessor
+"""A SentencePiece model, or its file."""
+
+Sidecar: TypeAlias = PathLike | NDArray[np.integer]
+"""Shards of bytes per token, or an array (tokens,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class EvalTokens:
+    """
+    A stream that is ready to be scored.
+
+    Attributes:
+        stream: The tokens and their bytes.
+        tokenizer: The model that they were made with, if it is known.
+        sha256: Hashes of the files that were read.
+        notes: What is to be known of the bytes, one line each.
+        texts: The documents that the tokens were made of; None if they were tokens already.
+        check: Outcome of counting the bytes twice, if that was asked for.
+    """
+
+    stream: Stream
+    tokenizer: SentencePieceProcessor | None
+    sha256: dict[str, str]
+    notes: tuple[str, ...]
+    texts: Sequence[str] | None = None
+    check: ByteCheck | None = None
+
+    @property
+    def sound(self) -> bool:
+        """Whether no check of the bytes has failed."""
+        return self.check is None or self.check.sound
+
+
+def read_eval_tokens(
+    tokens: ScoredTokens,
+    tokenizer: Tokenizer | None,
+    sidecar: Sidecar | None,
+    *,
+    check: bool,
+    faithful: bool,
+) -> EvalTokens:
+    """
+    Read tokens and count their bytes, twice if asked to.
+
+    Args:
+        tokens: Where they are.
+        tokenizer: The model that they were made with, or are to be.
+        sidecar: Bytes per token, for tokens that do not tell by themselves.
+        check: Decode the tokens and count again.
+        faithful: Count bytes by the published rule where that is wrong.
+
+    Returns:
+        The tokens.
+
+    Raises:
+        UsageError: A file is missing or lies about itself, there is no tokenizer to count
+            bytes with, or the arrays do not fit.
+
+    """
+    if isinstance(tokens, Stream) and tokenizer is None and not check:
+        return EvalTokens(_array_stream(tokens, None, sidecar, faithful=faithful), None, {}, ())
+    if tokenizer is None:
+        raise UsageError("bytes are counted with the tokenizer: give `tokenizer`")
+    file = None if isinstance(tokenizer, SentencePieceProcessor) else Path(tokenizer)
+    processor = _processor(tokenizer)
+    stream, files, texts = _read(tokens, processor, sidecar, faithful=faithful)
+    found = None
+    if check or texts is not None:
+        found = check_bytes(
+            stream.ids, stream.byte_counts, processor, bos_id=stream.bos_id, texts=texts
+        )
+    files += [] if file is None else [file]
+    return EvalTokens(
+        stream,
+        processor,
+        hash_files(files),
+        tuple(_notes(tokens, stream, processor, found, counted=sidecar is not None)),
+        texts,
+        found if check else None,
+    )
+
+
+def _processor(tokenizer: Tokenizer) -> SentencePieceProcessor:
+    if isinstance(tokenizer, SentencePieceProcessor):
+        return tokenizer
+    return read_tokenizer(tokenizer)
+
+
+def _read(
+    tokens: ScoredTokens,
+    tokenizer: SentencePieceProcessor,
+    sidecar: Sidecar | None,
+    *,
+    faithful: bool,
+) -> tuple[Stream, list[Path], list[str] | None]:
+    """Return the stream, the files that it was read from, and its documents if it was text."""
+    if isinstance(tokens, Stream | np.ndarray):
+        return _array_stream(tokens, tokenizer, sidecar, faithful=faithful), [], None
+    if isinstance(sidecar, np.ndarray):
+        raise UsageError("an array as `sidecar` goes with an array of `tokens`")
+    pattern, bytes_pattern = os.fspath(tokens), None if sidecar is None else os.fspath(sidecar)
+    stream = read_stream(pattern, tokenizer, sidecar=bytes_pattern, faithful=faithful)
+    if is_text(pattern):
+        return stream, [Path(pattern)], read_text(Path(pattern)).split(DOCUMENT_SEPARATOR)
+    files = find_shards(pattern)
+    files += find_shards(bytes_pattern, sidecars=True) if bytes_pattern else []
+    return stream, files, None
+
+
+def _array_stream(
+    tokens: Stream | NDArray[np.integer],
+    tokenizer: SentencePieceProcessor | None,
+    sidecar: Sidecar | None,
+    *,
+    faithful: bool,
+) -> Stream:
+    if isinstance(tokens, Stream):
+        if sidecar is not None:
+            raise UsageError("`tokens` come with their bytes: leave `sidecar` out")
+        return tokens
+    assert tokenizer is not None
+    if tokens.ndim != 1 or tokens.dtype.kind not in "iu" or tokens.min(initial=0) < 0:
+        raise UsageError(
+            f"`tokens`: an array of ids (tokens,) is needed, got {tokens.dtype}{tokens.shape}"
+        )
+    ids = tokens.astype(np.uint32)
+    if sidecar is None:
+        return stream_of(ids, tokenizer, faithful=faithful)
+    if not isinstance(sidecar, np.ndarray):
+        raise UsageError("with an array of `tokens`, `sidecar` is an array, too")
+    if sidecar.shape != ids.shape or sidecar.dtype.kind not in "iu":
+        raise UsageError(
+            f"`sidecar`: {ids.size} integers are needed, got {sidecar.dtype}{sidecar.shape}"
+        )
+    return Stream(ids, sidecar.astype(np.int64), tokenizer.bos_id())
+
+
+def _notes(
+    tokens: ScoredTokens,
+    stream: Stream,
+    tokenizer: SentencePieceProcessor,
+    check: ByteCheck | None,
+    *,
+    counted: bool,
+) -> Iterator[str]:
+    """Yield what is to be known of a stream's bytes."""
+    if isinstance(tokens, str | os.PathLike) and is_text(os.fspath(tokens)):
+        yield text_note(tokens, stream)
+    if check is not None and check.mismatches:
+        yield f"{check.counted:,} bytes are counted, the tokens decode to {check.decoded:,}"
+    if check is None and counted:
+        yield "bytes are those of the sidecar as it is; `check_bytes` compares them with the text"
+    yield from (find_losses(stream.ids, tokenizer) if check is None else check.losses).lines()
+
+
+def text_note(path: PathLike, stream: Stream) -> str:
+    """
+    Say how many bytes a text has and how many of them are counted.
+
+    Args:
+        path: The text.
+        stream: Its tokens.
+
+    Returns:
+        One line.
+
+    """
+    text_bytes = sum(len(part) for part in Path(path).read_bytes().split(b"\0"))
+    counted = int(stream.byte_counts.sum())
+    return f"{path} has {text_bytes:,} bytes of text, its tokens stand for {counted:,}"
+
+
+def hash_files(paths: Sequence[Path]) -> dict[str, str]:
+    """
+    Hash files.
+
+    Args:
+        paths: The files.
+
+    Returns:
+        Path to SHA-256 in hexadecimal.
+
+    """
+    hashes = {}
+    for path in paths:
+        with path.open("rb") as file:
+            hashes[str(path)] = file_digest(file, "sha256").hexdigest()
+    return hashes
