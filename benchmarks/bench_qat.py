@@ -43,7 +43,7 @@ from artpack.train.data import Data, read_data
 from artpack.train.recipe import load_training
 from artpack.train.scale import scale_model
 from artpack.train.settings import Training
-from artpack.train.train import Result, train
+from artpack.train.train import TrainResult, train
 from benchmarks.report import Row, print_table, write_csv
 
 RECIPES = ("pr576", "pr826", "pr1123", "pr1934", "pr2086")
@@ -190,7 +190,7 @@ def bits_per_byte(subject: Subject, weights: dict[str, Tensor], data: Data) -> f
     return found.bits_per_byte.value
 
 
-def last_loss(result: Result) -> float:
+def last_loss(result: TrainResult) -> float:
     """Return the mean loss of the last twentieth of the steps."""
     losses = [row["loss"] for row in result.log][-max(1, len(result.log) // 20) :]
     return sum(losses) / len(losses)

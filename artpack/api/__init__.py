@@ -4,6 +4,12 @@ from artpack.api.audit import audit
 from artpack.api.audit_result import AuditFindings, AuditReport
 from artpack.api.calibrate import calibrate
 from artpack.api.compress import CompressResult, compress
+from artpack.api.containers import (
+    ExportResult,
+    ImportResult,
+    export_container,
+    import_container,
+)
 from artpack.api.eval_options import AuditOptions, TttOptions, WindowOptions
 from artpack.api.eval_result import EvalResult, TttReport
 from artpack.api.evaluate import evaluate
@@ -11,6 +17,9 @@ from artpack.api.files import load, load_into, open, save, unpack, verify  # noq
 from artpack.api.inputs import CompressInputs
 from artpack.api.scoring import Scoring
 from artpack.api.sweep import Curve, CurvePoint, sweep
+from artpack.api.tokenize import TokenizeResult, tokenize
+from artpack.api.train import train
+from artpack.train.train import TrainResult
 
 __all__ = [
     "AuditFindings",
@@ -21,7 +30,11 @@ __all__ = [
     "Curve",
     "CurvePoint",
     "EvalResult",
+    "ExportResult",
+    "ImportResult",
     "Scoring",
+    "TokenizeResult",
+    "TrainResult",
     "TttOptions",
     "TttReport",
     "WindowOptions",
@@ -29,11 +42,15 @@ __all__ = [
     "calibrate",
     "compress",
     "evaluate",
+    "export_container",
+    "import_container",
     "load",
     "load_into",
     "open",
     "save",
     "sweep",
+    "tokenize",
+    "train",
     "unpack",
     "verify",
 ]

@@ -81,7 +81,7 @@ def from_artifact(artifact: Artifact, name: str) -> Container:
         tie = artifact.header.ties[0]
         raise UsageError(
             f"{tie.name!r} is tied to {tie.target!r}, and no container knows ties:"
-            " pack the checkpoint without the one or the other, see compress --exclude"
+            " pack the checkpoint without the one or the other, see `exclude`"
         )
     for bank in artifact.header.banks:
         if bank.name not in KINDS:

@@ -3,26 +3,28 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 
 from artpack.checkpoint.source import reason
 from artpack.errors import CheckpointError, UsageError
+from artpack.evaluate.scoring.summary import Score
 from artpack.models.build import parameter_count
 from artpack.models.config import ModelConfig
 from artpack.models.find import CONFIG_NAME
 from artpack.stages import Config
 from artpack.stages.finite import without_nan
+from artpack.stages.progress import Progress
 from artpack.system.atomic import write_atomically
 from artpack.system.ranks import Ranks
 from artpack.system.stopping import stop_flag
 from artpack.train.candidates import Candidate, candidates, choose
 from artpack.train.data import Data
 from artpack.train.loop import Machine, Row, Run
+from artpack.train.meter import UNITS, Meter
 from artpack.train.run_state import (
     CHECKPOINT_NAME,
     STATE_NAME,
@@ -34,26 +36,51 @@ from artpack.train.settings import Training
 from artpack.version import __version__
 
 LOG_NAME = "train.json"
-Progress: TypeAlias = Callable[[Row, float], None]
-"""Called after every step with what there is to say about it and the share that is over."""
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False, eq=False)
+class TrainResult:
     """
     What a run ended with.
 
     Attributes:
+        folder: Where the checkpoint is.
+        config: Its model.
         kept: The weights that were written.
         scored: All candidates.
         log: One row a step.
         seconds: Of training, interruptions left out.
     """
 
+    folder: Path
+    config: ModelConfig
     kept: Candidate
     scored: tuple[Candidate, ...]
     log: tuple[Row, ...]
     seconds: float
+
+    @property
+    def score(self) -> Score:
+        """What the weights that were written score on held-out text."""
+        return self.kept.score
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as data: what ``artpack train --json`` prints."""
+        scores = {
+            one.name: {
+                "loss_nats": one.score.loss_nats.value,
+                "bits_per_byte": one.score.bits_per_byte.value,
+            }
+            for one in self.scored
+        }
+        return {"folder": str(self.folder), "kept": self.kept.name, "scores": scores}
+
+    def __repr__(self) -> str:
+        bits = self.score.bits_per_byte.value
+        return (
+            f"<TrainResult in {self.folder}: {parameter_count(self.config):,} parameters,"
+            f" {len(self.log):,} steps, {bits:.4f} bits per byte ({self.kept.name})>"
+        )
 
 
 def train(
@@ -66,7 +93,7 @@ def train(
     resume: bool = False,
     save_seconds: float = 300.0,
     progress: Progress | None = None,
-) -> Result:
+) -> TrainResult:
     """
     Train a model and write what is needed to pack and score it.
 
@@ -81,7 +108,7 @@ def train(
         machine: What it computes with.
         resume: Go on from the folder's state.
         save_seconds: Write the state about so often.
-        progress: Told after every step.
+        progress: Told after every step, with loss and speed.
 
     Returns:
         What it ended with.
@@ -96,7 +123,7 @@ def train(
     run = Run(training, config, data, machine or Machine())
     fingerprint = _fingerprint(training, config, data)
     _begin(run, folder, fingerprint, resume=resume)
-    saved = time.monotonic()
+    saved, meter = time.monotonic(), Meter(data)
     with stop_flag() as stopped:
         while (done := run.done) < 1:
             row = run.advance(done)
@@ -105,7 +132,8 @@ def train(
                 held_out = choose(run, candidates(run, data.held_out)).score
                 row["held_out_bits_per_byte"] = held_out.bits_per_byte.value
             if progress is not None:
-                progress(row, run.done)
+                done = min(run.done, 1.0)
+                progress("training", round(done * UNITS), UNITS, meter.read(row, done))
             if stopped.is_set() or time.monotonic() - saved > save_seconds:
                 _save(run, folder, fingerprint)
                 saved = time.monotonic()
@@ -113,7 +141,9 @@ def train(
                 raise KeyboardInterrupt
     _save(run, folder, fingerprint)
     scored = candidates(run, data.held_out)
-    result = Result(choose(run, scored), tuple(scored), tuple(run.log), run.seconds)
+    result = TrainResult(
+        folder, config, choose(run, scored), tuple(scored), tuple(run.log), run.seconds
+    )
     if Ranks.current().rank == 0:
         _write(result, run, data, folder)
     return result
@@ -150,7 +180,7 @@ def _fingerprint(training: Training, config: ModelConfig, data: Data) -> str:
     return hashlib.sha256(what.encode()).hexdigest()
 
 
-def _write(result: Result, run: Run, data: Data, folder: Path) -> None:
+def _write(result: TrainResult, run: Run, data: Data, folder: Path) -> None:
     # What is not averaged, were it not floating point, stays as the model has it.
     write_checkpoint(folder, {**run.model.state_dict(), **result.kept.weights})
     window = {"train_window_tokens": run.training.batches.window_tokens}
@@ -158,7 +188,7 @@ def _write(result: Result, run: Run, data: Data, folder: Path) -> None:
     _write_json(folder / LOG_NAME, _report(result, run, data))
 
 
-def _report(result: Result, run: Run, data: Data) -> dict[str, Any]:
+def _report(result: TrainResult, run: Run, data: Data) -> dict[str, Any]:
     return {
         "training": run.training.to_json(),
         "machine": asdict(run.machine),

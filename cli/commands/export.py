@@ -4,13 +4,12 @@ from pathlib import Path
 
 import click
 
-from artpack.artifact.reader import open_artifact
-from artpack.interop import FORMATS, from_artifact, write_container
-from artpack.system.atomic import write_atomically
+import artpack
+from artpack.interop import FORMATS
 
 from ..options.outputs import Command, Output, refuse_inputs
 from ..options.shared import artifact_argument, json_option, limit_option
-from ..render import interop as render_interop
+from ..render import interop as render
 
 
 @click.command(cls=Command)
@@ -35,21 +34,9 @@ def export(
     *, artifact: Path, name: str, output: Path, max_decoded_bytes: int | None, as_json: bool
 ) -> None:
     """Write the integers of ARTIFACT in the container format of another system."""
-    with open_artifact(artifact, max_decoded_bytes=max_decoded_bytes) as opened:
-        opened.check_trailer()
-        container = from_artifact(opened, name)
-    data = write_container(container, name, file_name=output.name)
-    refuse_inputs(output)
-    size = write_atomically(output, [data])
-    render_interop.export_summary(
-        {
-            "artifact": str(artifact),
-            "file": str(output),
-            "format": name,
-            "system": FORMATS[name].system,
-            "tensors": len(container.tensors),
-            "bytes_in": artifact.stat().st_size,
-            "bytes_out": size,
-        },
-        as_json=as_json,
+    result = artpack.export_container(
+        artifact, name, file_name=output.name, max_decoded_bytes=max_decoded_bytes
     )
+    refuse_inputs(output)
+    result.save(output)
+    render.exported(result, artifact, output, as_json=as_json)

@@ -6,16 +6,12 @@ from pathlib import Path
 
 import click
 
-from artpack.coding.profiles import profile_named
-from artpack.errors import ArtifactError
-from artpack.interop import FORMATS, Container, read_container, repack
-from artpack.models.find import Found, find_model, read_model
-from artpack.system.atomic import write_atomically
+import artpack
 
 from ..options.outputs import Command, Output, check_output, refuse_inputs
 from ..options.shared import json_option, model_option, profile_option
 from ..options.targets import check_replaceable, default_target, force_option
-from ..render import interop as render_interop
+from ..render import interop as render
 from ..render.progress import progress
 
 
@@ -57,57 +53,26 @@ def import_(
 ) -> None:
     """Repack FILE, a container of another system, without changing an integer."""
     started = time.monotonic()
-    data = file.read_bytes()
-    sha256 = hashlib.sha256(data).hexdigest()
-    target = output or _target(file, sha256, force=force)
-    try:
-        container = read_container(data, max_bytes=max_decoded_bytes)
-        found = _find_model(container, file, model)
-        with progress() as told:
-            packed = repack(
-                container,
-                sha256=sha256,
-                model=None if found.config is None else found.config.to_json(),
-                profile=profile_named(profile),
-                jobs=jobs,
-                progress=told,
-            )
-    except ArtifactError as error:
-        raise type(error)(f"{file}: {error}") from error
-    size = write_atomically(target, packed.pieces)
-    render_interop.import_summary(
-        {
-            "file": str(file),
-            "artifact": str(target),
-            "format": container.format,
-            "system": FORMATS[container.format].system,
-            "sha256": sha256,
-            "notes": list(found.notes),
-            "tensors": len(container.tensors),
-            "bytes_in": len(data),
-            "bytes_out": size,
-            "bytes_saved": len(data) - size,
-            "seconds": round(time.monotonic() - started, 2),
-        },
-        as_json=as_json,
+    target = output or _target(file, force=force)
+    with progress() as told:
+        result = artpack.import_container(
+            file,
+            model=model,
+            profile=profile,
+            jobs=jobs,
+            max_decoded_bytes=max_decoded_bytes,
+            progress=told,
+        )
+    result.save(target)
+    render.imported(
+        result, file, target, seconds=round(time.monotonic() - started, 2), as_json=as_json
     )
 
 
-def _target(file: Path, sha256: str, *, force: bool) -> Path:
+def _target(file: Path, *, force: bool) -> Path:
     target = default_target(file)
     refuse_inputs(target)
     check_output(target)
     if not force:
-        check_replaceable(target, lambda: sha256)
+        check_replaceable(target, lambda: hashlib.sha256(file.read_bytes()).hexdigest())
     return target
-
-
-def _find_model(container: Container, file: Path, asked: str | None) -> Found:
-    if asked is not None:
-        return Found(read_model(asked, container.shapes), ())
-    found = find_model(container.shapes, file)
-    if found.config is not None:
-        return found
-    return Found(
-        None, (*found.notes, "the artifact can be unpacked, but not scored without --model")
-    )

@@ -1,21 +1,16 @@
 """``artpack tokenize``: text to a tokenizer and token shards."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from artpack.evaluate.tokens.stream import read_text
-from artpack.train.tokenize import (
-    SHARD_TOKENS,
-    check_empty,
-    split_documents,
-    train_tokenizer,
-    write_dataset,
-)
+import artpack
+from artpack.train.tokenize import SHARD_TOKENS
 
 from ..options.outputs import Command, Output
 from ..options.shared import EXISTING, json_option
-from ..render import train as render_train
+from ..render import train as render
 
 
 @click.command(cls=Command)
@@ -62,23 +57,12 @@ def tokenize(
     *,
     texts: tuple[Path, ...],
     output: Path,
-    vocab_size: int,
-    tokenizer: Path | None,
-    caseops: bool,
-    held_out: float,
-    shard_tokens: int,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """
     Train a tokenizer on TEXTS and write them as token shards.
 
     A text is UTF-8 with NUL between its documents; a file without one is one document.
     """
-    model = None if tokenizer is None else tokenizer.read_bytes()
-    check_empty(output, model)
-    split = split_documents(map(read_text, texts), held_out_share=held_out)
-    if model is None:
-        model = train_tokenizer(split.train, vocab_size, case_ops=caseops)
-    sizes = write_dataset(output, split, model, shard_tokens=shard_tokens)
-    documents = {"train_documents": len(split.train), "val_documents": len(split.held_out)}
-    render_train.tokenized({"folder": str(output), **documents, **sizes}, as_json=as_json)
+    render.tokenized(artpack.tokenize(texts, output, **settings), as_json=as_json)

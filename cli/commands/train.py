@@ -2,27 +2,27 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 
-from artpack.models import preset
+import artpack
 from artpack.system.ranks import Ranks, joined
-from artpack.train.data import read_data
-from artpack.train.loop import Machine, Row
-from artpack.train.recipe import load_training, training_names
+from artpack.train.loop import Row
+from artpack.train.recipe import training_names
 from artpack.train.run_state import STATE_NAME
-from artpack.train.scale import scale_model
-from artpack.train.train import train as train_model
 
 from ..entry import EXIT_INTERRUPTED
 from ..options.outputs import Command, Output
 from ..options.shared import FOLDER, choose_device, device_option, json_option
-from ..render import train as render_train
+from ..render import train as render
 from ..render.plot import draw_curves
+from ..render.progress import progress
 
 CURVE_NAME = "curve.svg"
 CURVE_POINTS = 100
+LINE_SECONDS = 30
+"""Without a terminal, a line on stderr this often."""
 
 
 @click.command(cls=Command)
@@ -75,18 +75,11 @@ CURVE_POINTS = 100
 @json_option
 def train(
     *,
-    recipe: str,
     data: Path,
     output: Path,
-    layers: int | None,
-    width: int | None,
-    steps: int | None,
-    overrides: tuple[str, ...],
-    held_out_tokens: int | None,
     device: str | None,
-    precision: Literal["fp32", "bf16"],
-    resume: bool,
     as_json: bool,
+    **settings: Any,
 ) -> int:
     """
     Train a model from scratch into ckpt.pt, config.json and train.json.
@@ -94,33 +87,20 @@ def train(
     Interrupted, it writes its state after the step at hand and goes on with --resume.
     Shared among processes with torchrun --nproc-per-node N -m artpack_cli train ...
     """
-    training = load_training(recipe, overrides, steps=steps)
-    read = read_data(data, held_out_tokens=held_out_tokens)
-    config = scale_model(
-        preset(training.model), vocab_size=read.vocab_size, layers=layers, width=width
-    )
     with joined(choose_device(device)) as own:
         first = Ranks.current().rank == 0
         try:
-            with render_train.progress(read, shown=first) as progress:
-                result = train_model(
-                    training,
-                    config,
-                    read,
-                    output,
-                    machine=Machine(own, precision),
-                    resume=resume,
-                    progress=progress,
-                )
+            with progress(line_seconds=LINE_SECONDS) as told:
+                result = artpack.train(data, output, device=own, progress=told, **settings)
         except KeyboardInterrupt:
             if not (output / STATE_NAME).exists():
                 raise
             if first:
-                render_train.stopped(output)
+                render.stopped(output)
             return EXIT_INTERRUPTED
-        if first:
-            _draw(output / CURVE_NAME, result.log)
-            render_train.trained(output, config, result, as_json=as_json)
+    if first:
+        _draw(output / CURVE_NAME, result.log)
+        render.trained(result, as_json=as_json)
     return 0
 
 

@@ -1,38 +1,66 @@
-"""What import and export did, for people and for programs."""
+"""Printed summaries of import and export."""
 
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import click
 
+from artpack import ExportResult, ImportResult
+
+from .flags import with_flags
 from .markup import printable
 from .tables import print_json, print_note
 
 
-def import_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
+def imported(
+    result: ImportResult, file: Path, artifact: Path, *, seconds: float, as_json: bool
+) -> None:
     """Print what import did."""
+    saved = result.source_bytes - result.size_bytes
     if as_json:
-        print_json(summary)
+        print_json(
+            {
+                "file": str(file),
+                "artifact": str(artifact),
+                "format": result.format,
+                "system": result.system,
+                "sha256": result.sha256,
+                "notes": list(map(with_flags, result.notes)),
+                "tensors": result.tensors,
+                "bytes_in": result.source_bytes,
+                "bytes_out": result.size_bytes,
+                "bytes_saved": saved,
+                "seconds": seconds,
+            }
+        )
         return
-    for note in summary["notes"]:
+    for note in result.notes:
         print_note(note)
-    saved = summary["bytes_saved"]
-    share = abs(saved) / summary["bytes_in"]
+    share = abs(saved) / result.source_bytes
     click.echo(
-        f"{printable(summary['artifact'])}: {summary['bytes_in']:,} ->"
-        f" {summary['bytes_out']:,} bytes, {abs(saved):,} {'more' if saved < 0 else 'saved'}"
-        f" ({share:.2%}); {summary['tensors']} tensors out of {summary['format']}"
-        f" ({summary['system']}), the same integers, {summary['seconds']:.1f} s"
+        f"{printable(str(artifact))}: {result.source_bytes:,} -> {result.size_bytes:,} bytes,"
+        f" {abs(saved):,} {'more' if saved < 0 else 'saved'} ({share:.2%});"
+        f" {result.tensors} tensors out of {result.format} ({result.system}),"
+        f" the same integers, {seconds:.1f} s"
     )
 
 
-def export_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
+def exported(result: ExportResult, artifact: Path, file: Path, *, as_json: bool) -> None:
     """Print what export did."""
     if as_json:
-        print_json(summary)
+        print_json(
+            {
+                "artifact": str(artifact),
+                "file": str(file),
+                "format": result.format,
+                "system": result.system,
+                "tensors": result.tensors,
+                "bytes_in": result.source_bytes,
+                "bytes_out": result.size_bytes,
+            }
+        )
         return
     click.echo(
-        f"{printable(summary['file'])}: {summary['bytes_out']:,} bytes,"
-        f" {summary['tensors']} tensors in {summary['format']} ({summary['system']}),"
-        f" the same integers as in {summary['bytes_in']:,} bytes"
+        f"{printable(str(file))}: {result.size_bytes:,} bytes,"
+        f" {result.tensors} tensors in {result.format} ({result.system}),"
+        f" the same integers as in {result.source_bytes:,} bytes"
     )

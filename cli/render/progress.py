@@ -1,8 +1,11 @@
 """A bar on stderr that shows how far a job is."""
 
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,8 +21,17 @@ from artpack.system.ranks import Ranks
 
 
 @contextmanager
-def progress() -> Iterator[Told]:
-    """Yield what is told how far a job is; shows a bar with an estimate on a terminal."""
+def progress(*, line_seconds: float | None = None) -> Iterator[Told]:
+    """
+    Show a bar with an estimate on a terminal.
+
+    Args:
+        line_seconds: Elsewhere print a line this often; None for none.
+
+    Yields:
+        What is told how far the job is.
+
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -28,8 +40,11 @@ def progress() -> Iterator[Told]:
         TextColumn("{task.fields[note]}"),
     )
     console = Console(stderr=True)
-    shown = console.is_terminal and Ranks.current().rank == 0
-    with Progress(*columns, console=console, disable=not shown) as bar:
+    first = Ranks.current().rank == 0
+    if first and line_seconds is not None and not console.is_terminal:
+        yield _Lines(line_seconds)
+        return
+    with Progress(*columns, console=console, disable=not (first and console.is_terminal)) as bar:
         yield _Bar(bar)
 
 
@@ -48,3 +63,16 @@ class _Bar:
             self._task = self._bar.add_task(phase, note="")
         self._phase, self._done = phase, done
         self._bar.update(self._task, completed=done, total=total, note=note)
+
+
+class _Lines:
+    """How it goes, a line now and then."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._last = seconds, -math.inf
+
+    def __call__(self, phase: str, done: int, total: int, note: str = "") -> None:  # noqa: ARG002 - see Progress
+        now = time.monotonic()
+        if note and now - self._last > self._seconds:
+            self._last = now
+            click.echo(note, err=True)

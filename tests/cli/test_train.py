@@ -8,7 +8,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import torch
-from artpack_cli.render import train as render_train
+
+from artpack.train.meter import Meter
 
 from .conftest import Invoke
 
@@ -82,7 +83,7 @@ def test_a_stopped_run_goes_on(
         return ""
 
     with monkeypatch.context() as patched:
-        patched.setattr(render_train._Meter, "read", stop)
+        patched.setattr(Meter, "read", stop)
         stopped = invoke("train", "--data", data, "-o", run, *SMALL)
     assert stopped.code == 130
     assert "holds the state, --resume goes on from it" in stopped.err

@@ -73,8 +73,9 @@ def test_a_signal_stops_after_the_step_and_the_run_goes_on(
 ) -> None:
     straight = train(training, config, data, tmp_path / "a", machine=FP32)
 
-    def interrupt(row: Row, _done: float) -> None:
-        if row["step"] == 2:
+    def interrupt(phase: str, done: int, total: int, note: str = "") -> None:
+        if note.startswith("step 2: loss "):
+            assert (phase, done) == ("training", round(2 / training.schedule.steps * total))
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):

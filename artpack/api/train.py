@@ -1,0 +1,77 @@
+"""The job of ``artpack.train``: a recipe and tokens into a checkpoint."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from artpack.models import preset
+from artpack.stages.progress import Progress
+from artpack.train.data import read_data
+from artpack.train.loop import Machine
+from artpack.train.recipe import load_training
+from artpack.train.scale import scale_model
+from artpack.train.train import TrainResult
+from artpack.train.train import train as train_model
+
+
+def train(
+    data: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    recipe: str = "plain",
+    overrides: Sequence[str] = (),
+    layers: int | None = None,
+    width: int | None = None,
+    steps: int | None = None,
+    held_out_tokens: int | None = None,
+    device: str = "cpu",
+    precision: Literal["fp32", "bf16"] = "bf16",
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """
+    Train a model from scratch into ``ckpt.pt``, ``config.json`` and ``train.json``.
+
+    In a torch process group the processes share each step. A signal to stop is heeded
+    after the step at hand, with the state written.
+
+    Args:
+        data: A folder that :func:`~artpack.api.tokenize.tokenize` wrote.
+        output: The folder that the checkpoint goes into; made if it is missing.
+        recipe: Name of a training recipe, or path of a TOML file.
+        overrides: Changes to it: ``batches.tokens=8192``, ``groups.1.lr=0.01``.
+        layers: Scale the model to so many layers.
+        width: Scale the model to this width.
+        steps: Scale the run to so many steps, with its warm-ups and averages.
+        held_out_tokens: Score no more than the first so many held-out tokens.
+        device: Where the model is trained.
+        precision: ``bf16`` autocasts; weights and averages are fp32 in both.
+        resume: Go on from the state in ``output``, if there is one.
+        progress: Told after every step how far it is, with loss and speed.
+
+    Returns:
+        What the run ended with.
+
+    Raises:
+        RecipeError: There is no such recipe, or it is wrong.
+        UsageError: The folder has a state and ``resume`` is not set, or another model's
+            files, or recipe and data do not fit.
+        CheckpointError: The state is of another run.
+        KeyboardInterrupt: A signal to stop came; the state has been written.
+
+    """
+    training = load_training(recipe, overrides, steps=steps)
+    read = read_data(Path(data), held_out_tokens=held_out_tokens)
+    config = scale_model(
+        preset(training.model), vocab_size=read.vocab_size, layers=layers, width=width
+    )
+    return train_model(
+        training,
+        config,
+        read,
+        Path(output),
+        machine=Machine(device, precision),
+        resume=resume,
+        progress=progress,
+    )
