@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from artpack.api.sources import Opened, Source, build_model, choose_model, open_source
+from artpack.api.sources import Opened, Source, build_model, open_source
 from artpack.api.tokens import LIMIT_TOKENS, TokenSource, choose_window, read_windows
 from artpack.calibration.collect import CALIBRATION
 from artpack.calibration.collect import calibrate as collect_calibration
@@ -14,6 +14,7 @@ from artpack.checkpoint.selection import select
 from artpack.errors import UsageError
 from artpack.evaluate.tokens.stream import read_tokenizer
 from artpack.models import GPT, ModelConfig
+from artpack.models.find import choose_model
 from artpack.runners.gpt import GptRunner
 from artpack.runners.self_generate import self_generate
 from artpack.runners.settings import Settings
@@ -123,7 +124,7 @@ def collect(
 def _known_model(
     opened: Opened, asked: ModelConfig | str | None
 ) -> tuple[ModelConfig, tuple[str, ...]]:
-    found = choose_model(opened, select(opened.checkpoint), asked)
+    found = choose_model(asked, select(opened.checkpoint).shapes, opened.path, opened.config)
     if found.config is None:
         raise UsageError(f"{opened.name}: {'; '.join(found.notes)}; say it with `model`")
     return found.config, found.notes

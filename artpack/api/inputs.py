@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.api.calibrate import collect
-from artpack.api.sources import Opened, Source, build_model, choose_model, open_source
+from artpack.api.sources import Opened, Source, build_model, open_source
 from artpack.api.tokens import TokenSource, choose_window, read_windows
 from artpack.calibration.collect import CALIBRATION
 from artpack.calibration.file import (
@@ -24,6 +24,7 @@ from artpack.checkpoint.selection import select
 from artpack.errors import UsageError
 from artpack.models import GPT, ModelConfig
 from artpack.models.defects import as_meant
+from artpack.models.find import choose_model
 from artpack.pack.packer import PackInputs
 from artpack.runners.distillation import Distillation
 from artpack.runners.divergence import Divergence
@@ -133,7 +134,7 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
     """
     with inputs.open() as opened:
         selection = select(opened.checkpoint, include=inputs.include, exclude=inputs.exclude)
-        found = choose_model(opened, selection, inputs.model)
+        found = choose_model(inputs.model, selection.shapes, opened.path, opened.config)
         notes = (*opened.checkpoint.notes, *found.notes)
         if found.config is None:
             notes = (*notes, UNKNOWN_MODEL)

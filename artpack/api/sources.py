@@ -18,11 +18,9 @@ from artpack.checkpoint import (
     open_checkpoint,
     restore,
 )
-from artpack.checkpoint.selection import Selection
 from artpack.errors import UsageError
 from artpack.models import GPT, ModelConfig, build
 from artpack.models.defects import as_meant
-from artpack.models.find import Found, find_model, read_model
 from artpack.stages import Config
 from artpack.stages.finite import check_weights
 
@@ -105,31 +103,6 @@ def open_source(
         }
         mean = stack.enter_context(Average(opened, weights))
         yield Opened(mean, paths[-1], None, provenance)
-
-
-def choose_model(opened: Opened, selection: Selection, asked: ModelConfig | str | None) -> Found:
-    """
-    Find the model that weights belong to.
-
-    Args:
-        opened: The weights.
-        selection: Those that are used.
-        asked: A config, a preset or a config file; None to find it.
-
-    Returns:
-        The model, or why there is none.
-
-    Raises:
-        UsageError: What was asked for does not exist, or is another model.
-
-    """
-    if isinstance(asked, ModelConfig):
-        return Found(asked, ())
-    if asked is not None:
-        return Found(read_model(asked, selection.shapes), ())
-    if opened.config is not None:
-        return Found(opened.config, ())
-    return find_model(selection.shapes, opened.path)
 
 
 def build_model(checkpoint: Checkpoint, config: ModelConfig, device: str) -> GPT:

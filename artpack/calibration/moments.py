@@ -40,33 +40,6 @@ class Sites:
     tables: tuple[tuple[str, nn.Module], ...] = ()
 
 
-def find_sites(module: nn.Module) -> Sites:
-    """
-    Find the maps and tables of a model made of torch's own modules.
-
-    Args:
-        module: Any model. A parameter that several modules share goes by its first name,
-            as checkpoints store it.
-
-    Returns:
-        Its ``nn.Linear`` and ``nn.Embedding`` modules.
-
-    >>> head = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 5, bias=False))
-    >>> head[1].weight = head[0].weight
-    >>> sites = find_sites(head)
-    >>> [name for name, _ in sites.maps], [name for name, _ in sites.tables]
-    (['0.weight'], ['0.weight'])
-
-    """
-    first = {id(parameter): name for name, parameter in module.named_parameters()}
-    found = [part for part in module.modules() if isinstance(part, nn.Linear | nn.Embedding)]
-    named = [(first[id(part.weight)], part) for part in found]
-    return Sites(
-        maps=tuple((name, part) for name, part in named if isinstance(part, nn.Linear)),
-        tables=tuple((name, part) for name, part in named if isinstance(part, nn.Embedding)),
-    )
-
-
 @dataclass(eq=False)
 class Moments:
     """

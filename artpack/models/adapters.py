@@ -7,7 +7,6 @@ from torch import Tensor
 from artpack.models.config import ModelConfig
 
 Site: TypeAlias = Literal["q", "k", "v", "o", "mlp", "head"]
-SITES: tuple[Site, ...] = ("q", "k", "v", "o", "mlp", "head")
 
 
 class Adapters(Protocol):

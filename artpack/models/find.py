@@ -29,6 +29,34 @@ class Found(NamedTuple):
     notes: tuple[str, ...]
 
 
+def choose_model(
+    asked: ModelConfig | str | None,
+    shapes: Shapes,
+    path: Path | None,
+    known: ModelConfig | None = None,
+) -> Found:
+    """
+    Find the model that weights belong to.
+
+    Args:
+        asked: A config, or what :func:`read_model` takes; None if nothing was asked for.
+        shapes: Name to shape of every tensor that is used.
+        path: The checkpoint's file or folder; None if it has none.
+        known: What came with the weights, if anything did.
+
+    Returns:
+        The model that was asked for, else the known one, else what :func:`find_model` finds.
+
+    Raises:
+        UsageError: What was asked for does not exist, or is another model.
+
+    """
+    if isinstance(asked, str):
+        return Found(read_model(asked, shapes), ())
+    chosen = asked or known
+    return find_model(shapes, path) if chosen is None else Found(chosen, ())
+
+
 def find_model(shapes: Shapes, path: Path | None) -> Found:
     """
     Find the model of a checkpoint that nobody has described.

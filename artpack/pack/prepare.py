@@ -32,7 +32,6 @@ from artpack.quantize.matrix_view import matrix_shape
 from artpack.quantize.rounding.prune import prune_smallest
 from artpack.quantize.rounding.row_rounding import RowRounding
 from artpack.quantize.rounding.steps import RefinedSteps
-from artpack.quantize.rounding.watersic import WaterSic
 from artpack.recipes.corrections import Correction, Search
 from artpack.recipes.rules import Rule
 from artpack.recipes.spec import PlanSpec
@@ -96,7 +95,6 @@ def prepare(
         for info in selection.tensors
         if (rule := _quantizing_rule(spec, info))
         if not rule.on_frontier and (rule.needs_preparing or info.name in hessians)
-        if not isinstance(rule.rounding, WaterSic)  # which is for artpack.budget
     ]
     with_data = [info.name for info, rule in jobs if rule.needs_data]
     if with_data and calibration is None:

@@ -12,7 +12,6 @@ much the same everywhere; where costs were measured, those are used instead.
 
 import math
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,6 +33,7 @@ from artpack.quantize.rounding.watersic import Metric, WaterSic, solve
 from artpack.recipes.spec import PlanSpec
 from artpack.stages.trellis import spacing
 from artpack.system.threads import one_thread
+from artpack.system.workers import Workers
 
 DEFAULT_LOSS_NATS = 0.005
 """What a file may cost where neither bytes nor a loss are asked for: less than int6 by GPTQ."""
@@ -91,7 +91,7 @@ class Frontier:
         self._checkpoint = checkpoint
         self._calibration = calibration
         self._costs = costs or {}
-        self._threads = jobs
+        self._workers = Workers(jobs)
         self._rates: dict[str, Rate] = {}
         self.jobs = {job.info.name: job for job in _jobs(selection, spec)}
 
@@ -127,9 +127,9 @@ class Frontier:
             CheckpointError: A weight is not finite.
 
         """
-        with one_thread(), ThreadPoolExecutor(self._threads) as pool:
-            done = pool.map(lambda name: self.quantize(name, octaves), self.jobs)
-            return dict(zip(self.jobs, done, strict=True))
+        with one_thread():
+            done = self._workers.run(self.quantize, [(name, octaves) for name in self.jobs])
+        return dict(zip(self.jobs, done, strict=True))
 
     def quantize(self, name: str, octaves: float) -> Prepared:
         """

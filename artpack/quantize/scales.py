@@ -36,7 +36,20 @@ class Scales(Stage, Protocol):
         """Turn positive scales of shape ``(rows, cols)`` into parts."""
 
     def dequantize(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Tensor:
-        """Turn parts of the right geometry into fp32 scales of this shape."""
+        """
+        Turn parts back into scales.
+
+        Args:
+            parts: Of the geometry that :meth:`parts` gives.
+            shape: Rows and columns of the scales.
+
+        Returns:
+            fp32, of that shape, finite and non-negative.
+
+        Raises:
+            CorruptError: A scale is negative, infinite or NaN.
+
+        """
 
 
 def fp16_scales(scales: Tensor) -> Tensor:
@@ -146,20 +159,7 @@ class Fp16Scales(ConfiguredStage):
         return split_bytes("scales", scales)
 
     def dequantize(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Tensor:
-        """
-        Turn parts back into scales.
-
-        Args:
-            parts: Of the geometry that :meth:`parts` gives.
-            shape: Rows and columns of the scales.
-
-        Returns:
-            fp32, of that shape, finite and non-negative.
-
-        Raises:
-            CorruptError: A scale is negative, infinite or NaN.
-
-        """
+        """Turn parts back into scales."""
         return read_scales("scales", parts).reshape(shape)
 
 
@@ -230,20 +230,7 @@ class LogDeltaScales(ConfiguredStage):
         }
 
     def dequantize(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Tensor:
-        """
-        Turn parts back into scales.
-
-        Args:
-            parts: Of the geometry that :meth:`parts` gives.
-            shape: Rows and columns of the scales.
-
-        Returns:
-            fp32 of that shape, every value a positive finite fp16.
-
-        Raises:
-            CorruptError: Anchor or step is no number, or the step is negative.
-
-        """
+        """Turn parts back into scales."""
         anchor, step = join_bytes("anchor_step", parts, torch.float16).float().numpy()
         if not (np.isfinite(anchor) and 0 <= step < np.inf):
             raise CorruptError(f"scales have the anchor {anchor} and the step {step}")
@@ -300,20 +287,7 @@ class Fp32Scales(ConfiguredStage):
         return split_bytes("scales", scales.float())
 
     def dequantize(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Tensor:
-        """
-        Turn parts back into scales.
-
-        Args:
-            parts: Of the geometry that :meth:`parts` gives.
-            shape: Rows and columns of the scales.
-
-        Returns:
-            fp32, of that shape, finite and non-negative.
-
-        Raises:
-            CorruptError: A scale is negative, infinite or NaN.
-
-        """
+        """Turn parts back into scales."""
         return read_scales("scales", parts, torch.float32).reshape(shape)
 
 

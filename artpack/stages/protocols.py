@@ -39,7 +39,20 @@ class Quantizer(Stage, Protocol):
         """Turn a finite tensor into symbols."""
 
     def dequantize(self, quantized: Quantized) -> Tensor:
-        """Turn symbols back into a tensor of ``quantized.shape``."""
+        """
+        Turn symbols back into weights.
+
+        Args:
+            quantized: What :meth:`quantize` returns, or what a stranger says it did.
+
+        Returns:
+            fp32, of ``quantized.shape``, every value finite; :class:`~artpack.quantize.Raw`
+            returns its own dtype, bit for bit.
+
+        Raises:
+            CorruptError: The parts do not fit the shape, or hold impossible values.
+
+        """
 
 
 class Layout(Stage, Protocol):

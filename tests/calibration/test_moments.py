@@ -5,7 +5,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from artpack.calibration.moments import BLOCK, Moments, find_sites
+from artpack.calibration.moments import BLOCK, Moments, Sites
+
+
+def find_sites(module: nn.Module) -> Sites:
+    """Return linear maps and tables; a parameter that several share goes by its first name."""
+    first = {id(parameter): name for name, parameter in module.named_parameters()}
+    found = [part for part in module.modules() if isinstance(part, nn.Linear | nn.Embedding)]
+    named = [(first[id(part.weight)], part) for part in found]
+    return Sites(
+        maps=tuple((name, part) for name, part in named if isinstance(part, nn.Linear)),
+        tables=tuple((name, part) for name, part in named if isinstance(part, nn.Embedding)),
+    )
 
 
 class Looped(nn.Module):

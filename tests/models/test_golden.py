@@ -22,8 +22,7 @@ from artpack.models import GPT, Documents, ModelConfig, build
 from artpack.models.embeddings import bigram_rows
 from artpack.models.mechanisms import Simulated
 from artpack.models.published import from_seed_config
-from artpack.models.published.pr576 import PR576_QAT
-from artpack.models.published.pr1123 import PR1123_QAT
+from tests.models.published_qat import PR576_QAT, PR1123_QAT
 
 SYSTEMS = ("pr2086", "pr1934", "pr576", "pr1123", "pr826")
 LOGITS_TOLERANCE = {"pr1934": 2e-4, "pr826": 2e-4}

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from artpack.models import GPT, Documents, ModelConfig, build, expected_shapes
 from artpack.models.presets import preset
-from artpack.models.published.pr1123 import PR1123_QAT
+from tests.models.published_qat import PR1123_QAT
 
 
 def mix_bits(x: NDArray[np.uint32], steps: tuple[tuple[int, int], ...]) -> None:

@@ -173,29 +173,6 @@ def compare(
     )
 
 
-def token_losses(
-    model: LanguageModel, ids: Tokens, plan: WindowPlan, *, settings: Settings = REFERENCE
-) -> NDArray[np.float32]:
-    """
-    Return the loss of every scored position, in this process alone.
-
-    Args:
-        model: On ``settings.device`` and in evaluation mode.
-        ids: The stream that the plan was made for, shape (N,).
-        plan: What to run and what to score.
-        settings: Device, precision and batch size.
-
-    Returns:
-        Nats, float32, in the order of ``plan.scored_targets()``.
-
-    Raises:
-        UsageError: The plan was made for another stream.
-
-    """
-    _check_stream(ids, plan)
-    return measure_plan([model], ids, plan, _losses, columns=1, settings=settings)[:, 0]
-
-
 @dataclass(frozen=True)
 class _Run:
     ids: Tokens

@@ -9,20 +9,11 @@ from artpack.models.published.arguments import (
     read_value_embedding,
     read_widths,
 )
-from artpack.models.simulate import RowInt, RowPentanary
+from artpack.models.simulate import RowPentanary
 from artpack.stages import JsonValue
 
 HIDDEN_MULTIPLE = 64
 """The MLP's width is rounded up to a multiple of this."""
-
-PR1123_QAT = (
-    Simulated("*.attn.c_[qk]", RowInt(6)),
-    Simulated("*.attn.*", RowInt(5)),
-    Simulated("*.mlp.up", RowPentanary()),
-    Simulated("*.mlp.down", RowInt(4)),
-    Simulated("lm_head", RowInt(8)),
-)
-"""What PR 1123 does in training with quantization on; off, it simulates nothing."""
 
 
 def read_pr1123(config: dict[str, JsonValue]) -> ModelConfig:

@@ -1,7 +1,7 @@
 """PR 576: full-head attention, a temperature in the checkpoint."""
 
 from artpack.models.config import ModelConfig
-from artpack.models.mechanisms import Simulated, Smear, Softcap, Temperature
+from artpack.models.mechanisms import Smear, Softcap, Temperature
 from artpack.models.published.arguments import (
     NTK_REFERENCE_TOKENS,
     Arguments,
@@ -11,16 +11,7 @@ from artpack.models.published.arguments import (
     read_value_embedding,
     read_widths,
 )
-from artpack.models.simulate import RowClippedInt
 from artpack.stages import JsonValue
-
-PR576_QAT = (
-    *(
-        Simulated(names, RowClippedInt(5, 0.9995))
-        for names in ("blocks.*.attn.*", "blocks.*.mlp.*", "*.proj", "lm_head")
-    ),
-)
-"""What PR 576 means its linear layers to do in the last part of training."""
 
 
 def read_pr576(config: dict[str, JsonValue]) -> ModelConfig:

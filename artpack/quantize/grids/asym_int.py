@@ -121,19 +121,7 @@ class RowAsymInt(ConfiguredStage):
         return codes.clamp_(-self.half, self.half - 1), widest
 
     def dequantize(self, quantized: Quantized) -> Tensor:
-        """
-        Return code times scale over half; exact in fp32.
-
-        Args:
-            quantized: What :meth:`quantize` returns, or what a stranger says it did.
-
-        Returns:
-            fp32, of ``quantized.shape``.
-
-        Raises:
-            CorruptError: The parts do not fit the shape, or hold impossible values.
-
-        """
+        """Return code times scale over half; exact in fp32."""
         check_parts(quantized, self.parts(quantized.shape))
         symbols = quantized.parts["codes"]
         scales = Fp16Scales().dequantize(quantized.parts, shape=(len(symbols), 1))

@@ -33,7 +33,19 @@ class Factors(Stage, Protocol):
         """Turn two fp32 matrices into parts."""
 
     def dequantize(self, parts: Mapping[str, Symbols]) -> tuple[Tensor, Tensor]:
-        """Turn parts of the right geometry into two fp32 matrices."""
+        """
+        Turn parts back into two matrices.
+
+        Args:
+            parts: Of the geometry that :meth:`parts` gives.
+
+        Returns:
+            fp32, shapes ``(rows, rank)`` and ``(rank, cols)``.
+
+        Raises:
+            CorruptError: A scale is negative, infinite or NaN.
+
+        """
 
 
 @dataclass(frozen=True)
@@ -98,19 +110,7 @@ class GroupFactors(ConfiguredStage):
         }
 
     def dequantize(self, parts: Mapping[str, Symbols]) -> tuple[Tensor, Tensor]:
-        """
-        Return code times scale; exact in fp32.
-
-        Args:
-            parts: Of the geometry that :meth:`parts` gives.
-
-        Returns:
-            fp32, shapes ``(rows, rank)`` and ``(rank, cols)``.
-
-        Raises:
-            CorruptError: A scale is negative, infinite or NaN.
-
-        """
+        """Return code times scale; exact in fp32."""
         left = _codes(parts["left"], LEFT_LEVELS[0]) * read_scales("left_scales", parts)
         scales = read_scales("right_scales", parts).repeat_interleave(self.group)
         right = _codes(parts["right"], RIGHT_LEVELS[0])
@@ -181,19 +181,7 @@ class RowFactors(ConfiguredStage):
         }
 
     def dequantize(self, parts: Mapping[str, Symbols]) -> tuple[Tensor, Tensor]:
-        """
-        Return code times scale; exact in fp32.
-
-        Args:
-            parts: Of the geometry that :meth:`parts` gives.
-
-        Returns:
-            fp32, shapes ``(rows, rank)`` and ``(rank, cols)``.
-
-        Raises:
-            CorruptError: A scale is negative, infinite or NaN.
-
-        """
+        """Return code times scale; exact in fp32."""
         left, right = (
             _codes(parts[side], -self.radius) * read_scales(f"{side}_scales", parts).unsqueeze(1)
             for side in ("left", "right")

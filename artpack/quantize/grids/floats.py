@@ -56,19 +56,7 @@ class Narrow(ConfiguredStage):
         return Quantized(tuple(weight.shape), self._split(narrow, tuple(weight.shape)))
 
     def dequantize(self, quantized: Quantized) -> Tensor:
-        """
-        Widen again.
-
-        Args:
-            quantized: What :meth:`quantize` returns, or what a stranger says it did.
-
-        Returns:
-            fp32, of ``quantized.shape``, every value finite.
-
-        Raises:
-            CorruptError: The parts do not fit the shape, or a value is NaN or infinite.
-
-        """
+        """Widen again."""
         check_parts(quantized, self.parts(quantized.shape))
         weight = self._join(quantized.parts).float()
         for at in row_chunks((weight.numel(), 1)):

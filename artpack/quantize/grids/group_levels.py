@@ -114,19 +114,7 @@ class GroupLevels(ConfiguredStage):
         return means
 
     def dequantize(self, quantized: Quantized) -> Tensor:
-        """
-        Return code times scale over the mean magnitude of the group's codes.
-
-        Args:
-            quantized: What :meth:`quantize` returns, or what a stranger says it did.
-
-        Returns:
-            fp32, of ``quantized.shape``.
-
-        Raises:
-            CorruptError: The parts do not fit the shape, or hold impossible values.
-
-        """
+        """Return code times scale over the mean magnitude of the group's codes."""
         check_parts(quantized, self.parts(quantized.shape))
         symbols = quantized.parts["codes"]
         rows, cols = symbols.shape

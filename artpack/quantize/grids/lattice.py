@@ -158,19 +158,7 @@ class Lattice(ConfiguredStage):
         return points, rows + int(join_bytes("anchor", parts, torch.int16)), cols
 
     def dequantize(self, quantized: Quantized) -> Tensor:
-        """
-        Return point times scale, rounded once to fp32.
-
-        Args:
-            quantized: What :meth:`quantize` returns, or what a stranger says it did.
-
-        Returns:
-            fp32, of ``quantized.shape``.
-
-        Raises:
-            CorruptError: The parts do not fit the shape, or a scale is out of range.
-
-        """
+        """Return point times scale, rounded once to fp32."""
         check_parts(quantized, self.parts(quantized.shape))
         parts = quantized.parts
         anchor = int(join_bytes("anchor", parts, torch.int16))

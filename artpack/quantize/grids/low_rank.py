@@ -93,19 +93,7 @@ class LowRank(ConfiguredStage):
         return Quantized(quantized.shape, parts)
 
     def dequantize(self, quantized: Quantized) -> Tensor:
-        """
-        Return the inner grid's weights plus the product.
-
-        Args:
-            quantized: What :meth:`quantize` returns, or what a stranger says it did.
-
-        Returns:
-            fp32, of ``quantized.shape``.
-
-        Raises:
-            CorruptError: The parts do not fit the shape, or hold impossible values.
-
-        """
+        """Return the inner grid's weights plus the product."""
         check_parts(quantized, self.parts(quantized.shape))
         rows, cols = matrix_shape(quantized.shape)
         names = [spec.name for spec in self.inner.parts(quantized.shape)]

@@ -74,19 +74,7 @@ class RowPentanary(ConfiguredStage):
         return Quantized(tuple(weight.shape), parts)
 
     def dequantize(self, quantized: Quantized) -> Tensor:
-        """
-        Return code times scale.
-
-        Args:
-            quantized: What :meth:`quantize` returns, or what a stranger says it did.
-
-        Returns:
-            fp32, of ``quantized.shape``.
-
-        Raises:
-            CorruptError: The parts do not fit the shape, or hold impossible values.
-
-        """
+        """Return code times scale."""
         check_parts(quantized, self.parts(quantized.shape))
         symbols = quantized.parts["codes"]
         scales = Fp16Scales().dequantize(quantized.parts, shape=(len(symbols), 1))

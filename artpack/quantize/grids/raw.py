@@ -86,18 +86,6 @@ class Raw(ConfiguredStage):
         return Quantized(tuple(weight.shape), split_bytes("data", weight.detach().cpu()))
 
     def dequantize(self, quantized: Quantized) -> Tensor:
-        """
-        Put the tensor together again.
-
-        Args:
-            quantized: What :meth:`quantize` returns, or what a stranger says it did.
-
-        Returns:
-            The same tensor, bit for bit, of the type ``dtype``.
-
-        Raises:
-            CorruptError: The parts do not fit the shape, or a bool is neither 0 nor 1.
-
-        """
+        """Put the tensor together again."""
         check_parts(quantized, self.parts(quantized.shape))
         return join_bytes("data", quantized.parts, DTYPES[self.dtype]).reshape(quantized.shape)

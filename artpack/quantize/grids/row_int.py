@@ -115,19 +115,7 @@ class RowInt(ConfiguredStage):
         return Quantized(tuple(weight.shape), {"codes": symbols, **scale_parts})
 
     def dequantize(self, quantized: Quantized) -> Tensor:
-        """
-        Return code times step; exact where steps are fp16, as a code has 8 bits and a step 11.
-
-        Args:
-            quantized: What :meth:`quantize` returns, or what a stranger says it did.
-
-        Returns:
-            fp32, of ``quantized.shape``.
-
-        Raises:
-            CorruptError: The parts do not fit the shape, or hold impossible values.
-
-        """
+        """Return code times step; exact for fp16 steps, as a code has 8 bits and a step 11."""
         check_parts(quantized, self.parts(quantized.shape))
         codes = torch.from_numpy(quantized.parts["codes"].astype(np.float32))
         steps = self.stored_steps(quantized)

@@ -52,7 +52,20 @@ class Steps(Stage, Protocol):
         """Steps are never finer than this over the outermost code."""
 
     def grid(self, rows: Tensor, *, radius: int) -> RowGrid:
-        """Return fp32 rows with their steps."""
+        """
+        Find the steps of rows.
+
+        Args:
+            rows: fp32, shape ``(rows, cols)``.
+            radius: The outermost code.
+
+        Returns:
+            The rows, clipped where the rule clips, and their steps.
+
+        Raises:
+            UsageError: A step is too large for fp16.
+
+        """
 
 
 @dataclass(frozen=True)
@@ -83,20 +96,7 @@ class FlooredPercentile(ConfiguredStage):
         _check_floor(self.stage_id, self.floor)
 
     def grid(self, rows: Tensor, *, radius: int) -> RowGrid:
-        """
-        Clip rows and find their steps.
-
-        Args:
-            rows: fp32, shape ``(rows, cols)``.
-            radius: The outermost code.
-
-        Returns:
-            The clipped rows and their steps.
-
-        Raises:
-            UsageError: A step is too large for fp16.
-
-        """
+        """Clip rows and find their steps."""
         thresholds = _percentile(rows, self.percentile / 100)
         clipped = torch.maximum(torch.minimum(rows, thresholds), -thresholds)
         return _grid(clipped, _steps(thresholds, radius, self.floor), radius, rounded=self.rounded)
@@ -128,20 +128,7 @@ class RowPercentiles(ConfiguredStage):
         _check_percentiles(self.stage_id, self.percentiles)
 
     def grid(self, rows: Tensor, *, radius: int) -> RowGrid:
-        """
-        Find the steps of rows.
-
-        Args:
-            rows: fp32, shape ``(rows, cols)``.
-            radius: The outermost code.
-
-        Returns:
-            The rows and their steps.
-
-        Raises:
-            UsageError: A step is too large for fp16.
-
-        """
+        """Find the steps of rows."""
         best = rows.new_ones(len(rows), 1)
         least = rows.new_full((len(rows), 1), math.inf)
         for percentile in self.percentiles:
@@ -178,20 +165,7 @@ class TensorPercentile(ConfiguredStage):
         _check_percentiles(self.stage_id, self.percentiles)
 
     def grid(self, rows: Tensor, *, radius: int) -> RowGrid:
-        """
-        Find the steps of rows.
-
-        Args:
-            rows: fp32, shape ``(rows, cols)``.
-            radius: The outermost code.
-
-        Returns:
-            The rows and their steps.
-
-        Raises:
-            UsageError: A step is too large for fp16.
-
-        """
+        """Find the steps of rows."""
         grids = [
             _grid(
                 rows,
@@ -234,20 +208,7 @@ class RefinedSteps(ConfiguredStage):
             raise UsageError(f"refined: refinements must be positive, got {self.refinements}")
 
     def grid(self, rows: Tensor, *, radius: int) -> RowGrid:
-        """
-        Find the steps of rows.
-
-        Args:
-            rows: fp32, shape ``(rows, cols)``.
-            radius: The outermost code.
-
-        Returns:
-            The rows and their steps.
-
-        Raises:
-            UsageError: A step is too large for fp16.
-
-        """
+        """Find the steps of rows."""
         searched = RowPercentiles(self.floor, percentiles=self.percentiles)
         fitted = searched.grid(rows, radius=radius).steps
         for _ in range(self.refinements):

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from artpack.errors import ScoreError, UsageError
-from artpack.evaluate.scoring.score import compare, score, token_losses
+from artpack.evaluate.scoring.score import compare, score
 from artpack.evaluate.tokens.documents import by_document
 from artpack.evaluate.windows.plan import WindowPlan, share_rows
 from artpack.evaluate.windows.sliding import rescored_tail, sequential, sliding
 from artpack.runners.settings import Settings
+from tests.token_losses import token_losses
 
 V = 50
 IDS = np.random.default_rng(0).integers(2, V, 400).astype(np.uint16)

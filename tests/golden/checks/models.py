@@ -18,13 +18,12 @@ from artpack.models.block import Block
 from artpack.models.embeddings import bigram_rows
 from artpack.models.linear import Weighted
 from artpack.models.published import from_seed_config
-from artpack.models.published.pr576 import PR576_QAT
-from artpack.models.published.pr1123 import PR1123_QAT
 from artpack.models.residual import LaneMix
 from artpack.models.rope import rope_frequencies, rope_tables
 from tests.golden.checks.case import Case, Entries
 from tests.golden.checks.report import Report
 from tests.golden.checks.rope import check_published_tables
+from tests.models.published_qat import PR576_QAT, PR1123_QAT
 
 LOOSE = {"pr1934", "pr826"}
 """Systems whose stored logits lie further from a float64 run."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artpack.evaluate.scoring.score import score, token_losses
+from artpack.evaluate.scoring.score import score
 from artpack.evaluate.tokens.byte_counts import ByteTable
 from artpack.evaluate.tokens.documents import by_document, document_spans, packed
 from artpack.evaluate.tokens.shards import Tokens, read_tokens
@@ -24,6 +24,7 @@ from artpack.runners.protocol import LanguageModel
 from tests.golden.checks.case import Case
 from tests.golden.checks.models import load_model, tolerance
 from tests.golden.checks.report import Report
+from tests.token_losses import token_losses
 
 TOLERANCE = 1e-5
 SAME = {
