@@ -125,6 +125,4 @@ def _known_model(
     opened: Opened, asked: ModelConfig | str | None
 ) -> tuple[ModelConfig, tuple[str, ...]]:
     found = choose_model(asked, select(opened.checkpoint).shapes, opened.path, opened.config)
-    if found.config is None:
-        raise UsageError(f"{opened.name}: {'; '.join(found.notes)}; say it with `model`")
-    return found.config, found.notes
+    return found.needed(opened.name), found.notes

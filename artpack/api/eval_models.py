@@ -27,7 +27,7 @@ from artpack.evaluate.scoring.hugging_face import check_text, read_causal_lm, to
 from artpack.evaluate.tokens.stream import is_text, read_text
 from artpack.models import GPT, ModelConfig, build
 from artpack.models.defects import as_meant, as_published
-from artpack.models.find import find_model, read_model, stored_model
+from artpack.models.find import choose_model, stored_model
 from artpack.runners.protocol import LanguageModel
 from artpack.stages import Config
 from artpack.stages.finite import check_weights
@@ -238,16 +238,9 @@ def _read_memory(source: Source, what: str) -> _Read:
 def _choose_model(
     read: _Read, asked: ModelConfig | str | None
 ) -> tuple[ModelConfig, tuple[str, ...]]:
-    shapes = read.weights.shapes
-    if asked is not None:
-        return (asked if isinstance(asked, ModelConfig) else read_model(asked, shapes)), ()
-    stored = read.config or stored_model(read.weights.model)
-    if stored is not None:
-        return stored, ()
-    found = find_model(shapes, read.path)
-    if found.config is None:
-        raise UsageError(f"{read.name}: {'; '.join(found.notes)}; say it with `model`")
-    return found.config, found.notes
+    known = None if asked else read.config or stored_model(read.weights.model)
+    found = choose_model(asked, read.weights.shapes, read.path, known)
+    return found.needed(read.name), found.notes
 
 
 def _defect_note(*, faithful: bool) -> str:

@@ -37,7 +37,7 @@ from artpack.system.atomic import check_writable
 MEASURED_TOKENS = 8192
 """Calibration tokens that a sensitivity is measured on; a forward pass for each tensor."""
 
-UNKNOWN_MODEL = "the artifact can be unpacked, but not scored: its model is not known"
+UNKNOWN_MODEL = "the artifact can be unpacked, but not scored: say the model with `model`"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,12 @@ class Found(NamedTuple):
     config: ModelConfig | None
     notes: tuple[str, ...]
 
+    def needed(self, name: str) -> ModelConfig:
+        """Return the model, or fail: ``name`` says whose it would be."""
+        if self.config is None:
+            raise UsageError(f"{name}: {'; '.join(self.notes)}; say it with `model`")
+        return self.config
+
 
 def choose_model(
     asked: ModelConfig | str | None,
@@ -49,10 +55,13 @@ def choose_model(
 
     Raises:
         UsageError: What was asked for does not exist, or is another model.
+        CheckpointError: The config that was asked for is another model's.
 
     """
     if isinstance(asked, str):
         return Found(read_model(asked, shapes), ())
+    if asked is not None:
+        check_shapes(expected_shapes(asked), shapes)
     chosen = asked or known
     return find_model(shapes, path) if chosen is None else Found(chosen, ())
 
