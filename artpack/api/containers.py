@@ -10,14 +10,13 @@ from artpack.coding.profiles import profile_named
 from artpack.errors import ArtifactError
 from artpack.interop import (
     FORMATS,
-    Container,
     from_artifact,
     read_container,
     repack,
     write_container,
 )
 from artpack.models import ModelConfig
-from artpack.models.find import Found, find_model, read_model
+from artpack.models.find import choose_model
 from artpack.pack.compress import Packed
 from artpack.stages.progress import Progress
 from artpack.system.atomic import write_atomically
@@ -142,7 +141,7 @@ def import_container(
     sha256 = hashlib.sha256(data).hexdigest()
     try:
         container = read_container(data, max_bytes=max_decoded_bytes)
-        found = _find_model(container, path, model)
+        found = choose_model(model, container.shapes, path)
         packed = repack(
             container,
             sha256=sha256,
@@ -156,7 +155,7 @@ def import_container(
             raise
         raise type(error)(f"{path}: {error}") from error
     count = len(container.tensors)
-    return ImportResult(packed, container.format, sha256, count, len(data), found.notes)
+    return ImportResult(packed, container.format, sha256, count, len(data), found.packing_notes)
 
 
 def export_container(
@@ -199,16 +198,3 @@ def export_container(
             return export_container(artifact, name, file_name=file_name)
     data = write_container(container, name, file_name=file_name)
     return ExportResult(data, name, len(container.tensors), size)
-
-
-def _find_model(container: Container, path: Path | None, asked: ModelConfig | str | None) -> Found:
-    if isinstance(asked, ModelConfig):
-        return Found(asked, ())
-    if asked is not None:
-        return Found(read_model(asked, container.shapes), ())
-    found = find_model(container.shapes, path)
-    if found.config is not None:
-        return found
-    return Found(
-        None, (*found.notes, "the artifact can be unpacked, but not scored without `model`")
-    )

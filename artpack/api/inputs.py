@@ -37,8 +37,6 @@ from artpack.system.atomic import check_writable
 MEASURED_TOKENS = 8192
 """Calibration tokens that a sensitivity is measured on; a forward pass for each tensor."""
 
-UNKNOWN_MODEL = "the artifact can be unpacked, but not scored: say the model with `model`"
-
 
 @dataclass(frozen=True, kw_only=True)
 class CompressInputs:
@@ -135,9 +133,7 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
     with inputs.open() as opened:
         selection = select(opened.checkpoint, include=inputs.include, exclude=inputs.exclude)
         found = choose_model(inputs.model, selection.shapes, opened.path, opened.config)
-        notes = (*opened.checkpoint.notes, *found.notes)
-        if found.config is None:
-            notes = (*notes, UNKNOWN_MODEL)
+        notes = (*opened.checkpoint.notes, *found.packing_notes)
         pack = PackInputs(
             opened.checkpoint,
             selection,

@@ -15,6 +15,8 @@ from artpack.stages.parsing import parse_json
 CONFIG_NAME = "config.json"
 """The file that is read beside a raw checkpoint."""
 
+UNKNOWN_MODEL = "the artifact can be unpacked, but not scored without `model`"
+
 
 class Found(NamedTuple):
     """
@@ -27,6 +29,11 @@ class Found(NamedTuple):
 
     config: ModelConfig | None
     notes: tuple[str, ...]
+
+    @property
+    def packing_notes(self) -> tuple[str, ...]:
+        """The notes, and what an artifact without a model is good for."""
+        return self.notes if self.config else (*self.notes, UNKNOWN_MODEL)
 
     def needed(self, name: str) -> ModelConfig:
         """Return the model, or fail: ``name`` says whose it would be."""
