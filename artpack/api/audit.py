@@ -1,13 +1,25 @@
 """The job of ``artpack.audit``: looking for what is illegal about a score."""
 
 from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from artpack.api.audit_result import AuditFindings, AuditReport
 from artpack.api.eval_models import EvalSource, ModelOptions, with_models
 from artpack.api.eval_options import AuditOptions, TttOptions, WindowOptions
 from artpack.api.eval_run import EvalRun
-from artpack.api.eval_tokens import PathLike, ScoredTokens, Sidecar, Tokenizer, read_eval_tokens
+from artpack.api.eval_tokens import (
+    PathLike,
+    ScoredTokens,
+    Sidecar,
+    Tokenizer,
+    checked_ids,
+    read_eval_tokens,
+)
 from artpack.api.eval_ttt import choose_ttt
+from artpack.api.sources import check_device
 from artpack.errors import UsageError
 from artpack.evaluate.audit.condition import Condition
 from artpack.evaluate.audit.denominator import judge_bytes
@@ -41,7 +53,7 @@ def audit(
     ttt: TttOptions | str | None = None,
     ngram: str | None = None,
     sample: Sample | None = None,
-    train_tokens: PathLike | None = None,
+    train_tokens: PathLike | NDArray[np.integer] | None = None,
     limit_bytes: int | None = None,
     code_bytes: int = 0,
     model: ModelConfig | str | None = None,
@@ -66,7 +78,7 @@ def audit(
         ttt: How the model learns while it is scored, or its recipe; None if it does not.
         ngram: How n-grams are mixed in, ``learned`` or ``published``; None if they are not.
         sample: How many places are tried, and how they are drawn.
-        train_tokens: Shards that the model was trained on; None leaves the check out.
+        train_tokens: What the model was trained on, shards or an array; None leaves the check out.
         limit_bytes: What artifact and code may have together; None leaves the check out.
         code_bytes: Bytes of code that count.
         model: The weights' model, a config, preset or file; None to find it.
@@ -95,6 +107,7 @@ def audit(
         limit_bytes=limit_bytes,
         code_bytes=code_bytes,
     )
+    check_device(settings.device)
     found = ModelOptions(
         model=model,
         key=key,
@@ -136,6 +149,8 @@ def audit_run(
         UsageError: There is not one model, or options do not go together.
 
     """
+    if not run.inputs.models:
+        raise UsageError("nothing to audit: give `source`")
     if len(run.inputs.models) != 1:
         raise UsageError("one model is audited at a time: leave `baseline` out")
     if ttt is not None:
@@ -193,13 +208,16 @@ def _judge_files(run: EvalRun, options: AuditOptions) -> tuple[list[Condition], 
     finding, hashes = judge_bytes(inputs.stream, inputs.tokenizer, texts=inputs.texts)
     findings = [finding]
     if options.train_tokens is not None:
-        shards = find_shards(str(options.train_tokens))
-        findings.append(judge_overlap(inputs.stream, shards))
+        findings.append(judge_overlap(inputs.stream, _shards(options.train_tokens)))
     if options.limit_bytes is not None:
         if inputs.size_bytes is None:
             raise UsageError("`limit_bytes` counts a file: these weights are in none")
         findings.append(judge_size(inputs.size_bytes, options.code_bytes, options.limit_bytes))
     return findings, hashes
+
+
+def _shards(tokens: PathLike | NDArray[np.integer]) -> list[Path | NDArray[np.uint32]]:
+    return [checked_ids(tokens)] if isinstance(tokens, np.ndarray) else [*find_shards(str(tokens))]
 
 
 def audit_score(

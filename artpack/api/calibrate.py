@@ -106,7 +106,7 @@ def collect(
         model: Their model.
         windows: What to run.
         settings: Device, precision and tokens a pass.
-        options: As :func:`artpack.calibration.collect.calibrate` takes them.
+        **options: As :func:`artpack.calibration.collect.calibrate` takes them.
 
     Returns:
         The calibration.

@@ -4,6 +4,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from artpack.errors import UsageError
 from artpack.evaluate.audit.sample import Sample
 from artpack.evaluate.windows.placements import STRIDELESS
@@ -33,8 +36,10 @@ class WindowOptions:
             raise UsageError(
                 f"`placement` {self.placement} has no stride: leave `stride_tokens` out"
             )
-        if self.limit_tokens is not None and self.limit_tokens < 1:
-            raise UsageError(f"`limit_tokens` must be 1 or more, got {self.limit_tokens}")
+        for name in ("window_tokens", "stride_tokens", "limit_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"`{name}` must be 1 or more, got {value}")
 
     @property
     def stride(self) -> int:
@@ -74,19 +79,20 @@ class TttOptions:
             raise UsageError("`audit` takes no `state`: what is audited runs from its beginning")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class AuditOptions:
     """
     How much an audit looks at, and what besides the evaluation itself.
 
     Attributes:
         sample: How many places are tried, and how they are drawn.
-        train_tokens: Shards that the model was trained on; None leaves the check out.
+        train_tokens: What the model was trained on, shards or an array (tokens,); None
+            leaves the check out.
         limit_bytes: What artifact and code may have together; None leaves the check out.
         code_bytes: Bytes of code that count.
     """
 
     sample: Sample = field(default_factory=Sample)
-    train_tokens: str | os.PathLike[str] | None = None
+    train_tokens: str | os.PathLike[str] | NDArray[np.integer] | None = None
     limit_bytes: int | None = None
     code_bytes: int = 0

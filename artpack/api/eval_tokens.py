@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
 from typing import TypeAlias
@@ -148,22 +148,48 @@ def _array_stream(
     if isinstance(tokens, Stream):
         if sidecar is not None:
             raise UsageError("`tokens` come with their bytes: leave `sidecar` out")
-        return tokens
+        _check_counts(tokens.byte_counts, tokens.ids.size, "`tokens.byte_counts`")
+        return replace(tokens, ids=checked_ids(tokens.ids))
     assert tokenizer is not None
-    if tokens.ndim != 1 or tokens.dtype.kind not in "iu" or tokens.min(initial=0) < 0:
-        raise UsageError(
-            f"`tokens`: an array of ids (tokens,) is needed, got {tokens.dtype}{tokens.shape}"
-        )
-    ids = tokens.astype(np.uint32)
+    ids = checked_ids(tokens)
     if sidecar is None:
         return stream_of(ids, tokenizer, faithful=faithful)
     if not isinstance(sidecar, np.ndarray):
         raise UsageError("with an array of `tokens`, `sidecar` is an array, too")
-    if sidecar.shape != ids.shape or sidecar.dtype.kind not in "iu":
-        raise UsageError(
-            f"`sidecar`: {ids.size} integers are needed, got {sidecar.dtype}{sidecar.shape}"
-        )
+    _check_counts(sidecar, ids.size, "`sidecar`")
     return Stream(ids, sidecar.astype(np.int64), tokenizer.bos_id())
+
+
+def checked_ids(ids: NDArray[np.integer]) -> NDArray[np.uint32]:
+    """
+    Check that an array holds the ids of a stream.
+
+    Args:
+        ids: The array.
+
+    Returns:
+        The ids, shape (tokens,).
+
+    Raises:
+        UsageError: It does not, or has fewer than two.
+
+    """
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise UsageError(
+            f"`tokens`: an array of ids (tokens,) is needed, got {ids.dtype}{ids.shape}"
+        )
+    if ids.size < 2:
+        raise UsageError("`tokens`: nothing to score: there are fewer than two")
+    if not 0 <= int(ids.min()) <= int(ids.max()) < 1 << 32:
+        raise UsageError(f"`tokens`: ids run from {ids.min()} to {ids.max()}")
+    return ids.astype(np.uint32)
+
+
+def _check_counts(counts: NDArray[np.integer], size: int, name: str) -> None:
+    if counts.shape != (size,) or counts.dtype.kind not in "iu":
+        raise UsageError(f"{name}: {size} integers are needed, got {counts.dtype}{counts.shape}")
+    if counts.min(initial=0) < 0:
+        raise UsageError(f"{name}: bytes are 0 or more, got {counts.min()}")
 
 
 def _notes(

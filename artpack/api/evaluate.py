@@ -20,6 +20,7 @@ from artpack.api.eval_tokens import (
     read_eval_tokens,
 )
 from artpack.api.eval_ttt import score_learning
+from artpack.api.sources import check_device
 from artpack.errors import UsageError
 from artpack.evaluate.ngram.mixing import check_mixer
 from artpack.models import ModelConfig
@@ -106,6 +107,7 @@ def evaluate(
     if source is None and hf is None and not check_bytes:
         raise UsageError("nothing to score: give `source` or `hf`, or `check_bytes`")
     settings = settings or default_settings(windows, hf=hf is not None)
+    check_device(settings.device)
     options = ModelOptions(
         model=model,
         key=key,

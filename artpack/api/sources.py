@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from artpack.checkpoint import (
@@ -105,6 +106,21 @@ def open_source(
         yield Opened(mean, paths[-1], None, provenance)
 
 
+def check_device(device: str) -> None:
+    """
+    Check that a model can go where it is asked to.
+
+    Args:
+        device: As torch names it.
+
+    Raises:
+        UsageError: This machine has no CUDA device.
+
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"`device` {device}: this machine has no CUDA device")
+
+
 def build_model(checkpoint: Checkpoint, config: ModelConfig, device: str) -> GPT:
     """
     Build a checkpoint's model, as its authors meant it.
@@ -120,8 +136,10 @@ def build_model(checkpoint: Checkpoint, config: ModelConfig, device: str) -> GPT
     Raises:
         CheckpointError: The tensors are those of another model.
         ScoreError: A weight is not finite.
+        UsageError: This machine has no such device.
 
     """
+    check_device(device)
     stored = {info.name: checkpoint.read(info.name) for info in checkpoint.tensors}
     tensors = restore(checkpoint.names, stored, checkpoint.ties, checkpoint.banks)
     model = build(as_meant(config), tensors).to(device)

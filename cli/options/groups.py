@@ -20,9 +20,9 @@ class GroupedOption(click.Option):
     An option that belongs to a group.
 
     Args:
-        args: As click takes them.
+        *args: As click takes them.
         group: Heading under which the help lists it.
-        others: As click takes them.
+        **others: As click takes them.
     """
 
     def __init__(self, *args: Any, group: str = OWN, **others: Any) -> None:

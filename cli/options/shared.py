@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import torch
 
+from artpack.api.sources import check_device
 from artpack.coding.profiles import PROFILES
-from artpack.errors import UsageError
 
 from .groups import METHOD, OUTPUT, WEIGHTS, option_of
 
@@ -59,7 +59,7 @@ limit_option = click.option(
 
 def choose_device(asked: str | None) -> str:
     """Return the kind of device that was asked for, or the best that there is."""
-    cuda = torch.cuda.is_available()
-    if asked == "cuda" and not cuda:
-        raise UsageError("--device cuda: this machine has no CUDA device")
-    return asked or ("cuda" if cuda else "cpu")
+    if asked is not None:
+        check_device(asked)
+        return asked
+    return "cuda" if torch.cuda.is_available() else "cpu"

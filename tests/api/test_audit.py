@@ -36,7 +36,7 @@ def test_honest_scores_pass(
     assert report.passed
     assert [one.name for one in report.conditions] == ["C1", "C2", "C3", "C4", "bytes", "size"]
     assert report.findings.audited_targets == scored.stream.ids.size - 1
-    assert told.phases == {"auditing": [(1, 3), (2, 3)]}
+    assert told.phases == {"auditing": [(1, 3), (2, 3), (3, 3)]}
     assert repr(report) == (
         "<AuditReport: passed; looked at C1, C2, C3, C4, bytes, size in"
         f" {scored.stream.ids.size - 1:,} targets>"
@@ -75,6 +75,29 @@ def test_bytes_that_are_not_those_of_the_text_are_found(scored: Scored) -> None:
     )
     assert [one.name for one in report.conditions if not one.passed] == ["bytes"]
     assert report.findings.audited_targets == 100
+
+
+def test_training_tokens_may_be_an_array(scored: Scored) -> None:
+    ids = scored.stream.ids
+    for training, passed in ((ids[:200], False), (np.array([1, 9, 9, 1, 8]), True)):
+        report = artpack.audit(
+            scored.model,
+            scored.stream,
+            tokenizer=scored.tokenizer,
+            windows=WINDOWS,
+            sample=Sample(cuts=1),
+            train_tokens=training,
+        )
+        assert report.passed == passed
+    overlap = artpack.audit(
+        scored.model,
+        scored.stream,
+        tokenizer=scored.tokenizer,
+        windows=WINDOWS,
+        sample=Sample(cuts=1),
+        train_tokens=ids,
+    ).conditions[-1]
+    assert "is in the training tokens at token 0" in overlap.violations[0]
 
 
 def test_what_cannot_be_audited_is_named(scored: Scored) -> None:

@@ -293,6 +293,14 @@ def test_what_does_not_go_together_is_named(scored: Scored, scored_files: Path) 
     for arguments, words in mistakes:
         with pytest.raises((UsageError, artpack.CheckpointError), match=re.escape(words)):
             artpack.evaluate(**arguments)  # type: ignore[arg-type]
+    for tokens, words in (
+        (Stream(ids[:1], stream.byte_counts[:1]), "fewer than two"),
+        (Stream(ids.astype(np.int64) - 9, stream.byte_counts), "ids run from -8 to"),  # type: ignore[arg-type]
+        (Stream(ids, stream.byte_counts[1:]), f"{ids.size} integers are needed"),
+        (Stream(ids, -stream.byte_counts), "bytes are 0 or more"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            artpack.evaluate(model, tokens, windows=WINDOWS)
     with pytest.raises(UsageError, match="takes no `two_pass`"):
         TttOptions(attribute=True, two_pass=True)
     with pytest.raises(UsageError, match="has no stride"):

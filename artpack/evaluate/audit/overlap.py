@@ -56,13 +56,14 @@ class Prints:
     end: NDArray[np.int64]
 
 
-def judge_overlap(stream: Stream, shards: Sequence[Path]) -> Condition:
+def judge_overlap(stream: Stream, shards: Sequence[Path | Tokens]) -> Condition:
     """
     Look for the documents of a stream among those of training, changed a little or not.
 
     Args:
         stream: All tokens that are scored.
-        shards: Training tokens of the same tokenizer, one document after another.
+        shards: Training tokens of the same tokenizer, one document after another: files, or
+            arrays (tokens,).
 
     Returns:
         The finding; its numbers have the share of the tokens that training has seen.
@@ -73,7 +74,7 @@ def judge_overlap(stream: Stream, shards: Sequence[Path]) -> Condition:
     keys, places = ours.hashes[order], np.full(ours.hashes.size, -1)
     tokens = documents = 0
     for number, shard in enumerate(shards):
-        ids = read_tokens(str(shard))
+        ids = read_tokens(str(shard)) if isinstance(shard, Path) else shard
         starts = np.array([start for start, _ in document_spans(ids, stream.bos_id)])
         tokens, documents = tokens + ids.size, documents + starts.size
         theirs = fingerprints(ids, stream.bos_id)
@@ -185,7 +186,11 @@ def _counted(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _finding(
-    stream: Stream, ours: Prints, found: NDArray[np.int64], shards: Sequence[Path], training: str
+    stream: Stream,
+    ours: Prints,
+    found: NDArray[np.int64],
+    shards: Sequence[Path | Tokens],
+    training: str,
 ) -> Condition:
     seen = found >= 0
     edges = np.bincount(ours.first[seen], minlength=stream.ids.size + 1) - np.bincount(
@@ -205,7 +210,7 @@ def _finding(
             if share >= SHARED:
                 at, number = divmod(int(where[np.searchsorted(places, start)]), len(shards))
                 yield (
-                    f"the document at token {start:,} is in {shards[number].name} at token"
+                    f"the document at token {start:,} is in {_name(shards[number])} at token"
                     f" {at:,}: {share:.0%} of it"
                 )
 
@@ -218,3 +223,7 @@ def _finding(
         violations(),
         numbers={"shared_tokens": overall},
     )
+
+
+def _name(shard: Path | Tokens) -> str:
+    return shard.name if isinstance(shard, Path) else "the training tokens"

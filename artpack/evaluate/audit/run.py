@@ -46,10 +46,11 @@ def audit_evaluator(
     seen = evaluator(stream, [*places, *sample.draw_rows(stream)])
     check_losses(seen.order, seen.log_probs[seen.order])
     cuts = []
-    for number, target in enumerate(places, start=1):
-        if progress is not None:
-            progress("auditing", number, runs)
+    tell = progress or (lambda _phase, _done, _total: None)
+    tell("auditing", 1, runs)
+    for number, target in enumerate(places, start=2):
         cuts.append(try_cut(evaluator, stream, seen, target, sample=sample, bound=bound))
+        tell("auditing", number, runs)
     return [
         judge_causality(cuts, bound),
         judge_normalisation(seen, stream, cuts),
