@@ -12,14 +12,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from artpack.checkpoint import open_checkpoint
 from artpack.coding.profiles import FAST
 from artpack.quantize import Lattice
 from artpack.quantize.rounding.watersic import WaterSic
 from artpack.recipes import load_recipe
 from artpack.recipes.spec import PlanSpec
 from benchmarks.bench_frontier import FIELD, FIELD_K, row_scaled
-from benchmarks.rate_distortion import Bench, make_bench, options
+from benchmarks.rate_distortion import Bench, open_bench, options
 from benchmarks.report import Row, print_table, write_csv
 
 BITS = 1.8
@@ -29,9 +28,8 @@ BITS = 1.8
 def main() -> int:
     """Run the benchmark."""
     asked = options(__doc__).parse_args()
-    with open_checkpoint(asked.checkpoint) as checkpoint:
-        bench = make_bench(checkpoint, asked)
-        rows = list(ablation(bench, bench.costs(asked.costs)))
+    with open_bench(asked) as bench:
+        rows = list(ablation(bench, bench.costs()))
     rows = [{**row, "equal_bytes": equal_bytes(row, float(rows[0]["kl_nats"]))} for row in rows]
     print_table(rows)
     if asked.csv is not None:
@@ -39,7 +37,7 @@ def main() -> int:
     return 0
 
 
-def ablation(bench: Bench, costs: Mapping[str, float]) -> Iterator[Row]:
+def ablation(bench: Bench, costs: Mapping[str, float] | None) -> Iterator[Row]:
     """Measure one file after each part."""
     for profile in (FIELD, FAST):
         yield from row_scaled(bench, profile, [FIELD_K])

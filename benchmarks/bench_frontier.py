@@ -19,9 +19,7 @@ at its bits per byte, KL at its bytes; by lines through logarithms, empty off th
 
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from artpack.checkpoint import open_checkpoint
 from artpack.coding.codecs import Lrzip, Zpaq
 from artpack.coding.layouts import Columns, Rows, SimilarRows
 from artpack.coding.profiles import Profile
@@ -35,7 +33,7 @@ from artpack.recipes.rules import Rule
 from artpack.recipes.spec import PlanSpec
 from benchmarks.curves import share_at
 from benchmarks.machine import results_path
-from benchmarks.rate_distortion import Bench, draw, make_bench, options
+from benchmarks.rate_distortion import Bench, draw, open_bench, options
 from benchmarks.report import Row, print_table, write_csv
 
 FIELD_K = 12.85
@@ -56,8 +54,8 @@ def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--tune", type=int, default=0, metavar="STEPS", help="learn scales, too")
     asked = parser.parse_args()
-    with open_checkpoint(asked.checkpoint) as checkpoint:
-        rows = curves(make_bench(checkpoint, asked), asked.costs, asked.tune)
+    with open_bench(asked) as bench:
+        rows = curves(bench, asked.tune)
     print_table(rows)
     if asked.csv is not None:
         write_csv(asked.csv, "frontier", rows)
@@ -65,10 +63,10 @@ def main() -> int:
     return 0
 
 
-def curves(bench: Bench, kept: Path | None, tune_steps: int) -> list[Row]:
+def curves(bench: Bench, tune_steps: int) -> list[Row]:
     """Measure all points, and compare them with the curve of the frontier."""
     spec, known = load_recipe("frontier"), bench.calibration
-    costs = bench.costs(kept)
+    costs = bench.costs()
     ours = list(bench.frontier("frontier", spec, FRONTIER_BITS, calibration=known, costs=costs))
     tuned = bench.frontier(
         f"frontier, tuned for {tune_steps} steps",
@@ -123,7 +121,7 @@ def _matrices(name: str, quantizer: RowInt, match: str) -> Rule:
 
 
 def _by_rule(bench: Bench, method: str, setting: str, spec: PlanSpec, by: Profile) -> Row:
-    given = prepare(bench.checkpoint, bench.selection, spec, bench.calibration)
+    given = prepare(bench.pack.checkpoint, bench.pack.selection, spec, bench.calibration)
     return bench.measure(method, setting, spec, given, by)
 
 

@@ -25,7 +25,6 @@ from pathlib import Path
 from torch import Tensor
 
 from artpack.calibration.file import Calibration
-from artpack.checkpoint import open_checkpoint
 from artpack.recipes import load_recipe
 from benchmarks.curves import share_at
 from benchmarks.machine import results_path
@@ -37,7 +36,7 @@ from benchmarks.peers import (
     nncodec_files,
     plain_integers,
 )
-from benchmarks.rate_distortion import Bench, draw, make_bench, options
+from benchmarks.rate_distortion import Bench, draw, open_bench, options
 from benchmarks.report import Row, print_table, write_csv
 
 BITS = (5.2, 4.2, 3.4, 2.8, 2.2, 1.7, 1.2)
@@ -51,9 +50,8 @@ def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--peers-python", type=Path, default=Path(sys.executable))
     asked = parser.parse_args()
-    with open_checkpoint(asked.checkpoint) as checkpoint:
-        bench = make_bench(checkpoint, asked)
-        rows = with_shares(list(run(bench, asked.costs, asked.peers_python)))
+    with open_bench(asked) as bench:
+        rows = with_shares(list(run(bench, asked.peers_python)))
     print_table(rows)
     if asked.csv is not None:
         write_csv(asked.csv, "peers", rows)
@@ -61,14 +59,14 @@ def main() -> int:
     return 0
 
 
-def run(bench: Bench, costs: Path | None, python: Path) -> Iterator[Row]:
+def run(bench: Bench, python: Path) -> Iterator[Row]:
     """Measure all files."""
-    checkpoint, known = bench.checkpoint, bench.calibration
+    checkpoint, known = bench.pack.checkpoint, bench.calibration
     weights = {info.name: checkpoint.read(info.name).float() for info in checkpoint.tensors}
     for file in peer_files(weights, python, known):
         yield bench.score(file.method, file.setting, file.size, file.weights)
     spec = load_recipe("frontier")
-    yield from bench.frontier(FRONTIER, spec, BITS, calibration=known, costs=bench.costs(costs))
+    yield from bench.frontier(FRONTIER, spec, BITS, calibration=known, costs=bench.costs())
     yield from bench.frontier(WITHOUT_DATA, spec, BITS_WITHOUT_DATA, calibration=None, costs=None)
 
 

@@ -2,37 +2,30 @@
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from artpack_cli.render.plot import draw_curves
-from numpy.typing import NDArray
 from torch import Tensor
 
-from artpack.artifact.reader import open_artifact
-from artpack.calibration.file import Calibration, hash_config, read_calibration
-from artpack.checkpoint import Checkpoint
-from artpack.checkpoint.selection import Selection, select
+from artpack.api.inputs import CompressInputs, open_inputs
+from artpack.api.scoring import FileScorer, Scoring
+from artpack.calibration.file import Calibration
+from artpack.checkpoint import restore
 from artpack.coding.profiles import FAST, Profile
+from artpack.evaluate.scoring.score import Comparison
 from artpack.pack.compress import compress
 from artpack.pack.fine_tuning import tune
+from artpack.pack.packer import PackInputs
 from artpack.pack.prepare import Prepared
 from artpack.pack.rate_distortion import Frontier
-from artpack.pack.sensitivities import measure_costs, read_costs, write_costs
-from artpack.recipes import load_recipe
+from artpack.pack.sensitivities import obtain_sensitivities
+from artpack.recipes import FRONTIER_RECIPE, load_recipe
 from artpack.recipes.spec import PlanSpec
-from artpack.runners.distillation import Distillation
-from artpack.runners.divergence import Divergence
-from artpack.runners.gpt import GptRunner
 from artpack.runners.settings import Settings
-from artpack.stages import Config
-from benchmarks.judge import Judge, stream_beside
 from benchmarks.report import Row
 from benchmarks.sources import lm6m_path
-
-MEASURED_TOKENS = 8192
-TUNED_TOKENS = 131_072
 
 
 @dataclass(frozen=True)
@@ -41,28 +34,37 @@ class Bench:
     A checkpoint, what is known of it, and how files are scored.
 
     Attributes:
-        checkpoint: The weights.
-        selection: All of them.
-        calibration: What is known of the data.
-        judge: Scores weights beside the checkpoint.
-        threads: How many the frontier may use.
+        pack: The weights, and what is known of the data.
+        calibration: The same as in ``pack``.
+        scorer: Scores files beside the checkpoint.
     """
 
-    checkpoint: Checkpoint
-    selection: Selection
+    pack: PackInputs
     calibration: Calibration
-    judge: Judge
-    threads: int
+    scorer: FileScorer
 
     def score(self, method: str, setting: str, size: int, weights: Mapping[str, Tensor]) -> Row:
         """Score what came out of a file of so many bytes; print the row, too."""
-        found = self.judge.compare(weights)
+        known = self.pack.checkpoint
+        whole = restore(known.names, weights, known.ties, known.banks)
+        return self._row(method, setting, size, self.scorer.compare_weights(whole))
+
+    def measure(
+        self, method: str, setting: str, spec: PlanSpec, given: Mapping[str, Prepared], by: Profile
+    ) -> Row:
+        """Pack, read back and score."""
+        pack = self.pack
+        packed = compress(pack.checkpoint, pack.selection, spec, prepared=given, profile=by)
+        return self._row(method, setting, packed.size_bytes, self.scorer.compare(packed))
+
+    def _row(self, method: str, setting: str, size: int, found: Comparison) -> Row:
         increase, kl = found.bits_per_byte_increase, found.kl_nats
+        weights = sum(info.weights for info in self.pack.selection.tensors)
         row: Row = {
             "method": method,
             "setting": setting,
             "bytes": size,
-            "bits_per_weight": round(8 * size / sum(w.numel() for w in weights.values()), 3),
+            "bits_per_weight": round(8 * size / weights, 3),
             "bpb_increase": round(increase.value, 6),
             "bpb_stderr": round(increase.stderr or 0.0, 6),
             "kl_nats": round(kl.value, 7),
@@ -71,18 +73,6 @@ class Bench:
         }
         print(*row.values(), flush=True)
         return row
-
-    def measure(
-        self, method: str, setting: str, spec: PlanSpec, given: Mapping[str, Prepared], by: Profile
-    ) -> Row:
-        """Pack, read back and score."""
-        packed = compress(self.checkpoint, self.selection, spec, prepared=given, profile=by)
-        content = packed.content()
-        with open_artifact(content) as artifact:
-            weights = {
-                info.name: artifact.stored_tensor(info.name) for info in self.selection.tensors
-            }
-        return self.score(method, setting, len(content), weights)
 
     def frontier(
         self,
@@ -95,45 +85,23 @@ class Bench:
         tune_steps: int = 0,
     ) -> Iterator[Row]:
         """Measure what artpack does, at some rates."""
+        pack = self.pack
         frontier = Frontier(
-            self.checkpoint, self.selection, spec, calibration, costs=costs, jobs=self.threads
+            pack.checkpoint, pack.selection, spec, calibration, costs=costs, jobs=pack.jobs
         )
         for rate in bits:
             given = frontier.prepare(frontier.octaves_for(rate))
             if tune_steps:
-                given = self._tuned(given, tune_steps)
+                assert pack.objective is not None
+                given = tune(given, pack.objective(), steps=tune_steps)
             yield self.measure(method, f"{rate:g} bits", spec, given, FAST)
 
-    def costs(self, kept: Path | None) -> Mapping[str, float]:
-        """Read what tensors cost, or measure it on the first calibration tokens and keep it."""
-        recipe = load_recipe("frontier")
-        fingerprint: Config = {
-            "calibration": hash_config(self.calibration.fingerprint),
-            "recipe": recipe.to_json(),
-        }
-        costs = read_costs(kept, fingerprint) if kept else None
-        if costs is None:
-            windows = self._calibration_windows(MEASURED_TOKENS)
-            loss = Divergence(GptRunner(self.judge.model), windows, banks=self.checkpoint.banks)
-            whole = Frontier(self.checkpoint, self.selection, recipe, self.calibration)
-            costs = measure_costs(whole, loss)
-            if kept:
-                write_costs(kept, costs, fingerprint)
-        return costs
-
-    def _tuned(self, given: Mapping[str, Prepared], steps: int) -> dict[str, Prepared]:
-        objective = Distillation(
-            GptRunner(self.judge.model),
-            self._calibration_windows(TUNED_TOKENS),
-            banks=self.checkpoint.banks,
-            settings=Settings(precision="bf16"),
-        )
-        return tune(given, objective, steps=steps)
-
-    def _calibration_windows(self, tokens: int) -> NDArray[np.int64]:
-        window = self.judge.window_tokens
-        ids = stream_beside(self.judge.path, "calib.bin").ids[:tokens]
-        return ids[: len(ids) // window * window].reshape(-1, window).astype(np.int64)
+    def costs(self) -> Mapping[str, float] | None:
+        """Read what tensors cost, or measure it on calibration tokens and keep it."""
+        pack, recipe = self.pack, load_recipe(FRONTIER_RECIPE)
+        whole = Frontier(pack.checkpoint, pack.selection, recipe, self.calibration)
+        file = pack.sensitivities_file
+        return obtain_sensitivities(whole, self.calibration, recipe, loss=pack.loss, file=file)[0]
 
 
 def options(about: str | None) -> argparse.ArgumentParser:
@@ -151,15 +119,24 @@ def options(about: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def make_bench(checkpoint: Checkpoint, asked: argparse.Namespace) -> Bench:
-    """Read what the options name."""
-    return Bench(
-        checkpoint,
-        select(checkpoint),
-        read_calibration(asked.calibration),
-        Judge(checkpoint, asked.checkpoint, asked.tokens),
-        asked.threads,
+@contextmanager
+def open_bench(asked: argparse.Namespace) -> Iterator[Bench]:
+    """Read what the options name; tokens and a tokenizer lie beside the checkpoint."""
+    path: Path = asked.checkpoint
+    choice = CompressInputs(
+        source=path,
+        calibration=asked.calibration,
+        calibration_tokens=path.with_name("calib.bin"),
+        jobs=asked.threads,
     )
+    tokenizer = next(path.parent.glob("*.model"))
+    with open_inputs(choice) as inputs:
+        assert inputs.config is not None
+        assert inputs.pack.calibration is not None
+        scoring = Scoring(path.with_name("val.bin"), tokenizer, asked.tokens)
+        pack = replace(inputs.pack, sensitivities_file=asked.costs)
+        scorer = FileScorer(scoring, inputs.opened, inputs.config, Settings())
+        yield Bench(pack, inputs.pack.calibration, scorer)
 
 
 def draw(path: Path, rows: Sequence[Row]) -> None:

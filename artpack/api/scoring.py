@@ -1,7 +1,10 @@
 """Files in memory, scored beside the checkpoint that they were made of."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from artpack.api.sources import Opened, build_model
 from artpack.api.tokens import WINDOW_TOKENS
@@ -72,15 +75,15 @@ class FileScorer:
     def compare(self, packed: Packed) -> Comparison:
         """Decode a file and score it beside its checkpoint; the last one is remembered."""
         if self._last is None or self._last[0] is not packed:
-            self._last = packed, self._compare(packed)
+            with open_artifact(packed.content(), max_decoded_bytes=packed.symbols) as artifact:
+                self._last = packed, self.compare_weights(artifact.load())
         return self._last[1]
 
-    def _compare(self, packed: Packed) -> Comparison:
-        with open_artifact(packed.content(), max_decoded_bytes=packed.symbols) as artifact:
-            model = build(self._config, artifact.load()).to(self._settings.device)
+    def compare_weights(self, weights: Mapping[str, Tensor]) -> Comparison:
+        """Score tensors under the model's own names beside the checkpoint."""
         return compare(
             self._baseline,
-            model,
+            build(self._config, weights).to(self._settings.device),
             self._stream.ids,
             self._plan,
             self._stream.byte_counts,
