@@ -98,7 +98,22 @@ class Codec(Stage, Protocol):
     """Bytes to bytes."""
 
     def encode(self, data: bytes) -> bytes:
-        """Compress."""
+        """Compress any bytes; the same bytes always give the same stream."""
 
     def decode(self, data: bytes, *, size: int) -> bytes:
-        """Decompress to exactly ``size`` bytes, never allocating much more."""
+        """
+        Decompress to exactly ``size`` bytes, never allocating much more.
+
+        Args:
+            data: What :meth:`encode` returned, or what a stranger says it did.
+            size: Number of bytes before encoding.
+
+        Returns:
+            ``size`` bytes.
+
+        Raises:
+            TruncatedError: The stream ends early.
+            CorruptError: It is no such stream, holds another number of bytes, or something
+                follows it.
+
+        """

@@ -42,36 +42,12 @@ class Brotli(ConfiguredStage):
             raise UsageError(f"brotli: window_log must be 10 to 24, got {self.window_log}")
 
     def encode(self, data: bytes) -> bytes:
-        """
-        Compress.
-
-        Args:
-            data: Any bytes.
-
-        Returns:
-            One Brotli stream.
-
-        """
+        """Compress to one Brotli stream."""
         stream: bytes = brotli.compress(data, quality=self.quality, lgwin=self.window_log)
         return stream
 
     def decode(self, data: bytes, *, size: int) -> bytes:
-        """
-        Decompress.
-
-        Args:
-            data: What :meth:`encode` returned.
-            size: Number of bytes before encoding.
-
-        Returns:
-            ``size`` bytes.
-
-        Raises:
-            TruncatedError: The stream ends early.
-            CorruptError: It is not Brotli, holds another number of bytes, or
-                something follows it.
-
-        """
+        """Decompress one whole Brotli stream."""
         decompressor = brotli.Decompressor()
         try:
             # A soft limit: the last buffer is filled, which may triple the output.

@@ -55,36 +55,12 @@ class Lzma(ConfiguredStage):
             raise UsageError(f"lzma: lc + lp must be at most 4, got {self.lc} + {self.lp}")
 
     def encode(self, data: bytes) -> bytes:
-        """
-        Compress.
-
-        Args:
-            data: Any bytes.
-
-        Returns:
-            A raw LZMA1 stream with an end marker, without its first byte.
-
-        """
+        """Compress to a raw LZMA1 stream with an end marker, without its first byte."""
         stream = lzma.compress(data, lzma.FORMAT_RAW, filters=self._filters(len(data)))
         return stream[len(_FIRST_BYTE) :]
 
     def decode(self, data: bytes, *, size: int) -> bytes:
-        """
-        Decompress.
-
-        Args:
-            data: What :meth:`encode` returned.
-            size: Number of bytes before encoding.
-
-        Returns:
-            ``size`` bytes.
-
-        Raises:
-            TruncatedError: The stream ends early.
-            CorruptError: It is not LZMA, holds another number of bytes, or
-                something follows it.
-
-        """
+        """Decompress one whole LZMA1 stream."""
         decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=self._filters(size))
         stream = _FIRST_BYTE + data
         try:

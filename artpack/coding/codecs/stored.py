@@ -20,34 +20,11 @@ class Stored(ConfiguredStage):
     stage_id: ClassVar[str] = "stored"
 
     def encode(self, data: bytes) -> bytes:
-        """
-        Return the data.
-
-        Args:
-            data: Any bytes.
-
-        Returns:
-            The same bytes.
-
-        """
+        """Return the data."""
         return data
 
     def decode(self, data: bytes, *, size: int) -> bytes:
-        """
-        Return the data if there is as much of it as promised.
-
-        Args:
-            data: What :meth:`encode` returned.
-            size: Number of bytes before encoding.
-
-        Returns:
-            ``size`` bytes.
-
-        Raises:
-            TruncatedError: There is less.
-            CorruptError: There is more.
-
-        """
+        """Return the data if there is as much of it as promised."""
         if len(data) < size:
             raise TruncatedError(f"{self.stage_id}: {len(data)} bytes where {size} were promised")
         return check_size(data, size=size, stage_id=self.stage_id)

@@ -143,21 +143,7 @@ class Zpaq(ConfiguredStage):
         return block[len(start) : -len(_BLOCK_END)]
 
     def decode(self, data: bytes, *, size: int) -> bytes:
-        """
-        Decompress.
-
-        Args:
-            data: What :meth:`encode` returned.
-            size: Number of bytes before encoding.
-
-        Returns:
-            ``size`` bytes.
-
-        Raises:
-            CorruptError: The data end early, go on for too long, or hold
-                another number of bytes.
-
-        """
+        """Decompress."""
         if size > _MAX_BYTES:
             raise CorruptError(f"{self.stage_id}: a stream holds at most {_MAX_BYTES} bytes")
         if _END_MARK in data:

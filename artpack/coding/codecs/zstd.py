@@ -62,16 +62,7 @@ class Zstd(ConfiguredStage):
             raise UsageError(f"zstd: window_log must be 10 to 27, got {self.window_log}")
 
     def encode(self, data: bytes) -> bytes:
-        """
-        Compress.
-
-        Args:
-            data: Any bytes.
-
-        Returns:
-            Zstandard blocks without a frame around them.
-
-        """
+        """Compress to Zstandard blocks without a frame around them."""
         option = zstd.CompressionParameter
         frame = zstd.compress(
             data,
@@ -86,21 +77,7 @@ class Zstd(ConfiguredStage):
         return frame[_FRAME_HEADER_BYTES:]
 
     def decode(self, data: bytes, *, size: int) -> bytes:
-        """
-        Decompress.
-
-        Args:
-            data: What :meth:`encode` returned.
-            size: Number of bytes before encoding.
-
-        Returns:
-            ``size`` bytes.
-
-        Raises:
-            TruncatedError: The blocks end early.
-            CorruptError: They are not Zstandard, or hold another number of bytes.
-
-        """
+        """Decompress blocks, the frame header put back."""
         window_log = self._window_log(size)
         header = _FRAME_START + bytes([(window_log - _MIN_WINDOW_LOG) << 3])
         decompressor = zstd.ZstdDecompressor(
