@@ -15,6 +15,7 @@ well: random weights in its shape, random documents, its own recipe.
 """
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -37,7 +38,7 @@ from artpack.evaluate.ttt.attribution import difference
 from artpack.evaluate.ttt.load import load_recipe
 from artpack.evaluate.ttt.recipe import placed
 from artpack.evaluate.ttt.recipe_windows import plan_of
-from artpack.models import GPT, build, preset
+from artpack.models import GPT, build, preset, read_config
 from artpack.recipes import load_recipe as load_packing
 from artpack.runners.settings import Settings
 from benchmarks.report import Row, print_table, write_csv
@@ -102,7 +103,8 @@ def lm6m(packing: str, tokens: int | None, settings: Settings) -> Subject:
     path = lm6m_path()
     if path is None:
         sys.exit("the checkpoint lm6m is missing: see benchmarks/sources.py")
-    spec, config = load_packing(packing), preset("lm6m")
+    spec = load_packing(packing)
+    config = read_config(json.loads(path.with_name("config.json").read_text()))
     with open_checkpoint(path) as checkpoint:
         weights = {info.name: checkpoint.read(info.name) for info in select(checkpoint).tensors}
     for name, weight in weights.items():

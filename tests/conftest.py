@@ -1,6 +1,5 @@
 """Fixtures that every room's tests share."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,16 +9,6 @@ from tests.golden.archive import SUFFIX, unpack
 
 # A program that has the name of the package beside it.
 collect_ignore = ["golden.py"]
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """Return the folder of golden data and the real checkpoint; skip where it is missing."""
-    default = Path(__file__).resolve().parents[2] / "shared"
-    folder = Path(os.environ.get("ARTPACK_SHARED", default))
-    if not (folder / "data" / "lm6m" / "ckpt.pt").is_file():
-        pytest.skip(f"the shared data folder is missing: {folder} (set ARTPACK_SHARED)")
-    return folder
 
 
 @pytest.fixture(scope="session")

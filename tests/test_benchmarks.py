@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from artpack.calibration.collect import calibrate
 from artpack.calibration.file import write_calibration
 from artpack.calibration.windows import cut_windows
 from artpack.checkpoint import open_checkpoint
+from artpack.demo import CALIBRATION, CHECKPOINT, HELD_OUT, TOKENIZER, write_demo
 from artpack.evaluate.tokens.shards import read_tokens
 from artpack.evaluate.windows.plan import WindowPlan
 from artpack.models import GPT, PRESETS, ModelConfig, build
@@ -65,14 +67,30 @@ def test_the_budget_benchmark_packs_a_small_model_to_its_budget(tmp_path: Path) 
     assert float(row["peak_mib"]) > 100
 
 
-@pytest.mark.usefixtures("shared")
+@pytest.fixture
+def demo_data(cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let benchmarks find the demo's model and the reduced golden cases as shared data."""
+    folder = tmp_path / "data" / "lm6m"
+    write_demo(folder)
+    torch.save(load_file(folder / CHECKPOINT), folder / "ckpt.pt")
+    for own, name in (
+        (TOKENIZER, "sp1024.model"),
+        (CALIBRATION, "calib.bin"),
+        (HELD_OUT, "val.bin"),
+    ):
+        (folder / own).rename(folder / name)
+    (tmp_path / "golden").symlink_to(cases / "golden")
+    monkeypatch.setenv("ARTPACK_SHARED", str(tmp_path))
+
+
+@pytest.mark.usefixtures("demo_data")
 def test_the_ngram_benchmark_counts_as_dictionaries_do(tmp_path: Path) -> None:
     (row,) = measured("bench_ngram", tmp_path, "--quick")
     assert row["tokens"] == "10000"
     assert float(row["memory_mb_per_mtoken"]) > 0
 
 
-@pytest.mark.usefixtures("shared")
+@pytest.mark.usefixtures("demo_data")
 def test_learning_while_scoring_helps_on_a_few_tokens(tmp_path: Path) -> None:
     few = ("--tokens", "4096", "--recipes", "scalars", "--device", "cpu")
     (row,) = measured("bench_ttt", tmp_path, *few)
@@ -80,7 +98,7 @@ def test_learning_while_scoring_helps_on_a_few_tokens(tmp_path: Path) -> None:
     assert float(row["ttt_bits"]) < float(row["still_bits"])
 
 
-@pytest.mark.usefixtures("shared")
+@pytest.mark.usefixtures("demo_data")
 def test_the_import_benchmark_repacks_a_container(tmp_path: Path) -> None:
     (row,) = measured("bench_import", tmp_path, "--quick")
     assert row["same_bytes_again"] == "yes"

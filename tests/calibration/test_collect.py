@@ -27,9 +27,6 @@ from artpack.models import GPT
 from artpack.models.generate import draw_tokens
 from artpack.runners.gpt import GptRunner
 from artpack.runners.self_generate import self_generate
-from tests.golden.checks import calibration as golden
-from tests.golden.checks.case import Case
-from tests.golden.checks.report import Report
 from tests.models.conftest import make_tiny, tiny
 
 __all__ = ["make_tiny", "tiny"]  # fixtures
@@ -151,13 +148,6 @@ def test_the_model_is_left_as_it_was(make_tiny: Callable[[str], GPT]) -> None:
     assert [parameter.requires_grad for parameter in model.parameters()] == before
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any(module._forward_hooks for module in model.modules())
-
-
-def test_the_golden_calibration_of_pr576(shared: Path) -> None:
-    report = Report()
-    golden.check(Case(shared / "golden" / "pr576" / "A"), report)
-    assert report.compared == 35
-    assert not report.failures
 
 
 def test_windows_are_spread_over_the_stream() -> None:

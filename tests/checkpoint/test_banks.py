@@ -99,8 +99,8 @@ def test_a_bank_of_nothing_is_corrupt() -> None:
         restore(["bank"], {}, (), (Bank("bank", ()),))
 
 
-def test_the_golden_banks_open_and_close(shared: Path, tmp_path: Path) -> None:
-    path = shared / "golden" / "pr1934" / "A" / "state_dict.safetensors"
+def test_the_golden_banks_open_and_close(cases: Path, tmp_path: Path) -> None:
+    path = cases / "golden" / "pr1934" / "A" / "state_dict.safetensors"
     weights = load_file(path)
     layers = len(weights["mlp_up_bank"])
     with open_checkpoint(path) as checkpoint:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from artpack.checkpoint import (
@@ -16,6 +16,7 @@ from artpack.checkpoint import (
     open_checkpoint,
     restore,
 )
+from artpack.demo import CHECKPOINT, write_demo
 from artpack.errors import CheckpointError, CorruptError
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float8_e4m3fn, torch.int16, torch.bool)
@@ -136,10 +137,12 @@ def test_a_name_that_leads_to_no_tensor_is_corrupt(ties: list[Tie]) -> None:
         restore(["a", "b"], {"a": torch.ones(1)}, ties, [])
 
 
-def test_the_real_checkpoint_opens(shared: Path) -> None:
-    path = shared / "data" / "lm6m" / "ckpt.pt"
-    weights = torch.load(path, weights_only=True)
-    with open_checkpoint(path) as checkpoint:
-        assert checkpoint.names == tuple(weights)
-        assert (checkpoint.ties, checkpoint.banks, checkpoint.notes) == ((), (), ())
-        assert all(same(checkpoint.read(name), weights[name]) for name in weights)
+def test_a_trained_checkpoint_opens(tmp_path: Path) -> None:
+    write_demo(tmp_path)
+    weights = load_file(tmp_path / CHECKPOINT)
+    torch.save(weights, tmp_path / "ckpt.pt")
+    for path in (tmp_path / CHECKPOINT, tmp_path / "ckpt.pt"):
+        with open_checkpoint(path) as checkpoint:
+            assert set(checkpoint.names) == set(weights)
+            assert (checkpoint.ties, checkpoint.banks, checkpoint.notes) == ((), (), ())
+            assert all(same(checkpoint.read(name), weights[name]) for name in weights)

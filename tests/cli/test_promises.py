@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from artpack_cli.main import artpack, main
 
-from tests.cli.conftest import Run
+from artpack.demo import CHECKPOINT, write_demo
+from tests.cli.conftest import Invoke, Run
 
 
 def test_the_bytes_depend_on_neither_jobs_nor_hash_seed(run: Run, checkpoint: Path) -> None:
@@ -63,8 +64,11 @@ def test_an_interrupt_is_one_line(
     assert capsys.readouterr().err == "artpack: interrupted; nothing was written\n"
 
 
-def test_an_artifact_of_lm6m_gives_back_what_its_symbols_say(shared: Path, run: Run) -> None:
-    """The real checkpoint: packs, verifies, and unpacks bit for bit."""
-    source = str(shared / "data" / "lm6m" / "ckpt.pt")
-    assert run("compress", source, "-o", "a.bin", "--profile", "fast").returncode == 0
-    assert run("verify", "a.bin", "--against", source).returncode == 0
+def test_an_artifact_of_the_demo_gives_back_what_its_symbols_say(
+    tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trained checkpoint: packs, verifies, and unpacks bit for bit."""
+    write_demo(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert invoke("compress", CHECKPOINT, "-o", "a.bin", "--profile", "fast").code == 0
+    assert invoke("verify", "a.bin", "--against", CHECKPOINT).code == 0

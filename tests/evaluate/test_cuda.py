@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from sentencepiece import SentencePieceProcessor
 
+from artpack.demo import CHECKPOINT, CONFIG, HELD_OUT, TOKENIZER, write_demo
 from artpack.evaluate.scoring.compiled import Compiled
 from artpack.evaluate.scoring.score import compare, score
 from artpack.evaluate.tokens.stream import Stream, read_stream
 from artpack.evaluate.windows.sliding import sequential, sliding
-from artpack.models import GPT, build
-from artpack.models.published import read_config
+from artpack.models import GPT, build, read_config
 from artpack.runners.settings import Settings
 
 pytestmark = [
@@ -22,17 +23,22 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def model(shared: Path) -> GPT:
-    folder = shared / "data" / "lm6m"
-    config = read_config(json.loads((folder / "config.json").read_text()))
-    return build(config, torch.load(folder / "ckpt.pt", weights_only=True))
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    write_demo(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def stream(shared: Path) -> Stream:
-    folder = shared / "data" / "lm6m"
-    tokenizer = SentencePieceProcessor(model_file=str(folder / "sp1024.model"))
-    return read_stream(str(folder / "val.bin"), tokenizer)
+def model(demo: Path) -> GPT:
+    config = read_config(json.loads((demo / CONFIG).read_text()))
+    return build(config, load_file(demo / CHECKPOINT))
+
+
+@pytest.fixture(scope="module")
+def stream(demo: Path) -> Stream:
+    tokenizer = SentencePieceProcessor(model_file=str(demo / TOKENIZER))
+    return read_stream(str(demo / HELD_OUT), tokenizer)
 
 
 def test_float32_scores_what_the_cpu_scores(model: GPT, stream: Stream) -> None:

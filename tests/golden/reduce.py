@@ -70,16 +70,16 @@ PLANS = {
         },
     ),
     "pr1934": Plan(
-        of_case(
-            *STREAM,
-            "state_dict.safetensors",
-            "quant.*",
-            "hessians.npz",
-            "quant_lqer_dequant.npz",
-            "ttt_lora_init.npz",
+        (
+            *of_case(*STREAM, "state_dict.safetensors", "quant.*", "hessians.npz"),
+            *of_case("quant_lqer_dequant.npz", "ttt_lora_init.npz")[2:],
+            *("caseops.json", "extra_attn_gptq/units.npz"),
         ),
         {"io.npz": ("*loss*", "*_ids", "varlen*")},
-        {"evals.json": ("sequential_dequantized*",)},
+        {
+            "caseops.json": ("pieces_0_15", "strings.token_ids", "strings.bytes_per_token"),
+            "evals.json": ("sequential_dequantized*",),
+        },
     ),
     "pr576": Plan(
         of_case(*STREAM, "artifact.*", "quant.*"),

@@ -151,8 +151,8 @@ def test_no_heads_are_refused(system: str) -> None:
         small_config(system, num_heads=0)
 
 
-def golden_config(shared: Path, system: str) -> Any:
-    return json.loads((shared / "golden" / system / "A" / "config.json").read_text())
+def golden_config(cases: Path, system: str) -> Any:
+    return json.loads((cases / "golden" / system / "A" / "config.json").read_text())
 
 
 def test_a_flat_config_is_read() -> None:
@@ -192,15 +192,15 @@ def test_an_unknown_system_is_named() -> None:
 
 
 @pytest.mark.parametrize("system", [name for name in READERS if name != "lm6m"])
-def test_the_config_says_which_system_it_is(shared: Path, system: str) -> None:
-    assert seed_system(golden_config(shared, system)) == system
+def test_the_config_says_which_system_it_is(cases: Path, system: str) -> None:
+    assert seed_system(golden_config(cases, system)) == system
 
 
 @pytest.mark.parametrize("system", ["pr2086", "pr1123", "pr576"])
-def test_published_arguments_give_the_preset(shared: Path, system: str) -> None:
-    config = golden_config(shared, system)
+def test_published_arguments_give_the_preset(cases: Path, system: str) -> None:
+    config = golden_config(cases, system)
     config["constructor_args"] = config["published_constructor_args"]
-    del config["derived"]
+    config.pop("derived", None)
     published = preset(system, faithful=True)
     if system == "pr2086":
         # The preset computes as the published, compiled run did; the reader as plain float32.
@@ -210,8 +210,8 @@ def test_published_arguments_give_the_preset(shared: Path, system: str) -> None:
 
 
 @pytest.mark.parametrize("system", ["pr2086", "pr1123", "pr826", "pr576"])
-def test_a_new_constructor_argument_is_refused(shared: Path, system: str) -> None:
-    config = golden_config(shared, system)
+def test_a_new_constructor_argument_is_refused(cases: Path, system: str) -> None:
+    config = golden_config(cases, system)
     arguments = (
         config["experiment_config"]["model"] if system == "pr826" else config["constructor_args"]
     )
@@ -220,8 +220,8 @@ def test_a_new_constructor_argument_is_refused(shared: Path, system: str) -> Non
         from_seed_config(config)
 
 
-def test_the_arguments_of_pr1934_switch_its_mechanisms_off(shared: Path) -> None:
-    config = golden_config(shared, "pr1934")
+def test_the_arguments_of_pr1934_switch_its_mechanisms_off(cases: Path) -> None:
+    config = golden_config(cases, "pr1934")
     config["hyperparameters"] |= {
         "num_loops": 0,
         "smear_gate_enabled": False,
@@ -241,8 +241,8 @@ def test_the_arguments_of_pr1934_switch_its_mechanisms_off(shared: Path) -> None
     assert "parallel_resid_lambdas" in expected_shapes(model)
 
 
-def test_the_arguments_of_pr826_switch_its_mechanisms_off(shared: Path) -> None:
-    config = golden_config(shared, "pr826")
+def test_the_arguments_of_pr826_switch_its_mechanisms_off(cases: Path) -> None:
+    config = golden_config(cases, "pr826")
     config["experiment_config"]["model"] |= {
         "activation_mode": "relu2",
         "bigram_vocab_size": 0,
@@ -254,11 +254,11 @@ def test_the_arguments_of_pr826_switch_its_mechanisms_off(shared: Path) -> None:
     assert model.skips == Skips(rows=False)
 
 
-def test_the_ntk_reference_of_pr576_can_be_overridden(shared: Path) -> None:
-    config = golden_config(shared, "pr576")
+def test_the_ntk_reference_of_pr576_can_be_overridden(cases: Path) -> None:
+    config = golden_config(cases, "pr576")
     assert from_seed_config(config).rope.ntk == Ntk(1024)
     derived = copy.deepcopy(config)
-    derived["derived"]["rotary_train_seq_len"] = 32
+    derived["derived"] = {"rotary_train_seq_len": 32}
     assert from_seed_config(derived).rope.ntk == Ntk(32)
     config["post_construction_overrides"] = {"blocks.*.attn.rotary.train_seq_len": 16}
     assert from_seed_config(config).rope.ntk == Ntk(16)
@@ -275,9 +275,9 @@ def test_the_ntk_reference_of_pr576_can_be_overridden(shared: Path) -> None:
     ],
 )
 def test_a_wrong_value_is_named(
-    shared: Path, system: str, change: dict[str, Any], message: str
+    cases: Path, system: str, change: dict[str, Any], message: str
 ) -> None:
-    config = golden_config(shared, system)
+    config = golden_config(cases, system)
     tables = config["experiment_config"] if system == "pr826" else config
     tables["model" if system == "pr826" else "constructor_args"] |= change
     with pytest.raises(UsageError, match=f"{system}: {message}"):

@@ -1,11 +1,12 @@
 """The denominator of bits per byte is what the text really has."""
 
-from pathlib import Path
+from importlib.resources import files
 
 import numpy as np
 import pytest
 import sentencepiece
 
+from artpack.demo import HELD_OUT, TOKENIZER
 from artpack.errors import UsageError
 from artpack.evaluate.tokens import caseops
 from artpack.evaluate.tokens.byte_check import check_bytes
@@ -77,14 +78,14 @@ def test_documents_start_at_every_bos() -> None:
     assert document_spans(np.array([4, 4], np.uint16), 1) == [(0, 2)]
 
 
-def test_lm6m_counts_every_byte_of_its_text(shared: Path) -> None:
-    folder = shared / "data" / "lm6m"
-    tokenizer = Tokenizer(model_file=str(folder / "sp1024.model"))
-    ids = read_tokens(str(folder / "val.bin"), vocab_size=tokenizer.vocab_size())
-    texts = (folder / "val_text.txt").read_bytes().split(b"\0")
+def test_the_demo_counts_every_byte_of_its_text() -> None:
+    files_of_demo = files("artpack.demo").joinpath("data")
+    tokenizer = Tokenizer(model_proto=files_of_demo.joinpath(TOKENIZER).read_bytes())
+    ids = read_tokens(str(files_of_demo.joinpath(HELD_OUT)), vocab_size=tokenizer.vocab_size())
     counts = ByteTable.from_tokenizer(tokenizer).count(ids)
     check = check_bytes(ids, counts, tokenizer)
-    assert (check.mismatches, check.documents) == (0, 180)
+    assert (check.mismatches, check.documents) == (0, 39)
+    texts = [tokenizer.decode(ids[a + 1 : b].tolist()) for a, b in document_spans(ids, 1)]
     spans = document_spans(ids, 1)
-    assert [counts[a:b].sum() for a, b in spans] == [len(text) for text in texts]
-    assert check.counted == 581024
+    assert [counts[a:b].sum() for a, b in spans] == [len(text.encode()) for text in texts]
+    assert check.counted == sum(len(text.encode()) for text in texts)

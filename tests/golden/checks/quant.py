@@ -21,5 +21,7 @@ def check(case: Case, report: Report) -> None:
         quant_826.check_units(case, report)
     if "quant_extra_in.npz" in case:
         quant_576.check_extra(case, report)
-    if "units.npz" in case and "weights.npz" in case:
+    if "units.npz" in case:
+        quant_1934.check_units(case, report)
+    if "weights.npz" in case:
         quant_1934.check_extra(case, report)

@@ -1,7 +1,5 @@
 """The low-rank correction: against the published system's factors, and against the SVD."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from artpack.errors import UsageError
 from artpack.quantize.grids.factors import GroupFactors, RowFactors
 from artpack.quantize.grids.low_rank import LowRank, principal_factors
 from artpack.quantize.grids.row_int import RowInt
-from artpack.quantize.parts import join_bytes, split_bytes
+from artpack.quantize.parts import split_bytes
 from artpack.quantize.rounding.clips import GivenClip, StdClip
 from artpack.stages.symbols import Quantized
 
@@ -74,46 +72,3 @@ def test_a_rank_beyond_the_matrix_is_cut() -> None:
 def test_ranks_out_of_range_are_refused(rank: int) -> None:
     with pytest.raises(UsageError, match="low-rank: rank must be 1 to 256"):
         LowRank(GROUPED.inner, rank, GROUPED.factors)
-
-
-@pytest.mark.parametrize("name", ["asym64", "sym4", "sym3"])
-def test_factors_of_1934_are_packed_as_published(shared: Path, name: str) -> None:
-    units = np.load(shared / "golden" / "pr1934" / "extra_attn_gptq" / "units.npz")
-    stage = GroupFactors(64) if name == "asym64" else RowFactors(int(name[-1]))
-    lowest = (-2, -8) if name == "asym64" else (-stage.radius,) * 2  # type: ignore[union-attr]
-
-    parts = stage.quantize(torch.from_numpy(units["A"]), torch.from_numpy(units["B"]))
-
-    for side, letter, low in zip(("left", "right"), "AB", lowest, strict=True):
-        codes = parts[side].astype(int) + low
-        np.testing.assert_array_equal(codes, units[f"{name}_q{letter}"])
-        scales = join_bytes(f"{side}_scales", parts, torch.float16)
-        np.testing.assert_array_equal(scales, units[f"{name}_s{letter}"].reshape(-1))
-
-
-@pytest.mark.parametrize("folder", ["A", "extra_attn_gptq"])
-def test_files_of_1934_dequantize_to_the_bit(shared: Path, folder: str) -> None:
-    case = shared / "golden" / "pr1934" / folder
-    quant, published = np.load(case / "quant.npz"), np.load(case / "quant_lqer_dequant.npz")
-    assert published.files
-    for name in published.files:
-        grouped = f"{name}.lqA_a" in quant
-        suffix = "_a" if grouped else ""
-        bits = 7 if name == "tok_emb.weight" else 6
-        sides = {"left": "A", "right": "B"}
-        offsets = {"left": 2, "right": 8} if grouped else dict.fromkeys(sides, 7)
-        parts = {
-            "codes": (quant[f"{name}.q"] + (2 ** (bits - 1) - 1)).astype(np.uint8),
-            **split_bytes("scales", torch.from_numpy(quant[f"{name}.scale"])),
-        }
-        for side, letter in sides.items():
-            codes = quant[f"{name}.lq{letter}{suffix}"] + offsets[side]
-            scales = torch.from_numpy(quant[f"{name}.lq{letter}s{suffix}"])
-            parts |= {side: codes.astype(np.uint8), **split_bytes(f"{side}_scales", scales)}
-        stage = LowRank(
-            RowInt(bits, GivenClip()), 4, GroupFactors(64) if grouped else RowFactors(4)
-        )
-
-        back = stage.dequantize(Quantized(published[name].shape, parts))
-
-        np.testing.assert_array_equal(back, published[name])

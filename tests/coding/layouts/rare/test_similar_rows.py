@@ -2,9 +2,7 @@
 
 import itertools
 from math import factorial
-from pathlib import Path
 
-import brotli
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -57,19 +55,6 @@ def test_published_matrix_has_the_published_order() -> None:
     assert codes[0].tolist() == [3, 1, 8, 3, -7, 4]
 
     assert order_of((codes + 128).astype(np.uint8)) == [0, 3, 5, 8, 6, 4, 7, 9, 1, 2]
-
-
-def test_orders_of_pr1934_come_out_as_stored(shared: Path) -> None:
-    folder = shared / "golden" / "pr1934" / "A"
-    artifact = (folder / "artifact.bin").read_bytes()
-    last_stream = int.from_bytes(artifact[8 + 4 * 8 : 8 + 4 * 9], "little")
-    stored = np.frombuffer(brotli.decompress(artifact[-last_stream:]), "<u2")
-    arrays = np.load(folder / "quant.npz")
-    names = ["tok_emb.weight.q", *(f"blocks.{block}.mlp.fc.weight.q" for block in range(4))]
-
-    orders = [order_of((arrays[name].astype(np.int16) + 128).astype(np.uint8)) for name in names]
-
-    assert list(itertools.chain(*orders)) == stored.tolist()
 
 
 @pytest.mark.parametrize("alphabet", [2, 5, 256])
