@@ -13,7 +13,6 @@ from torch import Tensor
 
 from artpack.demo import CHECKPOINT, CONFIG, write_demo
 from artpack.models import build, read_config
-from artpack.models.recognize import recognize
 
 
 def norm(x: Tensor) -> Tensor:
@@ -66,7 +65,6 @@ def test_the_trained_checkpoint_computes_its_description(tmp_path: Path) -> None
     write_demo(tmp_path)
     weights = load_file(tmp_path / CHECKPOINT)
     config = read_config(json.loads((tmp_path / CONFIG).read_text()))
-    assert recognize({name: tuple(weight.shape) for name, weight in weights.items()}) == config
     exact = {name: weight.double() for name, weight in weights.items()}
     ids = torch.randint(0, 1024, (1, 48), generator=torch.Generator().manual_seed(0))
     expected = reference(exact, ids[0])
