@@ -14,8 +14,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Return a function that runs ``artpack ARGS`` in the temporary folder."""
+def run_alone(tmp_path: Path) -> Run:
+    """Return a function that runs ``artpack ARGS`` there in a process of its own, which is slow."""
 
     def call(*args: str, **options: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "artpack_cli", *args]
@@ -50,6 +50,18 @@ class Outcome(NamedTuple):
 
 
 Invoke = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs ``artpack ARGS`` in the temporary folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: str) -> subprocess.CompletedProcess[str]:
+        code, out, err = invoke(*args)
+        return subprocess.CompletedProcess(args, code, out, err)
+
+    return call
 
 
 @pytest.fixture
