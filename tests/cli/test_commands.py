@@ -183,7 +183,7 @@ def test_recipes_are_listed(run: Run) -> None:
         (("inspect", "text.pt", "--json", "--markdown"), 2, "exclude each other"),
         (("inspect", "text.pt", "--html", "x.html", "--sort", "name"), 2, "sorts itself"),
         (("compress", "ckpt.pt", "-o", "ckpt.pt"), 2, "would replace its checkpoint"),
-        (("compress", "ckpt.pt", "--deadline-seconds", "nan"), 2, "not a number"),
+        (("compress", "ckpt.pt", "--deadline-seconds", "nan"), 2, "0 or more seconds, got nan"),
         (("unpack", "text.pt", "-o", "w.pt"), 1, "not an artpack artifact"),
         (("unpack", "ckpt.pt", "-o", "w.bin"), 2, ".safetensors or .pt"),
         (("verify", "text.pt"), 1, "CorruptError"),
