@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test lint unit demo bench format clean
+.PHONY: setup test lint unit nightly demo bench format clean
 
 setup: .venv/.stamp
 
@@ -23,6 +23,13 @@ lint: setup
 
 unit: setup
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
+
+# What is too slow for every change: exhaustive tests, and full golden cases where they are.
+GOLDEN ?= ../shared/golden
+
+nightly: test
+	$(BIN)/python -m pytest -n 2 -m slow
+	test ! -d $(GOLDEN) || $(BIN)/python tests/golden.py $(GOLDEN)
 
 demo: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" demo/run.sh

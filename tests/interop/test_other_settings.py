@@ -19,7 +19,7 @@ from artpack.quantize import Fp16, RowAsymInt, RowInt
 from artpack.recipes import load_recipe
 from artpack.runners.gpt import GptRunner
 from tests.models.conftest import random_weights
-from tests.models.test_seeds import OFF, small_config
+from tests.models.published.test_published import OFF, small_config
 
 ONE_LAYER: dict[str, Any] = {"num_layers": 1, "ve_layers": "0,0,5", "xsa_last_n": 9}
 EQUAL_WIDTHS: dict[str, Any] = {"bigram_dim": 48, "ve_dim": 24}

@@ -19,7 +19,7 @@ from artpack.models import GPT, Documents, build, expected_shapes
 from artpack.models.adapters import Site, site_shape
 from artpack.models.published import from_seed_config
 from tests.golden.checks.ttt import changes_pr1934
-from tests.models.test_variants_1934 import SETTINGS
+from tests.models.published.test_variants_1934 import SETTINGS
 
 ARGS: dict[str, Any] = {
     "ttt_chunk_size": 8,

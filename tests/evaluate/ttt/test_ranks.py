@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluate.test_ranks import run_alone_and_together
+from tests.evaluate.scoring.test_ranks import run_alone_and_together
 
 
 def test_two_processes_adapt_as_one_does(tmp_path: Path) -> None:

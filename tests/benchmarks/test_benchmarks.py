@@ -28,7 +28,7 @@ from benchmarks.peers import has_peer, plain_integers
 from tests.evaluate.conftest import train_tokenizer as train_small_tokenizer
 from tests.small_model import write_small_model
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured through /proc")
