@@ -22,13 +22,13 @@ lint: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 # What is too slow for every change: exhaustive tests, and full golden cases where they are.
 GOLDEN ?= ../shared/golden
 
 nightly: test
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 	test ! -d $(GOLDEN) || $(BIN)/python tests/golden.py $(GOLDEN)
 
 demo: setup

@@ -1,11 +1,16 @@
 """Fixtures that every room's tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.golden.archive import SUFFIX, unpack
+
+# Matrices of tests are small, and pytest-xdist has a process for each core: threads only cost.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A program that has the name of the package beside it.
 collect_ignore = ["golden.py"]

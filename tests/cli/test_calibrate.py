@@ -137,6 +137,7 @@ def test_a_model_calibrates_itself(told: Told) -> None:
     assert len(hashes) == 3
 
 
+@pytest.mark.slow
 def test_torchrun_collects_what_one_process_does(told: Told, folder: Path) -> None:
     args = ("--tokens", "calib.bin", "--window-tokens", "32", "--batch-tokens", "64")
     calibrated(told, *args, output="one")

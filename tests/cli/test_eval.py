@@ -259,6 +259,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
+@pytest.mark.slow
 def test_torchrun_scores_what_one_process_does(told: Any, folder: Path) -> None:
     args = ("a.bin", "--baseline", "ckpt.pt", "--batch-tokens", "64")
     one = told(*args)
