@@ -16,6 +16,7 @@ from artpack.pack.prepare import Prepared, prepare
 from artpack.quantize import Fp16, LowRank, RowInt
 from artpack.quantize.grids.raw import Raw
 from artpack.quantize.parts import join_bytes
+from artpack.quantize.rounding.clips import StdClip
 from artpack.recipes import load_recipe
 from artpack.recipes.spec import PlanSpec
 from artpack.stages.symbols import Quantized
@@ -33,6 +34,17 @@ def read_hessians(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         )
         for name in names
     }
+
+
+def check_hessian(what: str, hessian: Tensor, fact: Mapping[str, Any], report: Report) -> None:
+    """Compare a Hessian with what a case says of it."""
+    report.exact(what, fp32_sha256(hessian), fact["sha256_fp32"])
+    dead = torch.where(hessian.diagonal() == 0)[0].tolist()
+    known = {"dim": len(hessian), "dead_columns": dead}
+    for key in known.keys() & fact.keys():
+        report.exact(f"{what} {key}", known[key], fact[key])
+    if "trace" in fact:
+        report.relative(f"{what} trace", hessian.double().trace(), fact["trace"], 1e-6)
 
 
 def _product(x: Array, diagonal: Array) -> Tensor:
@@ -114,6 +126,9 @@ class Export:
             codes, grid = self.codes(name), self.row_int(name)
             found |= {"bits": grid.bits, "clip_range": grid.radius}
             found |= {"code_min": int(codes.min()), "code_max": int(codes.max())}
+            found |= {"rows": shape[0], "n_zero_codes": int((codes == 0).sum())}
+            if isinstance(grid.clip, StdClip):
+                found["clip_sigmas"] = grid.clip.k
         return found
 
     def compare_facts(self, what: str, name: str, fact: Mapping[str, Any], report: Report) -> None:
@@ -125,6 +140,14 @@ class Export:
         if "dequant_mse" in fact and not isinstance(self.tensors[name].quantizer, LowRank):
             got = self.mean_squared_error(name)
             report.close(f"{what} dequant_mse", got, fact["dequant_mse"], 1e-9 + 1e-3 * got)
+        if "lqer_candidate_error_norm" in fact:
+            error = self.weights[name].double() - self.inner_back(name).double()
+            want = fact["lqer_candidate_error_norm"]
+            report.relative(f"{what} norm of the error", error.norm(), want, 1e-5)
+            if "lqer_error_top_singular_values" in fact:
+                want = fact["lqer_error_top_singular_values"]
+                values = torch.linalg.svdvals(error)[: len(want)]
+                report.relative(f"{what} singular values of the error", values, want, 1e-4)
 
     def mean_squared_error(self, name: str) -> float:
         """Return the error of a tensor's weights."""

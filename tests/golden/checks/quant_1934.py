@@ -17,7 +17,7 @@ from artpack.quantize.parts import join_bytes, split_bytes
 from artpack.quantize.rounding.clips import PercentileClip
 from artpack.stages.symbols import Quantized, Symbols
 from tests.golden.checks.case import Case, Entries
-from tests.golden.checks.export import Export, Tally, fp32_sha256, read_hessians
+from tests.golden.checks.export import Export, Tally, check_hessian, fp32_sha256, read_hessians
 from tests.golden.checks.report import Report
 
 GATE = 'gates.quantizer={id="row-int",bits=8,clip={id="percentile",percentile=100.0}}'
@@ -75,7 +75,7 @@ def _check(case: Case, state: dict[str, Tensor], asked: Mapping[str, Any], repor
     hessians = read_hessians(case.entries("hessians.npz"))
     for name, fact in facts.take("hessians").items():
         what = f"{case.label} hessian of {name}"
-        report.exact(what, fp32_sha256(hessians[name]), fact["sha256_fp32"])
+        check_hessian(what, hessians[name], fact, report)
     export = Export(state, "pr1934", _overrides(asked), hessians)
     tally = Tally(f"{case.label} quant.npz", report)
     tensors = facts.take("tensors")
@@ -129,6 +129,8 @@ def _check_corrections(
         back = stage.dequantize(Quantized(shape, {**inner, **parts}))
         report.exact_arrays(f"{what} corrected", back.numpy(), weights.take(name))
         report.exact(f"{what} corrected, hash", fp32_sha256(back), fact["dequant_sha256_fp32"])
+        error = (export.weights[name].double() - back.double()).square().mean()
+        report.relative(f"{what} corrected, dequant_mse", error, fact["dequant_mse"], 1e-3)
         key = "dequant_sha256_as_bf16_template_then_fp32"
         if key in fact:
             report.exact(f"{what} corrected, bf16", fp32_sha256(back.bfloat16()), fact[key])

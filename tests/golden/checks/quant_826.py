@@ -25,7 +25,7 @@ from artpack.quantize.rounding.steps import (
     TensorPercentile,
 )
 from tests.golden.checks.case import Case, Entries
-from tests.golden.checks.export import Export, Tally, fp32_sha256, read_hessians
+from tests.golden.checks.export import Export, Tally, check_hessian, fp32_sha256, read_hessians
 from tests.golden.checks.recipe_826 import recipe_of
 from tests.golden.checks.report import Report
 
@@ -70,7 +70,7 @@ def check_case(case: Case, report: Report) -> None:
     hessians = read_hessians(case.entries("hessians.npz"))
     for name, fact in case.entries("quant.json").take("hessians").items():
         what = f"{case.label} hessian of {name}"
-        report.exact(what, fp32_sha256(hessians[f"{name}.weight"]), fact["sha256_fp32"])
+        check_hessian(what, hessians[f"{name}.weight"], fact, report)
     limit = case.entries("quant.json").peek("keep_float_max_numel")
     for file in sorted(name.removesuffix(".npz") for name in case.files if KEPT.match(name)):
         kept = KEPT.match(f"{file}.npz")
@@ -226,6 +226,9 @@ def _check_tensor(
     else:
         report.exact_arrays(f"{tally.label} {name}", back.numpy(), stored.take(name))
     report.exact(f"{tally.label} {name} weights", fp32_sha256(back), fact["dequant_sha256_fp32"])
+    export.compare_facts(f"{tally.label} {name}", name, fact, report)
+    error = export.mean_squared_error(name)
+    report.close(f"{tally.label} {name} mse", error, fact["mse"], 1e-9 + 1e-3 * error)
     key = "dequant_sha256_as_bf16_template_then_fp32"
     if key in fact:
         what = f"{tally.label} {name} weights in bf16"

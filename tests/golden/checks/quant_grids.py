@@ -108,8 +108,16 @@ def _check_2086_tensor(
             # Where the original has nothing, a scale of ours is the smallest there is.
             got = np.where((want == 0) & (scales <= FP16_TINY), 0, scales)
             report.exact_arrays(f"{what} {key}", got, want)
-    packed = sha256(Base5().encode(codes.ravel(), alphabet=5)).hexdigest()
-    report.exact(f"{what} packed", packed, fact["packed_sha256"])
+    packed = Base5().encode(codes.ravel(), alphabet=5)
+    report.exact(f"{what} packed", sha256(packed).hexdigest(), fact["packed_sha256"])
+    sizes = {
+        "packed_bytes": len(packed),
+        "padded_cols": codes.shape[1],
+        "n_quins": codes.size,
+        "scale_n_groups": codes.size // grid.group,
+    }
+    for key in sizes.keys() & fact.keys():
+        report.exact(f"{what} {key}", sizes[key], fact[key])
     counts = np.bincount(codes.ravel(), minlength=5).tolist()
     report.exact(f"{what} histogram", counts, fact["code_histogram_m2_to_p2"])
 

@@ -2,16 +2,21 @@
 
 import math
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+from torch import Tensor
 
+from artpack.evaluate.ttt import per_document
 from artpack.evaluate.ttt.document_schedule import Course, Group
-from artpack.evaluate.ttt.phases import phases
+from artpack.evaluate.ttt.phases import learn_phase, phases
 from artpack.evaluate.ttt.recipe import Lora, Phased
 from artpack.evaluate.ttt.second_pass import score_again
+from artpack.models import GPT
 from tests.golden.checks.adapting import RELATIVE, Inits, Run, Ttt
 from tests.golden.checks.case import Case
 from tests.golden.checks.report import Report
@@ -176,7 +181,8 @@ def _check_pr1934(ttt: Ttt) -> None:
         if name not in entries:
             continue
         changes = changes_pr1934(entries.peek(name)["args"], ttt.case.config["hyperparameters"])
-        run = ttt.run(name, changes, draw=Inits(ttt.case, skip=0))
+        with recorded_phases() as models:
+            run = ttt.run(name, changes, draw=Inits(ttt.case, skip=0))
         want = run.compare()
         run.score(f"{name} lut", want["lut"], run.adapted.score)
         _check_sidecar(run, want)
@@ -185,7 +191,7 @@ def _check_pr1934(ttt: Ttt) -> None:
         if "final_param_norm" in want:
             run.norms("final_param_norm", norms, want["final_param_norm"])
         if want.get("global_phases"):
-            _check_phases(run, want["global_phases"])
+            _check_phases(run, want["global_phases"], models)
 
 
 def changes_pr1934(args: Mapping[str, Any], everything: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,6 +262,33 @@ def _check_calls_pr1934(run: Run, want: Mapping[str, Any]) -> None:
     got = [nats for group in course.groups() for nats in _chunk_nats(run, group)]
     stored = [nats for call in want["calls"] for nats in call["loss_sum_per_doc"] if nats]
     report.close(f"{label} {run.name} calls, nats of {len(stored)} chunks", got, stored, 1e-2)
+    laid = [call for group in course.groups() for call in _calls(run, group)]
+    report.exact(f"{label} {run.name} calls", laid, [_active(call) for call in want["calls"]])
+
+
+def _calls(run: Run, group: Group) -> Iterator[dict[str, Any]]:
+    """Yield how each call is laid out, of the documents that have so many chunks."""
+    assert isinstance(run.recipe, Lora)
+    assert run.recipe.window_tokens is not None
+    counts, size = run.stream.byte_counts[1:], run.recipe.chunk_tokens
+    for chunk in range(int(group.chunks[-1])):
+        starts, lengths, first = group.windows(chunk, size, run.recipe.window_tokens).T
+        scored = zip((starts + first).tolist(), (starts + lengths).tolist(), strict=True)
+        yield {
+            "bsz": len(group.starts),
+            "context": int(lengths.max()),
+            "chunk_offsets": first.tolist(),
+            "chunk_lens": (lengths - first).tolist(),
+            "bytes": sum(int(counts[low:high].sum()) for low, high in scored),
+        }
+
+
+def _active(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored call without the documents that have ended."""
+    lists = ("chunk_offsets", "chunk_lens")
+    rows = [row for row, length in enumerate(call["chunk_lens"]) if length]
+    kept = {name: [call[name][row] for row in rows] for name in lists}
+    return {name: call[name] for name in ("bsz", "context", "bytes")} | kept
 
 
 def _documents(run: Run, group: Group) -> list[int]:
@@ -264,14 +297,39 @@ def _documents(run: Run, group: Group) -> list[int]:
     return places
 
 
-def _check_phases(run: Run, want: list[dict[str, Any]]) -> None:
+@contextmanager
+def recorded_phases() -> Iterator[list[dict[str, Tensor]]]:
+    """Collect all weights of the model, as they are after each phase."""
+    found: list[dict[str, Tensor]] = []
+
+    def learn(model: GPT, *rest: Any) -> Any:
+        lessons = learn_phase(model, *rest)
+        found.append({n: p.detach().clone() for n, p in model.named_parameters()})
+        return lessons
+
+    with patch.object(per_document, "learn_phase", learn):
+        yield found
+
+
+def _check_phases(
+    run: Run, want: list[dict[str, Any]], models: Sequence[Mapping[str, Tensor]]
+) -> None:
     assert isinstance(run.recipe, Phased)
-    course = Course.of(run.stream, run.recipe)
-    sizes = [
-        p.tokens(run.stream.ids, doubled_bos=True).size for p in phases(course, run.recipe).values()
-    ]
-    what = f"{run.ttt.case.label} evals.json {run.name} global_phases n_tokens"
-    run.ttt.report.exact(what, sizes, [phase["n_tokens"] for phase in want])
+    course, before = Course.of(run.stream, run.recipe), dict(run.model.named_parameters())
+    found = phases(course, run.recipe)
+    sizes = [phase.tokens(run.stream.ids, doubled_bos=True).size for phase in found.values()]
+    what = f"{run.ttt.case.label} evals.json {run.name} global_phases"
+    run.ttt.report.exact(f"{what} n_tokens", sizes, [phase["n_tokens"] for phase in want])
+    chunks, calls = 0, []
+    for group in course.groups():
+        chunks += int(group.chunks[-1])
+        calls += [chunks] if group.number in found else []
+    run.ttt.report.exact(f"{what} after_calls", calls, [phase["after_calls"] for phase in want])
+    for number, (phase, after) in enumerate(zip(want, models, strict=True)):
+        norms = {name: float(weight.norm()) for name, weight in after.items()}
+        run.norms(f"phase {number} param_norm", norms, phase["param_norm"])
+        norms = {name: float((w - before[name]).norm()) for name, w in after.items()}
+        run.norms(f"phase {number} param_delta_norm", norms, phase["param_delta_norm"])
 
 
 def _chunk_nats(run: Run, group: Group) -> Iterator[float]:
