@@ -315,7 +315,8 @@ def _check_phases(
     run: Run, want: list[dict[str, Any]], models: Sequence[Mapping[str, Tensor]]
 ) -> None:
     assert isinstance(run.recipe, Phased)
-    course, before = Course.of(run.stream, run.recipe), dict(run.model.named_parameters())
+    course = Course.of(run.stream, run.recipe)
+    before: Mapping[str, Tensor] = dict(run.model.named_parameters())
     found = phases(course, run.recipe)
     sizes = [phase.tokens(run.stream.ids, doubled_bos=True).size for phase in found.values()]
     what = f"{run.ttt.case.label} evals.json {run.name} global_phases"
@@ -330,6 +331,7 @@ def _check_phases(
         run.norms(f"phase {number} param_norm", norms, phase["param_norm"])
         norms = {name: float((w - before[name]).norm()) for name, w in after.items()}
         run.norms(f"phase {number} param_delta_norm", norms, phase["param_delta_norm"])
+        before = after
 
 
 def _chunk_nats(run: Run, group: Group) -> Iterator[float]:
