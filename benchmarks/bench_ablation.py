@@ -29,7 +29,7 @@ def main() -> int:
     """Run the benchmark."""
     asked = options(__doc__).parse_args()
     with open_bench(asked) as bench:
-        rows = list(ablation(bench, bench.costs()))
+        rows = list(ablation(bench, bench.sensitivities()))
     rows = [{**row, "equal_bytes": equal_bytes(row, float(rows[0]["kl_nats"]))} for row in rows]
     print_table(rows)
     if asked.csv is not None:
@@ -37,24 +37,26 @@ def main() -> int:
     return 0
 
 
-def ablation(bench: Bench, costs: Mapping[str, float] | None) -> Iterator[Row]:
+def ablation(bench: Bench, sensitivities: Mapping[str, float] | None) -> Iterator[Row]:
     """Measure one file after each part."""
     for profile in (FIELD, FAST):
         yield from row_scaled(bench, profile, [FIELD_K])
     whole = bench.calibration
-    inputs = replace(whole, gradients={}, row_information={}, lookup_information={})
-    rows = replace(whole, gradients={})
+    inputs = replace(whole, output_covariances={}, row_information={}, lookup_information={})
+    rows = replace(whole, output_covariances={})
     for method, states, known, measured in (
         ("steps by inputs", 1, inputs, False),
         ("+ rows by information", 1, rows, False),
         ("+ feedback among rows", 1, whole, False),
-        ("+ measured costs", 1, whole, True),
+        ("+ measured sensitivities", 1, whole, True),
         ("+ trellis of 8 states", 8, whole, True),
         ("+ trellis of 64 states", 64, whole, True),
     ):
         spec = with_states(states)
-        known_costs = costs if measured else None
-        yield from bench.frontier(method, spec, [BITS], calibration=known, costs=known_costs)
+        known_costs = sensitivities if measured else None
+        yield from bench.frontier(
+            method, spec, [BITS], calibration=known, sensitivities=known_costs
+        )
 
 
 def with_states(states: int) -> PlanSpec:

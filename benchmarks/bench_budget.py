@@ -99,7 +99,7 @@ def draw_calibration(checkpoint: Checkpoint, config: ModelConfig) -> Calibration
     tables = [name for name in shapes if TABLE in name]
     sizes = {size for name, shape in shapes.items() for size in shape[name in tables :]}
     moments = {size: draw_moments(size, chance) for size in sorted(sizes)}
-    gradients = {
+    output_covariances = {
         name: GRADIENTS**2 * moments[shape[0]]
         for name, shape in shapes.items()
         if name not in tables
@@ -107,14 +107,15 @@ def draw_calibration(checkpoint: Checkpoint, config: ModelConfig) -> Calibration
     head = {name: GRADIENTS**2 * torch.rand(shapes[name][0], generator=chance) for name in tables}
     return Calibration(
         hessians={name: moments[cols] for name, (_, cols) in shapes.items()},
-        row_information=head | {name: second.diagonal() for name, second in gradients.items()},
+        row_information=head
+        | {name: second.diagonal() for name, second in output_covariances.items()},
         lookup_information=head,
         tokens=1,
         fingerprint={
             "weights_sha256": checkpoint.weights_sha256,
             "model_sha256": hash_config(as_meant(config).to_json()),
         },
-        gradients=gradients,
+        output_covariances=output_covariances,
     )
 
 

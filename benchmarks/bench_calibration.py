@@ -107,7 +107,7 @@ def measure(name: str, make: Callable[[], Windows], path: Path, model: GPT, stre
 
 
 def kl(recipe: str, calibration: Calibration, path: Path, model: GPT, stream: Stream) -> float:
-    """Return KL(unpacked || rounded) in nats a token."""
+    """Return KL(unpacked || rounded) in nats per token."""
     weights = dict(model.state_dict())
     with open_checkpoint(path) as checkpoint:
         made = prepare(checkpoint, select(checkpoint), load_recipe(recipe), calibration)

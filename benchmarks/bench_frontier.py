@@ -66,14 +66,18 @@ def main() -> int:
 def curves(bench: Bench, tune_steps: int) -> list[Row]:
     """Measure all points, and compare them with the curve of the frontier."""
     spec, known = load_recipe("frontier"), bench.calibration
-    costs = bench.costs()
-    ours = list(bench.frontier("frontier", spec, FRONTIER_BITS, calibration=known, costs=costs))
+    sensitivities = bench.sensitivities()
+    ours = list(
+        bench.frontier(
+            "frontier", spec, FRONTIER_BITS, calibration=known, sensitivities=sensitivities
+        )
+    )
     tuned = bench.frontier(
         f"frontier, tuned for {tune_steps} steps",
         spec,
         TUNED_BITS if tune_steps else (),
         calibration=known,
-        costs=costs,
+        sensitivities=sensitivities,
         tune_steps=tune_steps,
     )
     others = [

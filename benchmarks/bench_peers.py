@@ -12,7 +12,7 @@ A peer that ``--peers-python`` does not have is left out::
     peers/bin/pip install gguf==0.19.0 pywhispercpp==1.5.1 \
         nncodec==2.1.3 flwr wandb sentencepiece
     python -m benchmarks.bench_peers --peers-python peers/bin/python \
-        --calibration lm6m.calib --costs lm6m.costs --csv benchmarks/results
+        --calibration lm6m.calib --sensitivities lm6m.sensitivities --csv benchmarks/results
 
 "Equal" is interpolated on the frontier's curve, bytes and losses by their logarithms, and
 left open where the curve does not reach or the loss is less than twice its standard error.
@@ -66,8 +66,12 @@ def run(bench: Bench, python: Path) -> Iterator[Row]:
     for file in peer_files(weights, python, known):
         yield bench.score(file.method, file.setting, file.size, file.weights)
     spec = load_recipe("frontier")
-    yield from bench.frontier(FRONTIER, spec, BITS, calibration=known, costs=bench.costs())
-    yield from bench.frontier(WITHOUT_DATA, spec, BITS_WITHOUT_DATA, calibration=None, costs=None)
+    yield from bench.frontier(
+        FRONTIER, spec, BITS, calibration=known, sensitivities=bench.sensitivities()
+    )
+    yield from bench.frontier(
+        WITHOUT_DATA, spec, BITS_WITHOUT_DATA, calibration=None, sensitivities=None
+    )
 
 
 def peer_files(weights: Mapping[str, Tensor], python: Path, known: Calibration) -> Iterator[File]:

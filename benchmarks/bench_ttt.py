@@ -152,7 +152,7 @@ def measure(subject: Subject, name: str) -> Row:
         "device": settings.device,
         "precision": settings.precision,
         "scored_tokens": scored,
-        "lessons": len(adapted.lessons),
+        "updates": len(adapted.updates),
         "still_bits": round(score_of_sums(still, plan.coverage()).bits_per_byte.value, 5),
         "ttt_bits": round(adapted.score.bits_per_byte.value, 5),
         "change_bits": round(change.value, 5),

@@ -19,7 +19,7 @@ from artpack.pack.compress import compress
 from artpack.pack.fine_tuning import tune
 from artpack.pack.packer import PackInputs
 from artpack.pack.prepare import Prepared
-from artpack.pack.rate_distortion import Frontier
+from artpack.pack.rate_distortion import RateDistortion
 from artpack.pack.sensitivities import obtain_sensitivities
 from artpack.recipes import FRONTIER_RECIPE, load_recipe
 from artpack.recipes.spec import PlanSpec
@@ -81,25 +81,30 @@ class Bench:
         bits: Sequence[float],
         *,
         calibration: Calibration | None,
-        costs: Mapping[str, float] | None,
+        sensitivities: Mapping[str, float] | None,
         tune_steps: int = 0,
     ) -> Iterator[Row]:
         """Measure what artpack does, at some rates."""
         pack = self.pack
-        frontier = Frontier(
-            pack.checkpoint, pack.selection, spec, calibration, costs=costs, jobs=pack.jobs
+        frontier = RateDistortion(
+            pack.checkpoint,
+            pack.selection,
+            spec,
+            calibration,
+            sensitivities=sensitivities,
+            jobs=pack.jobs,
         )
         for rate in bits:
-            given = frontier.prepare(frontier.octaves_for(rate))
+            given = frontier.prepare(frontier.log2_step_for(rate))
             if tune_steps:
                 assert pack.objective is not None
                 given = tune(given, pack.objective(), steps=tune_steps)
             yield self.measure(method, f"{rate:g} bits", spec, given, FAST)
 
-    def costs(self) -> Mapping[str, float] | None:
+    def sensitivities(self) -> Mapping[str, float] | None:
         """Read what tensors cost, or measure it on calibration tokens and keep it."""
         pack, recipe = self.pack, load_recipe(FRONTIER_RECIPE)
-        whole = Frontier(pack.checkpoint, pack.selection, recipe, self.calibration)
+        whole = RateDistortion(pack.checkpoint, pack.selection, recipe, self.calibration)
         file = pack.sensitivities_file
         return obtain_sensitivities(whole, self.calibration, recipe, loss=pack.loss, file=file)[0]
 
@@ -112,7 +117,7 @@ def options(about: str | None) -> argparse.ArgumentParser:
     shared = lm6m_path()
     parser.add_argument("--checkpoint", type=Path, default=shared, required=shared is None)
     parser.add_argument("--calibration", type=Path, required=True)
-    parser.add_argument("--costs", type=Path, help="where measured costs are kept")
+    parser.add_argument("--sensitivities", type=Path, help="where measured sensitivities are kept")
     parser.add_argument("--tokens", type=int, help="score only the first so many")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a file, or a folder for one")
@@ -134,7 +139,7 @@ def open_bench(asked: argparse.Namespace) -> Iterator[Bench]:
         assert inputs.config is not None
         assert inputs.pack.calibration is not None
         scoring = Scoring(path.with_name("val.bin"), tokenizer, asked.tokens)
-        pack = replace(inputs.pack, sensitivities_file=asked.costs)
+        pack = replace(inputs.pack, sensitivities_file=asked.sensitivities)
         scorer = FileScorer(scoring, inputs.opened, inputs.config, Settings())
         yield Bench(pack, inputs.pack.calibration, scorer)
 
@@ -146,4 +151,4 @@ def draw(path: Path, rows: Sequence[Row]) -> None:
         points.setdefault(str(row["method"]), []).append(
             (float(row["bytes"]), float(row["kl_nats"]))
         )
-    draw_curves(path, points, x_label="bytes", y_label="KL, nats a token", logarithmic=True)
+    draw_curves(path, points, x_label="bytes", y_label="KL, nats per token", logarithmic=True)

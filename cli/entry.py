@@ -1,5 +1,5 @@
 """
-Where ``artpack`` starts: until its command is loaded, a signal ends it at once.
+The start of ``artpack``: until its command is loaded, a signal ends it at once.
 
 Nothing is imported at the top that takes time. Most of the first second goes into imports,
 and out of them an exception comes as anything: as another one, in another place, or never.

@@ -1,4 +1,4 @@
-"""What a command has written, as the disk says it."""
+"""Files that a command has written, as the disk says it."""
 
 from contextlib import suppress
 from pathlib import Path

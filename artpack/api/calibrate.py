@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from artpack.api.sources import Opened, Source, build_model, open_source
+from artpack.api.sources import Opened, WeightSource, build_model, open_source
 from artpack.api.tokens import LIMIT_TOKENS, TokenSource, choose_window, read_windows
 from artpack.calibration.collect import CALIBRATION
 from artpack.calibration.collect import calibrate as collect_calibration
@@ -22,7 +22,7 @@ from artpack.stages.progress import Progress
 
 
 def calibrate(
-    source: Source,
+    source: WeightSource,
     tokens: TokenSource | None = None,
     *,
     tokenizer: str | os.PathLike[str] | None = None,

@@ -9,7 +9,7 @@ from pathlib import Path
 from artpack.api.inputs import CompressInputs, OpenedInputs, open_inputs
 from artpack.api.notes import notes_of
 from artpack.api.scoring import FileScorer, Scoring, need_model
-from artpack.api.sources import Source
+from artpack.api.sources import WeightSource
 from artpack.api.tokens import TokenSource
 from artpack.artifact.describe import Description, describe
 from artpack.artifact.reader import open_artifact
@@ -126,7 +126,7 @@ class CompressResult:
 
 
 def compress(
-    source: Source | Sequence[str | os.PathLike[str]],
+    source: WeightSource | Sequence[str | os.PathLike[str]],
     *,
     budget: int | None = None,
     code_bytes: int = 0,

@@ -17,7 +17,7 @@ from artpack.api.eval_tokens import (
     hash_files,
     text_note,
 )
-from artpack.api.sources import Source
+from artpack.api.sources import WeightSource
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.artifact.weights import Weights, read_weights, weights_of
 from artpack.checkpoint import from_state_dict, restore
@@ -32,7 +32,7 @@ from artpack.runners.protocol import LanguageModel
 from artpack.stages import Config
 from artpack.stages.finite import check_weights
 
-EvalSource: TypeAlias = Source | CompressResult
+EvalSource: TypeAlias = WeightSource | CompressResult
 """An artifact or a checkpoint, a state dict, a module of ours, or a file that was just packed."""
 
 
@@ -218,7 +218,7 @@ def _read(source: EvalSource, what: str, options: ModelOptions) -> _Read:
     return _Read(str(path), weights, path, size_bytes=path.stat().st_size)
 
 
-def _read_memory(source: Source, what: str) -> _Read:
+def _read_memory(source: WeightSource, what: str) -> _Read:
     if isinstance(source, Artifact):
         source.check_trailer()
     state = source.state_dict() if isinstance(source, nn.Module) else source

@@ -18,7 +18,7 @@ from artpack.evaluate.scoring.summary import Score
 from artpack.evaluate.tokens.byte_check import ByteCheck
 from artpack.evaluate.ttt.attribution import Row
 from artpack.evaluate.ttt.load import Named
-from artpack.evaluate.ttt.running_score import Point
+from artpack.evaluate.ttt.running_score import ScorePoint
 from artpack.models import ModelConfig
 from artpack.runners.settings import Settings
 from artpack.system.atomic import write_atomically
@@ -41,7 +41,7 @@ class TttReport:
     score_first: bool
     updates: int
     resumed_steps: int
-    curve: tuple[Point, ...]
+    curve: tuple[ScorePoint, ...]
     second_pass: Score | None = None
 
     @property
@@ -59,7 +59,7 @@ class TttReport:
         """Return the curve as a table."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Point)])
+        writer.writerow([field.name for field in fields(ScorePoint)])
         writer.writerows(astuple(point) for point in self.curve)
         return text.getvalue()
 
@@ -71,7 +71,7 @@ class TttReport:
         """Return it as data, without the curve."""
         found: dict[str, Any] = {
             "score_first": self.score_first,
-            "lessons": self.updates,
+            "updates": self.updates,
             "resumed_steps": self.resumed_steps,
             "temperature": self.temperature,
             "scored_tokens_s": self.scored_tokens_s,

@@ -135,7 +135,7 @@ def _report(adapted: Adapted, targets: int) -> TttReport:
     faults = adapted.journal.faults(targets)
     return TttReport(
         score_first=not any(fault.why.startswith("learned") for fault in faults),
-        updates=len(adapted.lessons),
+        updates=len(adapted.updates),
         resumed_steps=adapted.resumed_steps,
         curve=tuple(adapted.curve),
     )

@@ -1,4 +1,4 @@
-"""Everything that a file is made of: weights, their model, and what is known of the data."""
+"""Inputs of a packed file: weights, their model, and what is known of the data."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.api.calibrate import collect
-from artpack.api.sources import Opened, Source, build_model, open_source
+from artpack.api.sources import Opened, WeightSource, build_model, open_source
 from artpack.api.tokens import TokenSource, choose_window, read_windows
 from artpack.calibration.collect import CALIBRATION
 from artpack.calibration.file import (
@@ -60,7 +60,7 @@ class CompressInputs:
         jobs: Threads; the bytes do not depend on it.
     """
 
-    source: Source | Sequence[str | os.PathLike[str]]
+    source: WeightSource | Sequence[str | os.PathLike[str]]
     key: str | None = None
     strip_prefix: str | None = None
     average: str | None = None
@@ -272,4 +272,4 @@ def _measured(windows: Windows) -> NDArray[np.int64]:
 
 def sensitivities_file(calibration: Path) -> Path:
     """Return where the sensitivities that belong to a calibration are kept."""
-    return calibration.with_name(calibration.name + ".costs.json")
+    return calibration.with_name(calibration.name + ".sensitivities.json")

@@ -25,7 +25,7 @@ from artpack.models.defects import as_meant
 from artpack.stages import Config
 from artpack.stages.finite import check_weights
 
-Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module
+WeightSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module
 """A file or folder of weights, a state dict, or a module."""
 
 
@@ -54,7 +54,7 @@ class Opened:
 
 @contextmanager
 def open_source(
-    source: Source | Sequence[str | os.PathLike[str]],
+    source: WeightSource | Sequence[str | os.PathLike[str]],
     *,
     key: str | None = None,
     strip_prefix: str | None = None,

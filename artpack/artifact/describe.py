@@ -1,5 +1,5 @@
 """
-Where the bytes of an artifact went, tensor by tensor.
+The account of an artifact's bytes, tensor by tensor.
 
 Every byte of the file is counted once: the tensors' shares of the streams, the
 preamble, the header and the trailer add up to the size of the file. Tensors that

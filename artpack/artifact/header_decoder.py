@@ -1,5 +1,5 @@
 """
-Reading a header that a stranger wrote.
+The decoder of a header that a stranger wrote.
 
 Everything that can be checked without the streams is checked here, before
 anything is allocated for them.

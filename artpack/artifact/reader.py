@@ -1,5 +1,5 @@
 """
-Reading an artifact: all of it, or one tensor at a time.
+The reader of an artifact: all of it, or one tensor at a time.
 
 Checks come before allocation: the preamble bounds the header, the header is
 checked against itself and the file's size, a stream's checksum is compared

@@ -1,4 +1,4 @@
-"""Proving that an artifact is sound, and measuring what it lost against its checkpoint."""
+"""The check of an artifact: whether it is sound, and what it lost against its checkpoint."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

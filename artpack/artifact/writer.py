@@ -1,4 +1,4 @@
-"""Putting an artifact together."""
+"""The assembly of an artifact from header and streams."""
 
 import hashlib
 from collections.abc import Sequence

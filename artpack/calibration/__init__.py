@@ -1,1 +1,1 @@
-"""What quantizers need to know of the data: collected, kept in a file, checked."""
+"""Calibrations: statistics of the data that quantizers need, their collection, their file."""

@@ -27,7 +27,7 @@ from artpack.system.ranks import Ranks
 from artpack.version import __version__
 
 CALIBRATION = Settings(batch_tokens=2048)
-"""Few tokens at once: with gradients, lm6m keeps 200 KB of activations a token."""
+"""Few tokens at once: with output_covariances, lm6m keeps 200 KB of activations a token."""
 
 _POSITIONS_AT_ONCE = 2048
 """Bounds the logits in memory."""
@@ -159,7 +159,7 @@ def calibrate(
         hessians=_reached(moments.mean_hessians(tokens)),
         row_information=_reached(moments.mean_rows(tokens)),
         lookup_information=_reached(moments.mean_lookups(tokens)),
-        gradients=_reached(moments.mean_gradients(tokens)),
+        output_covariances=_reached(moments.mean_output_covariances(tokens)),
         tokens=tokens,
         fingerprint={
             "artpack": __version__,

@@ -1,5 +1,5 @@
 """
-What a quantizer knows of the data: second moments and gradients, in one file.
+Calibrations: second moments of inputs and of output_covariances, in one file.
 
 A calibration belongs to the weights that it was collected with. Its fingerprint says
 which these are, so that a stale one is refused instead of quietly spoiling a file.
@@ -23,7 +23,7 @@ from artpack.stages.parsing import parse_json
 from artpack.system.atomic import write_atomically
 
 FORMAT = "artpack-calibration-1"
-KINDS = ("hessians", "row_information", "lookup_information", "gradients")
+KINDS = ("hessians", "row_information", "lookup_information", "output_covariances")
 """Fields of tensors; in the file they are named ``KIND/STORED NAME``."""
 
 ROUNDING = 1e-3
@@ -49,9 +49,9 @@ class Calibration:
         tokens: Number of tokens.
         fingerprint: ``weights_sha256``, ``model_sha256``, ``tokens_sha256`` and
             ``settings``.
-        gradients: Stored tensor to the mean over tokens of ``g g'``, where g is the gradient
-            at its outputs: float32 (rows, rows), exactly symmetric, with ``row_information``
-            as its diagonal. Only of tensors with at most ``MAX_ROWS`` rows: not of a head.
+        output_covariances: Stored tensor to the mean over tokens of ``g g'``, where g is the
+            gradient at its outputs: float32 (rows, rows), exactly symmetric, its diagonal
+            ``row_information``. Only of tensors with at most ``MAX_ROWS`` rows: not of a head.
         notes: What was decided when it was collected, one line each; not kept in a file.
     """
 
@@ -60,7 +60,7 @@ class Calibration:
     lookup_information: Mapping[str, Tensor]
     tokens: int
     fingerprint: Config
-    gradients: Mapping[str, Tensor] = field(default_factory=dict)
+    output_covariances: Mapping[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -113,7 +113,7 @@ def _shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """Return the shape of a kind's tensor for a matrix; None for anything but a matrix."""
     if len(shape) != 2:
         return None
-    if kind == "gradients":
+    if kind == "output_covariances":
         return shape[0], shape[0]
     return (shape[1], shape[1]) if kind == "hessians" else shape[:1]
 

@@ -52,14 +52,14 @@ class Moments:
             (rows,), one square for each visit of a map.
         lookups: Stored table to the sum of squared gradients of each row it gave out,
             divided by its width, float64 (rows,).
-        gradients: Stored tensor of at most ``MAX_ROWS`` rows to ``sum g g'`` of the gradients
-            of its outputs, float32 (rows, rows), filled like ``hessians``.
+        output_covariances: Stored tensor of at most ``MAX_ROWS`` rows to ``sum g g'`` of the
+            gradients of its outputs, float32 (rows, rows), filled like ``hessians``.
     """
 
     hessians: dict[str, Tensor] = field(default_factory=dict)
     rows: dict[str, Tensor] = field(default_factory=dict)
     lookups: dict[str, Tensor] = field(default_factory=dict)
-    gradients: dict[str, Tensor] = field(default_factory=dict)
+    output_covariances: dict[str, Tensor] = field(default_factory=dict)
     _last: tuple[weakref.ref[Tensor], Tensor] | None = None
 
     @contextmanager
@@ -101,7 +101,7 @@ class Moments:
         flat = gradient.detach().float().flatten(0, -2)
         _add(self.rows, name, flat.square().sum(0, dtype=torch.float64))
         if flat.shape[1] <= MAX_ROWS:
-            _add(self.gradients, name, _upper_gram(flat))
+            _add(self.output_covariances, name, _upper_gram(flat))
 
     def _see_table(
         self, name: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor
@@ -127,16 +127,16 @@ class Moments:
 
     def tensors(self) -> Iterator[Tensor]:
         """Yield every sum, in an order that depends on the model alone."""
-        for sums in (self.hessians, self.rows, self.lookups, self.gradients):
+        for sums in (self.hessians, self.rows, self.lookups, self.output_covariances):
             yield from (sums[name] for name in sorted(sums))
 
     def mean_hessians(self, tokens: int) -> dict[str, Tensor]:
         """Return ``sum x x' / tokens``, exactly symmetric, on the CPU; the sums are used up."""
         return _symmetric_means(self.hessians, tokens)
 
-    def mean_gradients(self, tokens: int) -> dict[str, Tensor]:
+    def mean_output_covariances(self, tokens: int) -> dict[str, Tensor]:
         """Return ``sum g g' / tokens``, exactly symmetric, on the CPU; the sums are used up."""
-        return _symmetric_means(self.gradients, tokens)
+        return _symmetric_means(self.output_covariances, tokens)
 
     def mean_rows(self, tokens: int) -> dict[str, Tensor]:
         """Return the mean squared gradient of each output row, float32, on the CPU."""

@@ -1,5 +1,5 @@
 """
-What a pickle of ``torch.save`` would call, found out by reading it.
+The calls in a pickle of ``torch.save``, found out by reading it.
 
 ``torch.load(weights_only=True)`` runs no code of the file. Among what it does call are
 types that make as many bytes, or count as many elements, as a small file asks them to:

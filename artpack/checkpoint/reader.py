@@ -1,4 +1,4 @@
-"""Reading one tensor after another without keeping their pages."""
+"""A reader of one tensor after another that keeps no pages of theirs."""
 
 import hashlib
 import json

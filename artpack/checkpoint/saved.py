@@ -1,5 +1,5 @@
 """
-Loads what ``torch.save`` wrote, and takes no more memory than the file accounts for.
+The loading of ``torch.save`` files, with no more memory than the file accounts for.
 
 A few bytes can ask for many: by compressed records, by calls that allocate, by strides
 of 0. The first two are looked for before torch sees the file; the last shows in what

@@ -1,4 +1,4 @@
-"""Which of a checkpoint's tensors are packed."""
+"""The selection of a checkpoint's tensors that are packed."""
 
 from dataclasses import dataclass
 

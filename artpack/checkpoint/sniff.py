@@ -1,4 +1,4 @@
-"""What a file of weights is, by its first bytes: suffixes lie, and blobs of a cache have none."""
+"""The kind of a file of weights, by its first bytes: suffixes lie, and cached blobs have none."""
 
 import json
 import zipfile

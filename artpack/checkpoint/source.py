@@ -1,4 +1,4 @@
-"""Where tensors come from: files that can be mapped, and mapped again."""
+"""Sources of tensors: files that can be mapped, and mapped again."""
 
 import math
 from collections.abc import Callable, Iterable

@@ -1,5 +1,5 @@
 """
-Scores a model: token streams, the bytes that they stand for, windows, loss.
+Evaluation: token streams, the bytes that they stand for, windows, losses, scores.
 
 Data goes left to right: :mod:`~artpack.evaluate.tokens.stream` reads tokens and counts their
 bytes, :mod:`~artpack.evaluate.windows.placements` says what is run and what of it is scored,

@@ -1,4 +1,4 @@
-"""What every container becomes: named tensors as symbols of artpack's own grids."""
+"""Containers as artpack sees them: named tensors as symbols of its own grids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which formats there are, and how a file's own bytes tell its format."""
+"""The known formats, told by a file's own bytes."""
 
 from collections.abc import Callable
 from functools import partial

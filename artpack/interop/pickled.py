@@ -1,5 +1,5 @@
 """
-What a pickle inside a ``torch.save`` archive would do, found out by reading it.
+The effects of a pickle inside a ``torch.save`` archive, found out by reading it.
 
 ``torch.load(weights_only=True)`` runs no code of the archive, but it still lets a
 pickle allocate (``bytearray(10**12)``), and older releases believe a tensor that

@@ -2,7 +2,7 @@
 One config-driven GPT, built from small modules that each carry one mechanism.
 
 Checkpoints of five published parameter-golf systems load under their own names
-and give their own logits; ``seeds`` reads those systems' configs and
+and give their own logits; ``published`` reads those systems' configs and
 ``presets`` holds the published ones.
 """
 

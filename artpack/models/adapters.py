@@ -1,4 +1,4 @@
-"""Where something may be added to a model's projections, as LoRA adds low-rank products."""
+"""Adapters: places where something may be added to a model's projections, as LoRA does."""
 
 from typing import Literal, Protocol, TypeAlias
 

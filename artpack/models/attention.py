@@ -11,7 +11,7 @@ from artpack.models.adapters import Adapters, Site
 from artpack.models.config import ModelConfig
 from artpack.models.document_mask import Documents
 from artpack.models.gates import exclude_self, head_gate
-from artpack.models.kv_cache import Memory
+from artpack.models.kv_cache import KvCache
 from artpack.models.linear import Linear, rms_norm
 from artpack.models.mechanisms import HeadGate
 from artpack.models.rope import rotate
@@ -40,7 +40,7 @@ class Shared:
     sin: Tensor
     documents: Documents | None
     values: Mapping[int, Tensor]
-    memory: Memory | None = None
+    memory: KvCache | None = None
     adapters: Adapters | None = None
     first_value: Tensor | None = None
     visit: int = -1

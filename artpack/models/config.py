@@ -1,4 +1,4 @@
-"""What a model is made of: one frozen record that JSON can carry."""
+"""The config of a model: one frozen record that JSON can carry."""
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase

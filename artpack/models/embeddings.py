@@ -1,10 +1,10 @@
-"""What a token contributes: hashed bigrams, value embeddings, and the token before."""
+"""Embeddings of a token: hashed bigrams, value embeddings, and the token before."""
 
 import torch
 from torch import Tensor, nn
 
 from artpack.models.document_mask import Documents
-from artpack.models.linear import Linear, Table
+from artpack.models.linear import Embedding, Linear
 
 
 def previous(x: Tensor, documents: Documents | None = None) -> Tensor:
@@ -67,7 +67,7 @@ class ScaledTable(nn.Module):
 
     def __init__(self, rows: int, dim: int, out_dim: int | None) -> None:
         super().__init__()
-        self.embed = Table(rows, dim)
+        self.embed = Embedding(rows, dim)
         self.proj = None if out_dim is None else Linear(dim, out_dim)
         self.scale = nn.Parameter(torch.tensor(1.0))
 

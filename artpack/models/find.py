@@ -1,4 +1,4 @@
-"""Finds the model that weights belong to: asked for, lying beside them, or recognised."""
+"""The model of some weights: asked for, lying beside them, or recognised."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ CONFIG_NAME = "config.json"
 UNKNOWN_MODEL = "the artifact can be unpacked, but not scored without `model`"
 
 
-class Found(NamedTuple):
+class FoundModel(NamedTuple):
     """
     A model, or why there is none.
 
@@ -47,7 +47,7 @@ def choose_model(
     shapes: Shapes,
     path: Path | None,
     known: ModelConfig | None = None,
-) -> Found:
+) -> FoundModel:
     """
     Find the model that weights belong to.
 
@@ -66,14 +66,14 @@ def choose_model(
 
     """
     if isinstance(asked, str):
-        return Found(read_model(asked, shapes), ())
+        return FoundModel(read_model(asked, shapes), ())
     if asked is not None:
         check_shapes(expected_shapes(asked), shapes)
     chosen = asked or known
-    return find_model(shapes, path) if chosen is None else Found(chosen, ())
+    return find_model(shapes, path) if chosen is None else FoundModel(chosen, ())
 
 
-def find_model(shapes: Shapes, path: Path | None) -> Found:
+def find_model(shapes: Shapes, path: Path | None) -> FoundModel:
     """
     Find the model of a checkpoint that nobody has described.
 
@@ -92,9 +92,11 @@ def find_model(shapes: Shapes, path: Path | None) -> Found:
     try:
         config = recognize(shapes)
     except UsageError as error:
-        return Found(None, (*beside.notes, f"no model: {error}"))
+        return FoundModel(None, (*beside.notes, f"no model: {error}"))
     names = [name for name, known in PRESETS.items() if known.config == config]
-    return Found(config, (*beside.notes, f"model: the tensors are those of {', '.join(names)}"))
+    return FoundModel(
+        config, (*beside.notes, f"model: the tensors are those of {', '.join(names)}")
+    )
 
 
 def read_model(asked: str, shapes: Shapes) -> ModelConfig:
@@ -171,15 +173,15 @@ def stored_model(value: Config | None) -> ModelConfig | None:
         raise CorruptError(f"the artifact describes no model: {error}") from error
 
 
-def _find_beside(shapes: Shapes, path: Path | None) -> Found:
+def _find_beside(shapes: Shapes, path: Path | None) -> FoundModel:
     file = None if path is None else _config_beside(path)
     if file is None or not file.is_file():
-        return Found(None, ())
+        return FoundModel(None, ())
     try:
         config = _fitting(read_config(_read_json(file)), shapes, CONFIG_NAME)
     except (UsageError, UnknownStageError) as error:
-        return Found(None, (f"{CONFIG_NAME} beside the checkpoint is not used: {error}",))
-    return Found(config, (f"model: read from {CONFIG_NAME} beside the checkpoint",))
+        return FoundModel(None, (f"{CONFIG_NAME} beside the checkpoint is not used: {error}",))
+    return FoundModel(config, (f"model: read from {CONFIG_NAME} beside the checkpoint",))
 
 
 def _config_beside(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What happens to an attention head's output before the last projection."""
+"""Gates on attention heads, before the last projection."""
 
 import torch
 from torch import Tensor

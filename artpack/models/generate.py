@@ -7,7 +7,7 @@ from torch import Tensor
 
 from artpack.models.attention import Shared
 from artpack.models.gpt import GPT
-from artpack.models.kv_cache import Memory
+from artpack.models.kv_cache import KvCache
 from artpack.models.rope import rope_tables
 
 _REACH = 3
@@ -38,7 +38,7 @@ def generate(
     ids = torch.full((windows, window_tokens), bos_id, device=device)
     # A RoPE base may depend on the length of the input: that of the whole window counts.
     rotations = rope_tables(model.config.rope, ids)
-    memory = Memory(window_tokens)
+    memory = KvCache(window_tokens)
     for token in range(window_tokens - 1):
         hidden = _next_hidden(model, ids[:, : token + 1], rotations, memory)
         logits = model.logits(hidden[:, 0]) / temperature
@@ -47,7 +47,7 @@ def generate(
 
 
 def _next_hidden(
-    model: GPT, ids: Tensor, rotations: tuple[Tensor, Tensor], memory: Memory
+    model: GPT, ids: Tensor, rotations: tuple[Tensor, Tensor], memory: KvCache
 ) -> Tensor:
     """Return the hidden state of the last token (B, 1, dim); those before are in the memory."""
     at = slice(ids.size(1) - 1, ids.size(1))

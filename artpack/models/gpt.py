@@ -19,7 +19,7 @@ from artpack.models.embeddings import (
     token_smear,
 )
 from artpack.models.head import TiedHead, cool
-from artpack.models.linear import Linear, Table, Weighted, rms_norm
+from artpack.models.linear import Embedding, Linear, Weighted, rms_norm
 from artpack.models.residual import LaneMix, add_skip, read_lanes
 from artpack.models.rope import rope_tables
 
@@ -212,7 +212,7 @@ class GPT(nn.Module):
 
     def _make_input(self, config: ModelConfig) -> None:
         dim, narrow = config.model_dim, config.embedding_dim
-        self.tok_emb = Table(config.vocab_size, narrow or dim)
+        self.tok_emb = Embedding(config.vocab_size, narrow or dim)
         self.embed_proj = Linear(narrow, dim) if narrow else None
         bigram, smear, value = config.bigram, config.smear, config.value_embedding
         self.bigram = None

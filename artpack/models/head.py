@@ -1,4 +1,4 @@
-"""From the last hidden state to logits: the tied projection and the softcaps."""
+"""The output head: tied projection and softcaps, from hidden state to logits."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812

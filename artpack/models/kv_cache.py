@@ -3,7 +3,7 @@
 from torch import Tensor
 
 
-class Memory:
+class KvCache:
     """
     What attention has seen, for each visit of a layer.
 

@@ -74,7 +74,7 @@ class TokenGate(Linear):
         return (super().forward(x.detach(), bank) + self.bias.to(x.dtype)).sigmoid()
 
 
-class Table(Weighted):
+class Embedding(Weighted):
     """
     A row for each index.
 

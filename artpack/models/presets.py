@@ -27,7 +27,7 @@ from artpack.models.mechanisms import (
     ValueEmbedding,
     Yarn,
 )
-from artpack.models.simulate import Float8, GroupQuinary, RowPentanary
+from artpack.models.simulate import FakeRowPentanary, Float8, GroupQuinary
 from artpack.stages import nearest
 
 
@@ -107,7 +107,7 @@ _PR1123 = ModelConfig(
     mlp_slope=0.5,
     layer_scale=True,
     block_norm_epsilon=1e-6,
-    simulated=(Simulated("*.mlp.up", RowPentanary()),),
+    simulated=(Simulated("*.mlp.up", FakeRowPentanary()),),
 )
 
 _PR826 = ModelConfig(

@@ -1,4 +1,4 @@
-"""What the names and shapes of a checkpoint's tensors tell about its model."""
+"""A model recognised by the names and shapes of a checkpoint's tensors."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How layers are joined: U-Net skips and parallel residual lanes."""
+"""Joins of layers: U-Net skips and parallel residual lanes."""
 
 from typing import Literal
 

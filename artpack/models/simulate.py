@@ -53,18 +53,18 @@ class Float8(Uncorrected, ConfiguredStage):
 
 
 @dataclass(frozen=True)
-class RowInt(Uncorrected, ConfiguredStage):
+class FakeRowInt(Uncorrected, ConfiguredStage):
     """
     Signed integers times a row's largest magnitude over ``2**(bits - 1)``.
 
     The largest positive weight of a row is always clipped by one step.
 
     Attributes:
-        stage_id: ``row-int``.
+        stage_id: ``fake-row-int``.
         bits: Width of a code, 2 to 8.
     """
 
-    stage_id: ClassVar[str] = "row-int"
+    stage_id: ClassVar[str] = "fake-row-int"
     bits: int
 
     def __post_init__(self) -> None:
@@ -107,15 +107,15 @@ class RowClippedInt(Uncorrected, ConfiguredStage):
 
 
 @dataclass(frozen=True)
-class RowPentanary(Uncorrected, ConfiguredStage):
+class FakeRowPentanary(Uncorrected, ConfiguredStage):
     """
     Five levels a row, -2 to 2, cut at 0.7 and 1.4 mean magnitudes, least-squares scale.
 
     Attributes:
-        stage_id: ``row-pentanary``.
+        stage_id: ``fake-row-pentanary``.
     """
 
-    stage_id: ClassVar[str] = "row-pentanary"
+    stage_id: ClassVar[str] = "fake-row-pentanary"
 
     def project(self, weight: Tensor, correction: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Return the rounded weight."""
@@ -171,7 +171,9 @@ class GroupQuinary(ConfiguredStage):
         return rounded.reshape(weight.shape).to(weight.dtype)
 
 
-GRIDS: Table[Grid] = by_id((Float8, RowInt, RowClippedInt, RowPentanary, GroupQuinary))
+_GRIDS: Table[Grid] = by_id((Float8, FakeRowInt, RowClippedInt, FakeRowPentanary, GroupQuinary))
+GRIDS: Table[Grid] = {**_GRIDS, "row-int": FakeRowInt, "row-pentanary": FakeRowPentanary}
+"""By id; the last two as configs of before 0.2 have them."""
 
 
 def simulate(grid: Grid, weight: Tensor, correction: Tensor | None = None) -> Tensor:

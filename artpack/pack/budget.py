@@ -1,10 +1,11 @@
 """
 A file that fits a budget of bytes, or of loss.
 
-Both are searched along the one number that the frontier moves by: the logarithm of the
-constant that sets every step (:class:`~artpack.pack.rate_distortion.Frontier`). Bytes fall by
-an eighth of the weights an octave; the loss is quadratic in the steps, so its logarithm
-rises by two. Sizes are those of whole files, coded; losses are measured.
+Both are searched along the one number that moves all tensors along the curve: the logarithm
+of the constant that sets every step
+(:class:`~artpack.pack.rate_distortion.RateDistortion`). Doubling the step saves one bit per
+weight; the loss is quadratic in the steps, so the logarithm of it rises by two. Sizes are those
+of whole files, coded; losses are measured.
 """
 
 import math
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from artpack.errors import BudgetError
 from artpack.pack.compress import Packed
-from artpack.pack.limit_search import Found, search
+from artpack.pack.limit_search import SearchResult, search
 
 BYTES_TOLERANCE = 5e-4
 """A file this share below its limit is near enough."""
@@ -21,7 +22,7 @@ BYTES_TOLERANCE = 5e-4
 LOSS_TOLERANCE = 0.02
 """Likewise for a loss, which is known less well."""
 
-OCTAVES = 12.0
+LOG2_RANGE = 12.0
 """How far from where it begins a search may go, either way."""
 
 
@@ -31,13 +32,13 @@ class Trial:
     One file that was made on the way.
 
     Attributes:
-        octaves: Logarithm of the constant to base 2.
+        log2_step: Logarithm of the constant to base 2.
         file_bytes: Size of the file.
         loss: What it lost, if that was measured.
         draft: Whether it was made only to learn about its size.
     """
 
-    octaves: float
+    log2_step: float
     file_bytes: int
     loss: float | None = None
     draft: bool = False
@@ -60,7 +61,7 @@ class Fit:
 
 
 Pack = Callable[[float], Packed]
-"""Makes the file at a number of octaves."""
+"""Makes the file at a step, given as its logarithm to base 2."""
 
 
 def fit_bytes(
@@ -86,10 +87,10 @@ def fit_bytes(
     """
     trials: list[Trial] = []
 
-    def look(make: Pack, near: float) -> Found[Packed]:
-        def measure(octaves: float) -> tuple[float, Packed]:
-            packed = make(octaves)
-            trials.append(Trial(octaves, packed.size_bytes, draft=make is draft))
+    def look(make: Pack, near: float) -> SearchResult[Packed]:
+        def measure(log2_step: float) -> tuple[float, Packed]:
+            packed = make(log2_step)
+            trials.append(Trial(log2_step, packed.size_bytes, draft=make is draft))
             return trials[-1].file_bytes, packed
 
         return search(
@@ -98,7 +99,7 @@ def fit_bytes(
             tolerance=BYTES_TOLERANCE * limit_bytes,
             first=near,
             slope=-weights / 8,
-            bounds=(first - OCTAVES, first + OCTAVES),
+            bounds=(first - LOG2_RANGE, first + LOG2_RANGE),
         )
 
     near = first
@@ -134,9 +135,9 @@ def fit_loss(pack: Pack, judge: Callable[[Packed], float], *, limit: float, firs
     """
     trials: list[Trial] = []
 
-    def measure(octaves: float) -> tuple[float, Packed]:
-        packed = pack(octaves)
-        trials.append(Trial(octaves, packed.size_bytes, judge(packed)))
+    def measure(log2_step: float) -> tuple[float, Packed]:
+        packed = pack(log2_step)
+        trials.append(Trial(log2_step, packed.size_bytes, judge(packed)))
         return math.log2(max(trials[-1].loss or 0.0, limit / 1024)), packed
 
     found = search(
@@ -145,7 +146,7 @@ def fit_loss(pack: Pack, judge: Callable[[Packed], float], *, limit: float, firs
         tolerance=LOSS_TOLERANCE / math.log(2),
         first=first,
         slope=2.0,
-        bounds=(first - OCTAVES, first + OCTAVES),
+        bounds=(first - LOG2_RANGE, first + LOG2_RANGE),
     )
     if found.result is None:
         least = min(trial.loss or 0.0 for trial in trials)
@@ -153,11 +154,11 @@ def fit_loss(pack: Pack, judge: Callable[[Packed], float], *, limit: float, firs
     return _fit(found, trials)
 
 
-def _fit(found: Found[Packed], trials: list[Trial]) -> Fit:
+def _fit(found: SearchResult[Packed], trials: list[Trial]) -> Fit:
     assert found.best is not None
     assert found.result is not None
     files = (trial for trial in trials if not trial.draft)
-    chosen = next(trial for trial in files if trial.octaves == found.best.at)
+    chosen = next(trial for trial in files if trial.log2_step == found.best.at)
     return Fit(found.result, chosen, tuple(trials))
 
 

@@ -1,4 +1,4 @@
-"""About how many bits a tensor takes in given steps, before it is quantized."""
+"""Expected bits of a tensor in given steps, before it is quantized."""
 
 import math
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class Rate:
     metric: Metric
     offset: float
 
-    def bits(self, octaves: float) -> float:
+    def bits(self, log2_step: float) -> float:
         """
         Estimate the bits of all weights together, to about a twentieth.
 
@@ -77,12 +77,12 @@ class Rate:
         ``½ log2(1 + 12 s² / d²)``; rows and columns are taken to have spreads of their own.
 
         Args:
-            octaves: Logarithm of the constant to base 2.
+            log2_step: Logarithm of the constant to base 2.
 
         Returns:
             Bits, scales not counted.
 
         """
-        rows = self.sizes.rows - self.metric.row_octaves - self.offset - octaves
-        cols = self.sizes.cols - self.sizes.overall - self.metric.col_octaves
+        rows = self.sizes.rows - self.metric.row_log2_steps - self.offset - log2_step
+        cols = self.sizes.cols - self.sizes.overall - self.metric.col_log2_steps
         return float(np.log2(1 + 12 * np.exp2(2 * rows)[:, None] * np.exp2(2 * cols)).sum() / 2)

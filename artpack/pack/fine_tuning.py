@@ -28,7 +28,7 @@ Objective = Callable[[Mapping[str, Tensor]], Tensor]
 """From stored tensors to their loss on the next batch, a scalar that can be differentiated."""
 
 RESOLUTION = 32
-"""Steps of learned scales in an octave. With 16, rounding takes back half of what is learned."""
+"""Steps of learned scales in a doubling. With 16, rounding takes back half of what is learned."""
 
 LEARNING_RATE = 0.006
 """Octaves a step, for the most."""
@@ -131,20 +131,20 @@ def _scaled(given: Prepared, device: str) -> _Scaled | None:
     if max(np.ptp(rows), np.ptp(cols)) * ratio > MAX_SPAN - MARGIN:
         return None
     bounds = _bounds(rows * ratio, finer.resolution), _bounds(cols * ratio, finer.resolution)
-    octaves = (rows[:, None] / lattice.resolution, cols / lattice.resolution)
-    parts = [torch.from_numpy(part).float().to(device) for part in (points, *octaves)]
+    log2_step = (rows[:, None] / lattice.resolution, cols / lattice.resolution)
+    parts = [torch.from_numpy(part).float().to(device) for part in (points, *log2_step)]
     return _Scaled(finer, parts[0], parts[1].requires_grad_(), parts[2].requires_grad_(), bounds)
 
 
 def _bounds(scales: NDArray[np.int32], resolution: int) -> tuple[float, float]:
-    """Return between which octaves scales can be stored, as much below them as above."""
+    """Return between which log2_step scales can be stored, as much below them as above."""
     room = (MAX_SPAN - int(np.ptp(scales))) // 2
     return (int(scales.min()) - room) / resolution, (int(scales.max()) + room) / resolution
 
 
-def _on_grid(octaves: Tensor, resolution: int) -> Tensor:
+def _on_grid(log2_step: Tensor, resolution: int) -> Tensor:
     """Round to the grid; gradients pass as if nothing had been rounded."""
-    return octaves + ((octaves * resolution).round() / resolution - octaves).detach()
+    return log2_step + ((log2_step * resolution).round() / resolution - log2_step).detach()
 
 
 def _share(step: int, steps: int) -> float:

@@ -1,5 +1,5 @@
 """
-Which parts may share a stream.
+Groups of parts that may share a stream.
 
 The codes of one role across layers (``blocks.*.mlp.fc.weight``) have much the
 same distribution, so they may share one frequency table; so may the small parts

@@ -16,7 +16,7 @@ MAX_TRIALS = 14
 """Secants need four or five; the rest is for values that do not follow the theory."""
 
 
-class Point(NamedTuple):
+class SearchPoint(NamedTuple):
     """
     Something measured.
 
@@ -30,7 +30,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found(Generic[T]):
+class SearchResult(Generic[T]):
     """
     How a search ended.
 
@@ -40,9 +40,9 @@ class Found(Generic[T]):
         points: All that was measured, in order.
     """
 
-    best: Point | None
+    best: SearchPoint | None
     result: T | None
-    points: tuple[Point, ...]
+    points: tuple[SearchPoint, ...]
 
 
 def search(
@@ -53,7 +53,7 @@ def search(
     first: float,
     slope: float,
     bounds: tuple[float, float],
-) -> Found[T]:
+) -> SearchResult[T]:
     """
     Look for the point whose value is as large as a limit allows.
 
@@ -76,12 +76,12 @@ def search(
 
     """
     at = min(max(first, bounds[0]), bounds[1])
-    points: list[Point] = []
-    best: Point | None = None
+    points: list[SearchPoint] = []
+    best: SearchPoint | None = None
     kept: T | None = None
     for _ in range(MAX_TRIALS):
         value, result = measure(at)
-        points.append(Point(at, value))
+        points.append(SearchPoint(at, value))
         if value <= limit and (best is None or value > best.value):
             best, kept = points[-1], result
         if limit - tolerance <= value <= limit:
@@ -91,10 +91,10 @@ def search(
         if following is None:
             break
         at = following
-    return Found(best, kept, tuple(points))
+    return SearchResult(best, kept, tuple(points))
 
 
-def _slope(points: list[Point], expected: float) -> float:
+def _slope(points: list[SearchPoint], expected: float) -> float:
     """Return the slope through the last two points, if it has the sign that it must have."""
     if len(points) < 2:
         return expected
@@ -104,7 +104,7 @@ def _slope(points: list[Point], expected: float) -> float:
 
 
 def _next(
-    points: list[Point], wish: float, limit: float, bounds: tuple[float, float]
+    points: list[SearchPoint], wish: float, limit: float, bounds: tuple[float, float]
 ) -> float | None:
     """Return where to measure next; None where nothing new can be learned."""
     last = points[-1]
@@ -124,6 +124,6 @@ def _next(
     return None if following == last.at else following
 
 
-def _is_slow(before: Point, last: Point, limit: float) -> bool:
+def _is_slow(before: SearchPoint, last: SearchPoint, limit: float) -> bool:
     """Say whether the last stride has covered less than half of the way to the limit."""
     return 2 * abs(limit - last.value) > abs(limit - before.value)

@@ -15,7 +15,7 @@ from artpack.pack.compress import Packed, compress
 from artpack.pack.fine_tuning import Objective, tune
 from artpack.pack.kept_as_is import find_exceptions
 from artpack.pack.prepare import Prepared, prepare
-from artpack.pack.rate_distortion import Frontier
+from artpack.pack.rate_distortion import RateDistortion
 from artpack.pack.sensitivities import Loss, obtain_sensitivities
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config
@@ -191,23 +191,23 @@ class Packer:
         found = self._rate_distortion(self._sensitivities[0])
         quantized = lru_cache(maxsize=1)(found.prepare)
 
-        def at(octaves: float) -> Packed:
-            return self._pack(self._tuned(found, quantized(octaves)), self._profile)
+        def at(log2_step: float) -> Packed:
+            return self._pack(self._tuned(found, quantized(log2_step)), self._profile)
 
         if goal.file_limit is not None:
             return fit_bytes(
                 at,
                 limit_bytes=goal.file_limit,
                 weights=found.weights,
-                first=found.octaves_for(8 * goal.file_limit / found.weights),
-                draft=lambda octaves: self._pack(quantized(octaves), self._profile.draft()),
+                first=found.log2_step_for(8 * goal.file_limit / found.weights),
+                draft=lambda log2_step: self._pack(quantized(log2_step), self._profile.draft()),
             )
         if goal.max_loss_increase is not None:
             assert increase is not None
-            first = found.default_octaves()
+            first = found.default_log2_step()
             return fit_loss(at, increase, limit=goal.max_loss_increase, first=first)
-        packed = at(found.default_octaves())
-        trial = Trial(found.default_octaves(), packed.size_bytes)
+        packed = at(found.default_log2_step())
+        trial = Trial(found.default_log2_step(), packed.size_bytes)
         return Fit(packed, trial, (trial,))
 
     @cached_property
@@ -235,18 +235,18 @@ class Packer:
             progress=self._progress,
         )
 
-    def _rate_distortion(self, sensitivities: Mapping[str, float] | None) -> Frontier:
+    def _rate_distortion(self, sensitivities: Mapping[str, float] | None) -> RateDistortion:
         inputs = self._inputs
-        return Frontier(
+        return RateDistortion(
             inputs.checkpoint,
             inputs.selection,
             self._spec,
             inputs.calibration,
-            costs=sensitivities,
+            sensitivities=sensitivities,
             jobs=inputs.jobs,
         )
 
-    def _tuned(self, found: Frontier, quantized: dict[str, Prepared]) -> dict[str, Prepared]:
+    def _tuned(self, found: RateDistortion, quantized: dict[str, Prepared]) -> dict[str, Prepared]:
         """Learn scales, if that was asked for."""
         make_objective = self._inputs.objective
         if not self._tune_steps or make_objective is None:

@@ -68,7 +68,7 @@ def prepare(
     """
     Quantize those tensors that their quantizer alone cannot, and all that data is there for.
 
-    Tensors on the frontier are left to :class:`~artpack.pack.rate_distortion.Frontier`.
+    Tensors on the frontier are left to :class:`~artpack.pack.rate_distortion.RateDistortion`.
 
     Args:
         checkpoint: Where the weights come from.

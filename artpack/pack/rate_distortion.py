@@ -3,11 +3,11 @@ All tensors of a checkpoint on one curve of size and loss, with one number to mo
 
 ::
 
-    weights, calibration, costs ─► Frontier ─► prepare(octaves) ─► symbols for compress
+    weights, calibration, sensitivities ─► RateDistortion ─► prepare(log2_step) ─► symbols
 
 The number is the logarithm of a constant c: a weight of any tensor may cost the loss
-``c² / 24`` nats a token. What the formulas say a tensor costs is off by a factor that is
-much the same everywhere; where costs were measured, those are used instead.
+``c² / 24`` nats per token. What the formulas say a tensor costs is off by a factor that is
+much the same everywhere; where sensitivities were measured, those are used instead.
 """
 
 import math
@@ -41,7 +41,7 @@ DEFAULT_LOSS_NATS = 0.005
 DEFAULT_BITS = 4.0
 """Bits per weight in the same case, where nothing is known of losses."""
 
-SPREAD_OCTAVES = 2.0
+SPREAD_LOG2 = 2.0
 """Without data, how much larger or smaller than most the weights of a tensor may be and have
 the same steps."""
 
@@ -62,7 +62,7 @@ class Job:
     method: WaterSic
 
 
-class Frontier:
+class RateDistortion:
     """
     Quantizes the tensors that a recipe wants on lattices.
 
@@ -71,9 +71,9 @@ class Frontier:
         selection: Which of them.
         spec: The recipe.
         calibration: What is known of the data; None if nothing is.
-        costs: Nats a token that a tensor costs for a squared step of 1, by name: what
-            :func:`~artpack.pack.sensitivities.measure_costs` found. Other tensors go by
-            formula.
+        sensitivities: Nats per token that a tensor costs for a squared step of 1, by name:
+            what :func:`~artpack.pack.sensitivities.measure_sensitivities` found. Other tensors
+            go by formula.
         jobs: Threads.
     """
 
@@ -84,13 +84,13 @@ class Frontier:
         spec: PlanSpec,
         calibration: Calibration | None,
         *,
-        costs: Mapping[str, float] | None = None,
+        sensitivities: Mapping[str, float] | None = None,
         jobs: int = 1,
     ) -> None:
         spec, _ = find_exceptions(checkpoint, selection, spec)
         self._checkpoint = checkpoint
         self._calibration = calibration
-        self._costs = costs or {}
+        self._sensitivities = sensitivities or {}
         self._workers = Workers(jobs)
         self._rates: dict[str, Rate] = {}
         self.jobs = {job.info.name: job for job in _jobs(selection, spec)}
@@ -100,7 +100,7 @@ class Frontier:
         """How many weights its tensors have."""
         return sum(job.info.weights for job in self.jobs.values())
 
-    def default_octaves(self) -> float:
+    def default_log2_step(self) -> float:
         """
         Return where a file is good enough for most, if nothing is asked of it.
 
@@ -110,15 +110,15 @@ class Frontier:
 
         """
         if self._calibration is None:
-            return self.octaves_for(DEFAULT_BITS)
+            return self.log2_step_for(DEFAULT_BITS)
         return math.log2(24 * DEFAULT_LOSS_NATS / self.weights) / 2
 
-    def prepare(self, octaves: float) -> dict[str, Prepared]:
+    def prepare(self, log2_step: float) -> dict[str, Prepared]:
         """
         Quantize all tensors.
 
         Args:
-            octaves: Logarithm of c to base 2.
+            log2_step: Logarithm of c to base 2.
 
         Returns:
             Name to symbols. They do not depend on the number of threads.
@@ -128,16 +128,16 @@ class Frontier:
 
         """
         with one_thread():
-            done = self._workers.run(self.quantize, [(name, octaves) for name in self.jobs])
+            done = self._workers.run(self.quantize, [(name, log2_step) for name in self.jobs])
         return dict(zip(self.jobs, done, strict=True))
 
-    def quantize(self, name: str, octaves: float) -> Prepared:
+    def quantize(self, name: str, log2_step: float) -> Prepared:
         """
         Quantize one tensor.
 
         Args:
             name: One of ``jobs``.
-            octaves: Logarithm of c to base 2.
+            log2_step: Logarithm of c to base 2.
 
         Returns:
             Its symbols, with a report where the calibration knows the tensor.
@@ -149,9 +149,9 @@ class Frontier:
         lattice = self.jobs[name].lattice
         with one_thread(), _naming(name):
             # Points of a trellis lie twice as far apart as the steps are wide.
-            octaves += self.offset(name) - math.log2(spacing(lattice.states))
+            log2_step += self.offset(name) - math.log2(spacing(lattice.states))
             weight = self._checkpoint.read(name)
-            quantized = solve(weight, self.metric(name), octaves, lattice)
+            quantized = solve(weight, self.metric(name), log2_step, lattice)
         return self.reported(name, Prepared(lattice, quantized))
 
     def reported(self, name: str, prepared: Prepared) -> Prepared:
@@ -185,20 +185,20 @@ class Frontier:
         """
         return self._rate(name).offset
 
-    def bits(self, octaves: float) -> float:
+    def bits(self, log2_step: float) -> float:
         """
         Estimate how many bits the codes will take, to about a twentieth.
 
         Args:
-            octaves: Logarithm of c to base 2.
+            log2_step: Logarithm of c to base 2.
 
         Returns:
             Bits of all tensors together, scales not counted.
 
         """
-        return sum(self._rate(name).bits(octaves) for name in self.jobs)
+        return sum(self._rate(name).bits(log2_step) for name in self.jobs)
 
-    def octaves_for(self, bits_per_weight: float) -> float:
+    def log2_step_for(self, bits_per_weight: float) -> float:
         """
         Return where the estimated rate is what is asked for.
 
@@ -224,7 +224,7 @@ class Frontier:
             name: One of ``jobs``.
 
         Returns:
-            The metric, not yet scaled by measured costs.
+            The metric, not yet scaled by measured sensitivities.
 
         Raises:
             CheckpointError: The calibration of the tensor cannot be true.
@@ -239,12 +239,14 @@ class Frontier:
         hessian = self._hessian(name)
         if self._calibration is None or hessian is None:
             return job.method.metric(shape, None, None)
-        gradients = self._calibration.gradients.get(name)
+        output_covariances = self._calibration.output_covariances.get(name)
         rows = self._calibration.row_information.get(name)
         lookups = self._calibration.lookup_information.get(name)
         if lookups is not None and rows is not None:
             return job.method.metric(shape, *join_roles(hessian, rows, lookups))
-        return job.method.metric(shape, hessian, rows if gradients is None else gradients)
+        return job.method.metric(
+            shape, hessian, rows if output_covariances is None else output_covariances
+        )
 
     def _rate(self, name: str) -> Rate:
         if name not in self._rates:
@@ -257,14 +259,14 @@ class Frontier:
             return sizes_of(finite_matrix(self._checkpoint.read(name)))
 
     def _offset(self, name: str, metric: Metric, overall: float) -> float:
-        if name in self._costs:
-            return math.log2(self.jobs[name].info.weights / (24 * self._costs[name])) / 2
+        if name in self._sensitivities:
+            return math.log2(self.jobs[name].info.weights / (24 * self._sensitivities[name])) / 2
         if self._hessian(name) is not None:
-            return metric.octaves
+            return metric.log2_step
         if self._relative is not None:
             return overall + self._relative
         # Without data one step for all is best, until small tensors would be lost in it.
-        return overall - min(max(overall - self._typical, -SPREAD_OCTAVES), SPREAD_OCTAVES)
+        return overall - min(max(overall - self._typical, -SPREAD_LOG2), SPREAD_LOG2)
 
     @cached_property
     def _relative(self) -> float | None:

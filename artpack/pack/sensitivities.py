@@ -1,5 +1,5 @@
 """
-What tensors cost, measured: one is quantized alone, and the loss says how much that hurts.
+Sensitivities of tensors, measured: one is quantized alone, and the loss tells the harm.
 
 Formulas know the second moments of inputs and gradients, but not how they go together,
 nor what later layers make of an error. Twice the damage of one tensor in place of half
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from artpack.calibration.file import Calibration, hash_config
 from artpack.errors import UsageError
-from artpack.pack.rate_distortion import Frontier
+from artpack.pack.rate_distortion import RateDistortion
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config, JsonValue
 from artpack.stages.parsing import parse_json
@@ -24,14 +24,14 @@ from artpack.system.atomic import write_atomically
 FORMAT = "artpack-sensitivity-1"
 
 Loss = Callable[[Mapping[str, Tensor]], float]
-"""From some stored tensors, quantized, to the loss in nats a token that this adds."""
+"""From some stored tensors, quantized, to the loss in nats per token that this adds."""
 
 LEAST = 1e-9
-"""Nats a token below which a loss in fp32 says nothing."""
+"""Nats per token below which a loss in fp32 says nothing."""
 
 
-def measure_costs(
-    frontier: Frontier,
+def measure_sensitivities(
+    frontier: RateDistortion,
     loss: Loss,
     *,
     bits_per_weight: float = 2.0,
@@ -41,31 +41,31 @@ def measure_costs(
     Measure what a squared step costs in each tensor.
 
     Args:
-        frontier: Of the checkpoint, without costs.
+        frontier: Of the checkpoint, without sensitivities.
         loss: Mean KL divergence from the model as it is, say; never negative.
         bits_per_weight: About the rate at which tensors are quantized for this: coarse
             enough for the loss to show it.
         progress: Told after each tensor.
 
     Returns:
-        Tensor name to nats a token over the mean squared step. A tensor that costs next
+        Tensor name to nats per token over the mean squared step. A tensor that costs next
         to nothing is left out: it goes by formula.
 
     """
-    octaves = frontier.octaves_for(bits_per_weight)
-    costs = {}
+    log2_step = frontier.log2_step_for(bits_per_weight)
+    sensitivities = {}
     for done, name in enumerate(frontier.jobs, 1):
-        prepared = frontier.quantize(name, octaves)
+        prepared = frontier.quantize(name, log2_step)
         added = loss({name: prepared.quantizer.dequantize(prepared.quantized)})
         if added > LEAST:
-            costs[name] = added / 4 ** (octaves + frontier.offset(name))
+            sensitivities[name] = added / 4 ** (log2_step + frontier.offset(name))
         if progress is not None:
             progress("measuring sensitivities", done, len(frontier.jobs))
-    return costs
+    return sensitivities
 
 
 def obtain_sensitivities(
-    frontier: Frontier,
+    frontier: RateDistortion,
     calibration: Calibration | None,
     spec: PlanSpec,
     *,
@@ -98,28 +98,28 @@ def obtain_sensitivities(
         "calibration": hash_config(calibration.fingerprint),
         "recipe": spec.to_json(),
     }
-    known = None if file is None else read_costs(file, fingerprint)
+    known = None if file is None else read_sensitivities(file, fingerprint)
     if known is not None:
         return known, (f"sensitivities: read from {file}",)
     if loss is None:
         return None, ("sensitivities go by formula; with calibration tokens they are measured",)
-    measured = measure_costs(frontier, loss, progress=progress)
+    measured = measure_sensitivities(frontier, loss, progress=progress)
     if file is None:
         return measured, ()
     try:
-        write_costs(file, measured, fingerprint)
+        write_sensitivities(file, measured, fingerprint)
     except OSError as error:
         return measured, (f"sensitivities: measured, but not kept in {file}: {error.strerror}",)
     return measured, (f"sensitivities: measured, kept in {file}",)
 
 
-def write_costs(path: Path, costs: Mapping[str, float], fingerprint: Config) -> int:
+def write_sensitivities(path: Path, sensitivities: Mapping[str, float], fingerprint: Config) -> int:
     """
-    Write costs as JSON, whole or not at all.
+    Write sensitivities as JSON, whole or not at all.
 
     Args:
         path: The file.
-        costs: What :func:`measure_costs` found.
+        sensitivities: What :func:`measure_sensitivities` found.
         fingerprint: What they depend on: weights, calibration, recipe.
 
     Returns:
@@ -129,20 +129,20 @@ def write_costs(path: Path, costs: Mapping[str, float], fingerprint: Config) -> 
         OSError: The folder cannot be written to.
 
     """
-    content = {"format": FORMAT, "fingerprint": fingerprint, "costs": dict(costs)}
+    content = {"format": FORMAT, "fingerprint": fingerprint, "sensitivities": dict(sensitivities)}
     return write_atomically(path, [json.dumps(content, indent=1).encode()])
 
 
-def read_costs(path: Path, fingerprint: Config) -> dict[str, float] | None:
+def read_sensitivities(path: Path, fingerprint: Config) -> dict[str, float] | None:
     """
-    Read costs back, if they are still good.
+    Read sensitivities back, if they are still good.
 
     Args:
-        path: What :func:`write_costs` wrote.
+        path: What :func:`write_sensitivities` wrote.
         fingerprint: What they must have been measured with.
 
     Returns:
-        The costs; None if the file is missing or they were measured with something else.
+        The sensitivities; None if the file is missing or they were measured with something else.
 
     Raises:
         UsageError: It is damaged, or something else.
@@ -154,12 +154,12 @@ def read_costs(path: Path, fingerprint: Config) -> dict[str, float] | None:
         content = parse_json(path.read_bytes())
     except UsageError as error:
         raise UsageError(f"{path}: no JSON; delete it to measure again") from error
-    costs = content.get("costs") if isinstance(content, dict) else None
-    if not isinstance(costs, dict) or content.get("format") != FORMAT:
-        raise UsageError(f"{path}: not a file of measured costs")
+    sensitivities = content.get("sensitivities") if isinstance(content, dict) else None
+    if not isinstance(sensitivities, dict) or content.get("format") != FORMAT:
+        raise UsageError(f"{path}: not a file of measured sensitivities")
     if content.get("fingerprint") != fingerprint:
         return None
-    return {name: _cost(path, name, cost) for name, cost in costs.items()}
+    return {name: _cost(path, name, cost) for name, cost in sensitivities.items()}
 
 
 def _cost(path: Path, name: str, cost: JsonValue) -> float:

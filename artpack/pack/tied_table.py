@@ -1,4 +1,4 @@
-"""What errors cost in a table that is both looked up and the output head."""
+"""The sensitivity of a table that is both looked up and the output head."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""What quantizing cost one tensor, in numbers."""
+"""The error of one quantized tensor, in numbers."""
 
 import math
 from dataclasses import dataclass

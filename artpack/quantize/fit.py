@@ -1,4 +1,4 @@
-"""Whether a grid can hold a tensor: values too large or too small for it, and masks."""
+"""The fit of a tensor and a grid: values too large or too small for it, and masks."""
 
 import math
 from dataclasses import replace

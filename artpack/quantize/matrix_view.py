@@ -1,4 +1,4 @@
-"""How a quantizer sees a weight tensor: as a matrix, a few rows at a time, every value finite."""
+"""A weight tensor as a matrix, a few rows at a time, every value finite."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -1,5 +1,5 @@
 """
-How the scales of a grid are stored: fp16, deltas on a logarithmic grid, or fp32.
+Storage of a grid's scales: fp16, deltas on a logarithmic grid, or fp32.
 
 A grid first lets a :class:`Scales` stage round its scales, nearly always to fp16; the
 stage then turns them into parts and back.

@@ -1,4 +1,4 @@
-"""What a recipe asks of all its matrices together."""
+"""Corrections and searches that a recipe asks of all its matrices together."""
 
 from dataclasses import dataclass, field, fields, replace
 from itertools import product

@@ -7,7 +7,7 @@ from artpack.calibration.moments import Sites
 from artpack.models import GPT
 from artpack.models.document_mask import Documents
 from artpack.models.head import TiedHead
-from artpack.models.linear import Linear, Table
+from artpack.models.linear import Embedding, Linear
 
 
 class GptRunner:
@@ -47,5 +47,5 @@ class GptRunner:
         named = [(f"{name}.weight", module) for name, module in self.module.named_modules()]
         maps = [(name, module) for name, module in named if isinstance(module, Linear)]
         head = [("tok_emb.weight", module) for _, module in named if isinstance(module, TiedHead)]
-        tables = [(name, module) for name, module in named if isinstance(module, Table)]
+        tables = [(name, module) for name, module in named if isinstance(module, Embedding)]
         return Sites((*maps, *head), tuple(tables))

@@ -1,5 +1,5 @@
 """
-Writing a file whole or not at all.
+Atomic writes: a file is written whole or not at all.
 
 Everything that artpack writes goes through here.
 """

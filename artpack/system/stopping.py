@@ -1,4 +1,4 @@
-"""Stopping where work can go on again, whenever it is asked for."""
+"""A flag for signals to stop, for work that can rest and go on again."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""Keeping linear algebra on one thread."""
+"""A limit of linear algebra to one thread."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Running many independent pieces of work in order, in one thread or in several."""
+"""Workers for many independent tasks, in one thread or in several."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,5 +1,5 @@
 """
-Trains what is packed: a small reference trainer with the export grids in the loop.
+A small reference trainer, with the export grids in the loop.
 
 ::
 

@@ -1,5 +1,5 @@
 """
-What each forward pass reads.
+Batches of tokens for each forward pass.
 
 A batch follows from its number alone, so a run that goes on after an interruption
 reads what it would have read, and any number of processes read the same together.
@@ -19,7 +19,7 @@ from artpack.train.settings import Batches
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """
     Rows of one forward pass.
 
@@ -63,7 +63,7 @@ class Loader:
                 f" {batches.window_tokens}: give more text or a shorter window"
             )
 
-    def batch(self, step: int, number: int) -> Batch:
+    def batch(self, step: int, number: int) -> TrainingBatch:
         """
         Return the rows of one forward pass.
 
@@ -83,7 +83,7 @@ class Loader:
         ids, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
         packed = self._batches.documents
         documents = Documents.from_starts(ids == self._bos_id) if packed else None
-        return Batch(ids, targets, documents)
+        return TrainingBatch(ids, targets, documents)
 
     def _start(self, row: int) -> int:
         epoch, place = divmod(row, self.rows)

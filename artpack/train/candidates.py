@@ -1,4 +1,4 @@
-"""Which weights of a run are kept, by how well they score once packed."""
+"""Candidate weights of a run, kept by how well they score once packed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ from artpack.models.gpt import GPT
 from artpack.recipes import load_recipe
 from artpack.system.ranks import Ranks
 from artpack.train.averaging import Average, Ema, Hma, Swa, float_weights
-from artpack.train.batches import Batch, Loader
+from artpack.train.batches import Loader, TrainingBatch
 from artpack.train.curriculum import easiest_first
 from artpack.train.data import Data
 from artpack.train.initialise import initialise
@@ -216,7 +216,7 @@ class Run:
             rate <= qat.below_factor and self.step >= schedule.warmup_steps
         )
 
-    def _loss(self, weights: dict[str, Tensor], batch: Batch) -> Tensor:
+    def _loss(self, weights: dict[str, Tensor], batch: TrainingBatch) -> Tensor:
         bf16 = self.machine.precision == "bf16"
         device = torch.device(self.machine.device).type
         with torch.autocast(device, torch.bfloat16, enabled=bf16):

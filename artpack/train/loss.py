@@ -1,4 +1,4 @@
-"""What training minimizes."""
+"""Losses that training minimizes."""
 
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812

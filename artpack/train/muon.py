@@ -7,7 +7,7 @@ running mean instead of a sum, turns into another update; they orthogonalize who
 and two of them normalize rows or change the coefficients from round to round.
 
 Source: K. Jordan, https://kellerjordan.github.io/posts/muon; N. Amsel et al., The Polar
-Express, arXiv:2505.16932; the five seed systems.
+Express, arXiv:2505.16932; the five published systems.
 """
 
 from collections.abc import Iterable, Sequence

@@ -10,14 +10,14 @@ from artpack.errors import UsageError
 from artpack.stages.patterns import compiled
 from artpack.train.muon import POLAR_EXPRESS, QUINTIC, Muon, Triple
 from artpack.train.schedule import ramp
-from artpack.train.settings import Group, MuonSettings
+from artpack.train.settings import MuonSettings, ParameterGroup
 
 BETAS = (0.9, 0.95)
 EPSILON = 1e-8
 
 
 def make_optimizers(
-    groups: Sequence[Group], parameters: Mapping[str, Tensor]
+    groups: Sequence[ParameterGroup], parameters: Mapping[str, Tensor]
 ) -> list[torch.optim.Optimizer]:
     """
     Make the optimizers of a run.
@@ -79,14 +79,14 @@ def coefficients(muon: MuonSettings) -> tuple[Triple, ...]:
     return (QUINTIC,) * muon.rounds
 
 
-def _group_of(name: str, groups: Sequence[Group]) -> int:
+def _group_of(name: str, groups: Sequence[ParameterGroup]) -> int:
     for number, group in enumerate(groups):
         if compiled(group.match).found_in(name):
             return number
     raise UsageError(f"no group optimizes {name}: end the groups with match = ''")
 
 
-def _optimizer(group: Group, params: list[Tensor]) -> torch.optim.Optimizer:
+def _optimizer(group: ParameterGroup, params: list[Tensor]) -> torch.optim.Optimizer:
     own: dict[str, Any] = {"params": params, "base_lr": group.lr}
     if group.muon is None:
         return torch.optim.AdamW(

@@ -1,5 +1,5 @@
 """
-Training on what packing gives back.
+Quantization-aware training: on the weights that packing gives back.
 
 The model runs on the weights as they would come out of the packed file: the quantizers
 of the packing recipe are called themselves, so there is no second grid that could
@@ -26,7 +26,7 @@ from artpack.train.initialise import open_banks
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredWeight:
     """
     A weight, and what packing makes of it.
 
@@ -43,7 +43,9 @@ class Stored:
     value: Tensor
 
 
-def store(config: ModelConfig, weights: Mapping[str, Tensor], spec: PlanSpec) -> dict[str, Stored]:
+def store(
+    config: ModelConfig, weights: Mapping[str, Tensor], spec: PlanSpec
+) -> dict[str, StoredWeight]:
     """
     Quantize a model's weights as a packing recipe would.
 
@@ -70,12 +72,12 @@ def store(config: ModelConfig, weights: Mapping[str, Tensor], spec: PlanSpec) ->
         except UsageError as error:
             raise UsageError(f"tensor {name!r}: {error}") from error
         value = rule.quantizer.dequantize(quantized).to(weight.device)
-        stored[name] = Stored(weight, rule.quantizer, quantized, value)
+        stored[name] = StoredWeight(weight, rule.quantizer, quantized, value)
     return stored
 
 
 def packed_weights(
-    config: ModelConfig, weights: Mapping[str, Tensor], stored: Mapping[str, Stored]
+    config: ModelConfig, weights: Mapping[str, Tensor], stored: Mapping[str, StoredWeight]
 ) -> dict[str, Tensor]:
     """
     Return a model's weights as they come out of the packed file.

@@ -1,4 +1,4 @@
-"""When the learning rate rises and falls, by steps or by the clock."""
+"""Schedules of the learning rate, by steps or by the clock."""
 
 from artpack.train.settings import Schedule
 

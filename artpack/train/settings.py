@@ -1,5 +1,5 @@
 """
-What a training run is made of: records that a recipe file fills in.
+Settings of a training run: records that a recipe file fills in.
 
 Numbers are those of the published run; :meth:`Training.scaled` shrinks its lengths.
 """
@@ -134,7 +134,7 @@ class MuonSettings(Record):
 
 
 @dataclass(frozen=True)
-class Group(Record):
+class ParameterGroup(Record):
     """
     Parameters that are optimized alike; the first group that matches a name takes it.
 
@@ -222,7 +222,7 @@ class Training(Record):
     model: str
     batches: Batches
     schedule: Schedule
-    groups: tuple[Group, ...]
+    groups: tuple[ParameterGroup, ...]
     init: tuple[Init, ...] = ()
     averages: tuple[AverageSettings, ...] = ()
     select: Literal["best", "last"] = "last"
@@ -255,7 +255,7 @@ class Training(Record):
         )
 
 
-def _scaled_group(group: Group, ratio: float) -> Group:
+def _scaled_group(group: ParameterGroup, ratio: float) -> ParameterGroup:
     if group.muon is None:
         return group
     steps = round(group.muon.momentum_steps * ratio)

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from artpack.quantize import GroupLevels, RowAsymInt, RowInt, RowPentanary
 from artpack.stages.symbols import histogram
-from artpack.train.qat import Stored
+from artpack.train.qat import StoredWeight
 
 LEVELS = (RowInt, GroupLevels, RowPentanary, RowAsymInt)
 """Quantizers whose codes are whole numbers of a step, 0 in the middle of the alphabet."""
 
 
-def bits_per_weight(stored: Iterable[Stored]) -> Tensor:
+def bits_per_weight(stored: Iterable[StoredWeight]) -> Tensor:
     """
     Return the mean code length of a model's codes.
 
@@ -34,7 +34,7 @@ def bits_per_weight(stored: Iterable[Stored]) -> Tensor:
     return torch.stack([_bits(one) for one in tensors]).sum() / max(weights, 1)
 
 
-def _bits(one: Stored) -> Tensor:
+def _bits(one: StoredWeight) -> Tensor:
     """Return the code length of a tensor, all of its weights together."""
     symbols = one.quantized.parts["codes"]
     alphabet = one.quantizer.parts(one.quantized.shape)[0].alphabet

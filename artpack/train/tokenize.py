@@ -1,11 +1,11 @@
 """
-Text to what a training run reads: a tokenizer, token shards, byte sidecars.
+Tokenized text for a training run: a tokenizer, token shards, byte sidecars.
 
 ::
 
     text ─► documents ─► held out or not, by hash ─► SentencePiece BPE ─► shards
 
-Source: the tokenizers and shards of the five seed systems; CaseOps as in PR 1934.
+Source: the tokenizers and shards of the five published systems; CaseOps as in PR 1934.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""From a recipe and a folder of tokens to a checkpoint that the rest of artpack packs."""
+"""A training run: from a recipe and tokens to a checkpoint that artpack packs."""
 
 import hashlib
 import json

@@ -22,7 +22,7 @@ FRONTIER = "frontier"
 CALIBRATED = "calibration.safetensors"
 SCORED_TOKENS = 16384
 LEARNING = ("--ttt", "--ttt-set", "chunk_tokens=2048", "--ttt-set", "epochs=1")
-"""Less text and shorter lessons than by default, so that all of it takes a minute."""
+"""Less text and shorter updates than by default, so that all of it takes a minute."""
 
 CUTS = "2"
 """Places at which the audit replaces what is to come; each takes a run."""

@@ -109,4 +109,4 @@ def _draw(path: Path, log: Sequence[Row]) -> None:
     span = max(1, len(log) // CURVE_POINTS)
     parts = [log[start : start + span] for start in range(0, len(log), span)]
     points = [(p[-1]["step"], sum(row["loss"] for row in p) / len(p)) for p in parts]
-    draw_curves(path, {"training": points}, x_label="step", y_label="loss, nats a token")
+    draw_curves(path, {"training": points}, x_label="step", y_label="loss, nats per token")

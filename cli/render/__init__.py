@@ -1,1 +1,1 @@
-"""What is printed: tables for people, JSON for programs, progress on stderr."""
+"""All that is printed: tables for people, JSON for programs, progress on stderr."""

@@ -1,4 +1,4 @@
-"""Prints what an audit found."""
+"""The output of ``artpack audit``."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

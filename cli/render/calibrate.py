@@ -1,4 +1,4 @@
-"""What ``artpack calibrate`` prints."""
+"""The output of ``artpack calibrate``."""
 
 from pathlib import Path
 

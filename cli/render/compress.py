@@ -1,4 +1,4 @@
-"""What ``artpack compress`` prints: the file, and what it costs."""
+"""The output of ``artpack compress``: the file, and what it costs."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -67,10 +67,10 @@ def _fit(result: CompressResult) -> dict[str, Any]:
     found: dict[str, Any] = {"limit_bytes": goal.limit_bytes, "code_bytes": goal.code_bytes}
     if chosen is not None:
         found |= {
-            "octaves": chosen.octaves,
+            "log2_step": chosen.log2_step,
             "trials": [
                 {
-                    "octaves": one.octaves,
+                    "log2_step": one.log2_step,
                     "bytes": one.file_bytes,
                     "bpb_increase": one.loss,
                     "draft": one.draft,

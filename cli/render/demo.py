@@ -1,4 +1,4 @@
-"""Prints the demo: its commands, and the table in which they end."""
+"""The output of the demo: its commands, and the table in which they end."""
 
 import shlex
 from collections.abc import Mapping, Sequence

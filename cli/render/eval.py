@@ -1,4 +1,4 @@
-"""The printed report of an evaluation, and the list of models."""
+"""The output of the evaluation commands."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -71,7 +71,7 @@ def _score_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         both = found["comparison"]
         yield from _numbers("baseline", found["baseline"])
         yield "bits per byte, increase", estimate(both["bits_per_byte_increase"], "+.6f")
-        yield "mean KL from baseline", f"{estimate(both['kl_nats'], '.6f')} nats a token"
+        yield "mean KL from baseline", f"{estimate(both['kl_nats'], '.6f')} nats per token"
         yield "top-1 agreement", estimate(both["top1_agreement"], ".4%")
     yield "scored", _scored(score)
     yield "tail", _tail(found)
@@ -81,7 +81,7 @@ def _score_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _numbers(what: str, score: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield f"bits per byte, {what}", estimate(score["bits_per_byte"], ".6f")
-    yield f"loss, {what}", f"{estimate(score['loss_nats'], '.6f')} nats a token"
+    yield f"loss, {what}", f"{estimate(score['loss_nats'], '.6f')} nats per token"
 
 
 def _scored(score: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Printed summaries of import and export."""
+"""The output of import and export, for people and for programs."""
 
 from pathlib import Path
 

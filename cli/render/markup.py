@@ -1,4 +1,4 @@
-"""How text from a stranger's file gets onto a terminal or a page."""
+"""Text from a stranger's file, made fit for a terminal or a page."""
 
 import html
 

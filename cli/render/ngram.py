@@ -1,4 +1,4 @@
-"""Prints what n-gram mixing came to, beside what the published lookup would have claimed."""
+"""The output of n-gram mixing, beside what the published lookup would have claimed."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What ``artpack sweep`` prints: a line for each file, and a table of all."""
+"""The output of ``artpack sweep``: a line for each file, and a table of all."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Printed summaries of training and tokenizing."""
+"""The output of the training commands."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Printed lines about test-time training, and how a stopped one is carried on."""
+"""The output of an evaluation that learns."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield row["what"], _bits(row)
         return
     order = "score-first" if facts["score_first"] else "NOT score-first"
-    yield "test-time training", f"{name}, {facts['lessons']:,} lessons, {order}"
+    yield "test-time training", f"{name}, {facts['updates']:,} updates, {order}"
     if facts["resumed_steps"]:
         yield "resumed", f"{facts['resumed_steps']:,} steps are those of an earlier run, as kept"
     if facts["temperature"] is not None:

@@ -45,7 +45,9 @@ def main(out: Path) -> None:
             sums |= {f"{run} hessian {k}": v for k, v in moments.mean_hessians(1).items()}
             sums |= {f"{run} rows {k}": v for k, v in moments.mean_rows(1).items()}
             sums |= {f"{run} lookups {k}": v for k, v in moments.mean_lookups(1).items()}
-            sums |= {f"{run} gradients {k}": v for k, v in moments.mean_gradients(1).items()}
+            sums |= {
+                f"{run} gradients {k}": v for k, v in moments.mean_output_covariances(1).items()
+            }
     save_file(sums, out)
 
 

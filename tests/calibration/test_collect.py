@@ -49,7 +49,7 @@ def test_every_statistic_has_the_name_and_shape_of_what_is_stored(tiny: GPT) -> 
     tables = {name for name in matrices if "emb" in name and "proj" not in name}
     assert set(found.hessians) == matrices - tables | {"tok_emb.weight"}
     assert set(found.lookup_information) == tables
-    assert set(found.row_information) == set(found.gradients) == set(found.hessians)
+    assert set(found.row_information) == set(found.output_covariances) == set(found.hessians)
     assert found.tokens == 24
 
 
@@ -87,7 +87,7 @@ def reference_sums(model: GPT, ids: Tensor, draws: Tensor) -> dict[str, Tensor]:
                 found = {
                     "hessian": flat.T @ flat,
                     "rows": gradient.square().sum(0),
-                    "gradients": gradient.T @ gradient,
+                    "output_covariances": gradient.T @ gradient,
                 }
             else:
                 chosen = F.one_hot(x.flatten(), dict(model.state_dict())[name].shape[0])
@@ -103,7 +103,9 @@ def collected_sums(model: GPT, windows: Windows, **options: Any) -> dict[str, Te
         **{f"hessian {name}": total for name, total in moments.mean_hessians(1).items()},
         **{f"rows {name}": total for name, total in moments.mean_rows(1).items()},
         **{f"lookups {name}": total for name, total in moments.mean_lookups(1).items()},
-        **{f"gradients {name}": total for name, total in moments.mean_gradients(1).items()},
+        **{
+            f"gradients {name}": total for name, total in moments.mean_output_covariances(1).items()
+        },
     }
 
 
@@ -137,7 +139,7 @@ def test_without_fisher_there_are_hessians_only(make_tiny: Callable[[str], GPT])
     assert found.hessians
     assert not found.row_information
     assert not found.lookup_information
-    assert not found.gradients
+    assert not found.output_covariances
 
 
 def test_the_model_is_left_as_it_was(make_tiny: Callable[[str], GPT]) -> None:

@@ -45,7 +45,7 @@ def calibration() -> Calibration:
         lookup_information={"emb.weight": torch.rand(5)},
         tokens=7,
         fingerprint=dict(FINGERPRINT),
-        gradients={"fc.weight": moments(2)},
+        output_covariances={"fc.weight": moments(2)},
     )
 
 

@@ -83,7 +83,9 @@ def test_sums_are_those_of_a_slow_reference() -> None:
         **{f"hessian {name}": total for name, total in moments.mean_hessians(1).items()},
         **{f"rows {name}": total for name, total in moments.mean_rows(1).items()},
         **{f"lookups {name}": total for name, total in moments.mean_lookups(1).items()},
-        **{f"gradients {name}": total for name, total in moments.mean_gradients(1).items()},
+        **{
+            f"gradients {name}": total for name, total in moments.mean_output_covariances(1).items()
+        },
     }
     expected = reference_moments(model, ids, labels)
     assert got.keys() == expected.keys()
@@ -99,7 +101,7 @@ def test_without_autograd_only_inputs_are_summed() -> None:
         model(torch.zeros(1, 2, dtype=torch.int64))
     assert sorted(moments.hessians) == ["step.weight", "table.weight"]
     assert not moments.rows
-    assert not moments.gradients
+    assert not moments.output_covariances
     assert not moments.lookups
 
 

@@ -75,7 +75,7 @@ def test_the_score_is_that_of_the_library(told: Any, folder: Path) -> None:
     bits = found["score"]["bits_per_byte"]["value"]
     assert bits == pytest.approx(adapted.score.bits_per_byte.value, rel=1e-9)
     assert found["ttt"]["score_first"] is True
-    assert found["ttt"]["lessons"] == len(adapted.lessons)
+    assert found["ttt"]["updates"] == len(adapted.updates)
     assert found["ttt"]["recipe"]["name"] == "scalars"
     assert found["windows"] == {
         "placement": "sliding",
@@ -107,7 +107,7 @@ def test_people_are_told_how_it_was_scored(told: Any) -> None:
     done = told("ckpt.pt", "--ttt", "blocks", *blocks, "--two-pass")
     assert done.code == 0, done.err
     assert "blocks (blocks), " in done.out
-    assert "lessons, score-first" in done.out
+    assert "updates, score-first" in done.out
     assert "second pass, not score-first" in done.out
     fitted = ("--ttt-set", "fit_temperature=true", "--ttt-set", "documents=4")
     done = told("ckpt.pt", "--ttt", "lora", "--ttt-set", "chunk_tokens=16", *fitted)

@@ -77,7 +77,7 @@ def test_a_mechanism_that_is_off_leaves_no_tensor_and_no_module() -> None:
     }
     kinds = {type(module).__name__ for module in GPT(CONFIG).modules()}
     layers = {"ModuleList", "Block", "Attention", "Mlp", "Linear"}
-    assert kinds == {"GPT", "Table", "TiedHead"} | layers
+    assert kinds == {"GPT", "Embedding", "TiedHead"} | layers
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from artpack.models.mechanisms import (
     Yarn,
 )
 from artpack.models.presets import PRESETS
-from artpack.models.simulate import Float8, RowInt
+from artpack.models.simulate import FakeRowInt, Float8
 
 PLAIN = ModelConfig(64, 32, 6, 4, 2, 128, Rope(10000.0, 8), Softcap("tanh", 30.0))
 
@@ -63,10 +63,10 @@ def test_without_skips_there_are_no_skip_rows() -> None:
 
 
 def test_the_first_pattern_that_matches_gives_the_grid() -> None:
-    rules = (Simulated("*.mlp.up", Float8()), Simulated("blocks.*", RowInt(4)))
+    rules = (Simulated("*.mlp.up", Float8()), Simulated("blocks.*", FakeRowInt(4)))
     config = replace(PLAIN, simulated=rules)
     assert config.grid_of("blocks.0.mlp.up") == Float8()
-    assert config.grid_of("blocks.0.attn.proj") == RowInt(4)
+    assert config.grid_of("blocks.0.attn.proj") == FakeRowInt(4)
     assert config.grid_of("tok_emb") is None
 
 

@@ -8,21 +8,21 @@ from torch import Tensor
 from artpack.errors import UsageError
 from artpack.models.simulate import (
     GRIDS,
+    FakeRowInt,
+    FakeRowPentanary,
     Float8,
     Grid,
     GroupQuinary,
     RowClippedInt,
-    RowInt,
-    RowPentanary,
     simulate,
 )
 from artpack.stages import stage_from_json, stage_to_json
 
 ALL: list[Grid] = [
     Float8(),
-    RowInt(4),
+    FakeRowInt(4),
     RowClippedInt(5, 0.9),
-    RowPentanary(),
+    FakeRowPentanary(),
     GroupQuinary(4),
     GroupQuinary(4, bf16=True),
 ]
@@ -58,7 +58,7 @@ def test_row_integers_follow_the_formula(bits: int) -> None:
         ]
         for row in weight.tolist()
     ]
-    assert torch.allclose(RowInt(bits).project(weight), torch.tensor(expected), atol=1e-6)
+    assert torch.allclose(FakeRowInt(bits).project(weight), torch.tensor(expected), atol=1e-6)
 
 
 def test_a_row_of_zeros_stays_zero_on_every_row_grid() -> None:
@@ -85,7 +85,7 @@ def test_pentanary_rows_follow_the_formula() -> None:
         mean = sum(map(abs, row)) / len(row)
         codes = [math.copysign((abs(w) > 0.7 * mean) + (abs(w) > 1.4 * mean), w) for w in row]
         scale = sum(w * c for w, c in zip(row, codes, strict=True)) / sum(c * c for c in codes)
-        projected = RowPentanary().project(torch.tensor([row]))
+        projected = FakeRowPentanary().project(torch.tensor([row]))
         assert torch.allclose(projected, torch.tensor([[c * scale for c in codes]]), atol=1e-6)
 
 
@@ -120,7 +120,7 @@ def test_only_quinary_carries_corrections() -> None:
 
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(UsageError, match=r"bits must be in 2\.\.8"):
-        RowInt(1)
+        FakeRowInt(1)
     with pytest.raises(UsageError, match="quantile"):
         RowClippedInt(5, 0.0)
     with pytest.raises(UsageError, match="group_size"):

@@ -9,7 +9,7 @@ from artpack.checkpoint import from_state_dict
 from artpack.checkpoint.selection import select
 from artpack.coding.profiles import profile_named
 from artpack.errors import BudgetError
-from artpack.pack.budget import BYTES_TOLERANCE, OCTAVES, fit_bytes, fit_loss
+from artpack.pack.budget import BYTES_TOLERANCE, LOG2_RANGE, fit_bytes, fit_loss
 from artpack.pack.compress import Packed, compress
 from artpack.recipes import load_recipe
 
@@ -17,10 +17,10 @@ WEIGHTS = 128 * 256
 
 
 @cache
-def pack(octaves: float) -> Packed:
-    """Pack Gaussian weights in steps of 2**octaves standard deviations."""
+def pack(log2_step: float) -> Packed:
+    """Pack Gaussian weights in steps of 2**log2_step standard deviations."""
     weight = torch.randn(128, 256, generator=torch.Generator().manual_seed(0))
-    override = f"matrices.quantizer.clip.k={127 * 2**octaves}"
+    override = f"matrices.quantizer.clip.k={127 * 2**log2_step}"
     spec = load_recipe("int6", ["matrices.quantizer.bits=8", override])
     with from_state_dict({"weight": weight}) as checkpoint:
         return compress(checkpoint, select(checkpoint), spec, profile=profile_named("fast"))
@@ -44,19 +44,19 @@ def test_a_file_is_never_above_its_limit_and_close_to_it(limit: int) -> None:
 def test_drafts_find_where_a_single_file_will_do() -> None:
     made = []
 
-    def count(octaves: float) -> Packed:
-        made.append(octaves)
-        return pack(octaves)
+    def count(log2_step: float) -> Packed:
+        made.append(log2_step)
+        return pack(log2_step)
 
     fit = fit_bytes(count, limit_bytes=11_111, weights=WEIGHTS, first=-1.0, draft=pack)
 
     without = fit_bytes(pack, limit_bytes=11_111, weights=WEIGHTS, first=-1.0)
     assert fit.chosen == without.chosen
-    assert [trial.octaves for trial in fit.trials if trial.draft] == [
-        trial.octaves for trial in without.trials
+    assert [trial.log2_step for trial in fit.trials if trial.draft] == [
+        trial.log2_step for trial in without.trials
     ]
     assert fit.trials[-1] == fit.chosen
-    assert made == [fit.chosen.octaves]
+    assert made == [fit.chosen.log2_step]
 
 
 def test_a_hopeless_limit_says_the_smallest_size_that_would_do() -> None:
@@ -65,11 +65,11 @@ def test_a_hopeless_limit_says_the_smallest_size_that_would_do() -> None:
 
 
 def test_the_smallest_size_is_that_of_a_file_and_not_of_a_draft() -> None:
-    def larger(octaves: float) -> Packed:
-        return pack(octaves - 8)
+    def larger(log2_step: float) -> Packed:
+        return pack(log2_step - 8)
 
-    smallest = larger(-1.0 + OCTAVES).size_bytes
-    assert smallest > pack(-1.0 + OCTAVES).size_bytes
+    smallest = larger(-1.0 + LOG2_RANGE).size_bytes
+    assert smallest > pack(-1.0 + LOG2_RANGE).size_bytes
     with pytest.raises(BudgetError, match=f"the smallest file has {smallest:,}$"):
         fit_bytes(larger, limit_bytes=100, weights=WEIGHTS, first=-1.0, draft=pack)
 
@@ -77,13 +77,13 @@ def test_the_smallest_size_is_that_of_a_file_and_not_of_a_draft() -> None:
 def test_where_no_draft_fits_one_file_is_made_at_the_end_of_the_search() -> None:
     made = []
 
-    def count(octaves: float) -> Packed:
-        made.append(octaves)
-        return pack(octaves)
+    def count(log2_step: float) -> Packed:
+        made.append(log2_step)
+        return pack(log2_step)
 
     with pytest.raises(BudgetError, match="nothing fits"):
         fit_bytes(count, limit_bytes=100, weights=WEIGHTS, first=-1.0, draft=pack)
-    assert made == [-1.0 + OCTAVES]
+    assert made == [-1.0 + LOG2_RANGE]
 
 
 def test_a_loss_is_not_exceeded() -> None:

@@ -11,7 +11,7 @@ from artpack.errors import UsageError
 from artpack.models import GPT, PRESETS, build
 from artpack.pack.fine_tuning import tune
 from artpack.pack.prepare import Prepared
-from artpack.pack.rate_distortion import Frontier
+from artpack.pack.rate_distortion import RateDistortion
 from artpack.quantize import Lattice, RowInt
 from artpack.quantize.grids.lattice import MAX_SPAN
 from artpack.quantize.rounding.clips import StdClip
@@ -37,8 +37,8 @@ class Case:
         spec = load_recipe(
             "frontier", ["matrices.min_rows=8", "matrices.quantizer.states=4", *settings]
         )
-        frontier = Frontier(self.checkpoint, self.selection, spec, None)
-        self.prepared = frontier.prepare(frontier.octaves_for(2.0))
+        frontier = RateDistortion(self.checkpoint, self.selection, spec, None)
+        self.prepared = frontier.prepare(frontier.log2_step_for(2.0))
 
     def loss(self, prepared: dict[str, Prepared]) -> float:
         measured = Divergence(GptRunner(self.model), OTHERS, banks=self.selection.banks)

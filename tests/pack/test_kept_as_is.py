@@ -50,14 +50,14 @@ def relative(weight: Tensor, back: Tensor) -> float:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("octaves", [-20, -27, -60])
+@pytest.mark.parametrize("log2_step", [-20, -27, -60])
 def test_small_weights_lose_what_the_same_weights_lose_at_any_size(
-    tmp_path: Path, recipe: str, octaves: int
+    tmp_path: Path, recipe: str, log2_step: int
 ) -> None:
     normal = weights(1.0)
     back = through(normal, recipe, tmp_path)
     usual = {name: relative(weight, back[name]) for name, weight in normal.items()}
-    small = weights(2.0**octaves)
+    small = weights(2.0**log2_step)
     back = through(small, recipe, tmp_path)
     for name, weight in small.items():
         assert relative(weight, back[name]) <= 1.01 * usual[name]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from artpack.pack.limit_search import MAX_TRIALS, Found, search
+from artpack.pack.limit_search import MAX_TRIALS, SearchResult, search
 
 WEIGHTS = 6_000_000
 
@@ -18,7 +18,7 @@ def bytes_at(log_step: float) -> float:
 
 def find(
     limit: float, measure: Callable[[float], float] = bytes_at, *, first: float = 0.0
-) -> Found[float]:
+) -> SearchResult[float]:
     return search(
         lambda at: (measure(at), at),
         limit=limit,

@@ -1,4 +1,4 @@
-"""One number moves all tensors along the curve; costs say how far apart they are."""
+"""One number moves all tensors along the curve; sensitivities say how far apart they are."""
 
 import json
 import math
@@ -16,8 +16,12 @@ from artpack.checkpoint import from_state_dict
 from artpack.checkpoint.selection import select
 from artpack.errors import CheckpointError, UsageError
 from artpack.pack.prepare import Prepared
-from artpack.pack.rate_distortion import Frontier
-from artpack.pack.sensitivities import measure_costs, read_costs, write_costs
+from artpack.pack.rate_distortion import RateDistortion
+from artpack.pack.sensitivities import (
+    measure_sensitivities,
+    read_sensitivities,
+    write_sensitivities,
+)
 from artpack.quantize import RowInt
 from artpack.quantize.rounding.clips import MseClip
 from artpack.recipes import load_recipe
@@ -34,7 +38,7 @@ CALIBRATION = Calibration(
     lookup_information={"emb.weight": torch.full((64,), 0.75)},
     tokens=1,
     fingerprint={},
-    gradients={"fc.weight": 4 * torch.eye(48)},
+    output_covariances={"fc.weight": 4 * torch.eye(48)},
 )
 SPEC = load_recipe(
     "frontier", ["matrices.quantizer.states=4", "matrices.rounding.output_damping=1e-6"]
@@ -44,11 +48,13 @@ SPEC = load_recipe(
 def frontier(
     weights: Mapping[str, Tensor] = WEIGHTS,
     calibration: Calibration | None = CALIBRATION,
-    costs: Mapping[str, float] | None = None,
+    sensitivities: Mapping[str, float] | None = None,
     jobs: int = 1,
-) -> Frontier:
+) -> RateDistortion:
     checkpoint = from_state_dict(weights)
-    return Frontier(checkpoint, select(checkpoint), SPEC, calibration, costs=costs, jobs=jobs)
+    return RateDistortion(
+        checkpoint, select(checkpoint), SPEC, calibration, sensitivities=sensitivities, jobs=jobs
+    )
 
 
 def error(name: str, prepared: Prepared) -> float:
@@ -63,16 +69,16 @@ def test_vectors_are_left_to_their_rule() -> None:
 def test_every_weight_costs_the_same_by_formula() -> None:
     prepared = frontier().prepare(-4.0)
     # Half the information of a row and the Hessian; the embedding has both of its roles.
-    costs = {"emb.weight": (0.25 + 0.75) / 2, "fc.weight": 9 * 4 / 2}
-    shares = [costs[name] * error(name, one) for name, one in prepared.items()]
+    sensitivities = {"emb.weight": (0.25 + 0.75) / 2, "fc.weight": 9 * 4 / 2}
+    shares = [sensitivities[name] * error(name, one) for name, one in prepared.items()]
     assert shares[0] == pytest.approx(shares[1], rel=0.3)
     assert shares[0] == pytest.approx(4**-4 / 24, rel=0.3)
 
 
 def test_measured_costs_move_a_tensor_by_what_they_say() -> None:
     # At 4 ** 3 times the cost for each weight, an eighth of the step.
-    costs = {"emb.weight": 64 * 20.0, "fc.weight": 48 * 20.0 * 4**3}
-    measured = frontier(costs=costs)
+    sensitivities = {"emb.weight": 64 * 20.0, "fc.weight": 48 * 20.0 * 4**3}
+    measured = frontier(sensitivities=sensitivities)
     assert measured.offset("emb.weight") - measured.offset("fc.weight") == pytest.approx(3.0)
 
 
@@ -86,9 +92,9 @@ def test_symbols_do_not_depend_on_the_number_of_threads() -> None:
 def test_the_rate_that_is_asked_for_is_estimated() -> None:
     measured = frontier()
     for bits in (1.5, 3.0, 5.0):
-        estimate = measured.bits(measured.octaves_for(bits)) / (112 * 32)
+        estimate = measured.bits(measured.log2_step_for(bits)) / (112 * 32)
         assert estimate == pytest.approx(bits, abs=0.02)
-    assert measured.octaves_for(3.0) < measured.octaves_for(1.5)
+    assert measured.log2_step_for(3.0) < measured.log2_step_for(1.5)
 
 
 @pytest.mark.parametrize(("factor", "ratio"), [(2.0, 1.0), (1 / 2, 1.0), (1 / 100, 100 / 4)])
@@ -131,8 +137,8 @@ def test_without_data_errors_are_below_those_of_row_scaled_grids() -> None:
     plain = frontier({"emb.weight": WEIGHTS["emb.weight"]}, None)
     grid, name = RowInt(4, MseClip()), "emb.weight"
     row_scaled = Prepared(grid, grid.quantize(WEIGHTS[name]))
-    rates = (plain.octaves_for(bits) for bits in np.arange(5.0, 2.0, -0.05))
-    tried = (plain.quantize(name, octaves) for octaves in rates)
+    rates = (plain.log2_step_for(bits) for bits in np.arange(5.0, 2.0, -0.05))
+    tried = (plain.quantize(name, log2_step) for log2_step in rates)
     smaller = next(one for one in tried if entropy(one) < entropy(row_scaled))
     assert error(name, smaller) < error(name, row_scaled)
 
@@ -158,23 +164,25 @@ def test_costs_are_those_of_the_loss() -> None:
         return truth[name] * float((tensor - WEIGHTS[name]).square().mean())
 
     seen: list[tuple[object, ...]] = []
-    costs = measure_costs(frontier(), loss, progress=lambda *at: seen.append(at[1:3]))
+    sensitivities = measure_sensitivities(
+        frontier(), loss, progress=lambda *at: seen.append(at[1:3])
+    )
 
     # A squared step is the same multiple of the mean squared error in both.
-    assert costs["fc.weight"] / costs["emb.weight"] == pytest.approx(140, rel=0.2)
+    assert sensitivities["fc.weight"] / sensitivities["emb.weight"] == pytest.approx(140, rel=0.2)
     assert seen == [(1, 2), (2, 2)]
 
 
 def test_what_costs_nothing_goes_by_formula() -> None:
-    assert measure_costs(frontier(), lambda _: 0.0) == {}
+    assert measure_sensitivities(frontier(), lambda _: 0.0) == {}
 
 
 def test_costs_are_kept_for_as_long_as_they_fit(tmp_path: Path) -> None:
-    path = tmp_path / "costs.json"
-    assert read_costs(path, {"weights": "a"}) is None
-    assert write_costs(path, {"fc.weight": 0.5}, {"weights": "a"}) == path.stat().st_size
-    assert read_costs(path, {"weights": "a"}) == {"fc.weight": 0.5}
-    assert read_costs(path, {"weights": "b"}) is None
+    path = tmp_path / "sensitivities.json"
+    assert read_sensitivities(path, {"weights": "a"}) is None
+    assert write_sensitivities(path, {"fc.weight": 0.5}, {"weights": "a"}) == path.stat().st_size
+    assert read_sensitivities(path, {"weights": "a"}) == {"fc.weight": 0.5}
+    assert read_sensitivities(path, {"weights": "b"}) is None
 
 
 @pytest.mark.parametrize(
@@ -183,13 +191,17 @@ def test_costs_are_kept_for_as_long_as_they_fit(tmp_path: Path) -> None:
         "{",
         "[]",
         json.dumps({"format": "other"}),
-        json.dumps({"format": "artpack-sensitivity-1", "fingerprint": {}, "costs": {"a": -1.0}}),
-        json.dumps({"format": "artpack-sensitivity-1", "fingerprint": {}, "costs": {"a": "1"}}),
-        json.dumps({"format": "artpack-sensitivity-1", "fingerprint": {}, "costs": [1.0]}),
+        json.dumps(
+            {"format": "artpack-sensitivity-1", "fingerprint": {}, "sensitivities": {"a": -1.0}}
+        ),
+        json.dumps(
+            {"format": "artpack-sensitivity-1", "fingerprint": {}, "sensitivities": {"a": "1"}}
+        ),
+        json.dumps({"format": "artpack-sensitivity-1", "fingerprint": {}, "sensitivities": [1.0]}),
     ],
 )
 def test_files_that_are_no_costs_are_named(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "costs.json"
+    path = tmp_path / "sensitivities.json"
     path.write_text(content)
-    with pytest.raises(UsageError, match=r"costs\.json: "):
-        read_costs(path, {})
+    with pytest.raises(UsageError, match=r"sensitivities\.json: "):
+        read_sensitivities(path, {})

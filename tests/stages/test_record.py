@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 
 from artpack.errors import UnknownStageError, UsageError
-from artpack.models.simulate import GRIDS, Grid, RowInt
+from artpack.models.simulate import GRIDS, FakeRowInt, Grid
 from artpack.stages import Record, check_range
 
 
@@ -25,7 +25,7 @@ class Outer(Record):
     inner: Inner | None = None
     layers: tuple[int, ...] = ()
     inners: tuple[Inner, ...] = ()
-    grid: Grid = field(default_factory=lambda: RowInt(4), metadata={"table": GRIDS})
+    grid: Grid = field(default_factory=lambda: FakeRowInt(4), metadata={"table": GRIDS})
 
 
 WHOLE = Outer(0.5, on=True, word="south", inner=Inner(3), layers=(1, 2), inners=(Inner(1),))

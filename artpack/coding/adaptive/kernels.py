@@ -5,7 +5,7 @@ A symbol stands for a point of a trellis. How large it will be is guessed from t
 points before it in its row and in its column; bit by bit it is then coded with the
 probabilities that guesses of this kind have led to so far.
 
-``k`` is a symbol less the centre. Logarithms are in units of ``2**-8`` octaves, sums of
+``k`` is a symbol less the centre. Logarithms are in units of ``2**-8`` doublings, sums of
 energies (squares of points) in units of ``2**-16``. All of it is in one file because
 Numba's cache looks no further. What is done for each bit is inlined and hands the coder on as
 a value: so it stays in registers, for a third less time.
@@ -59,11 +59,11 @@ FEW_ROWS, SOME_ROWS = 8, 48
 
 LEAST_LEANING = -11 << 7
 LEANINGS = 4
-"""A column leans where the square of its mean is this share of its energy, a logarithm."""
+"""A column has a nonzero mean where the square of it is this share of its energy, a logarithm."""
 
 FIRST_LEANING = 3
 CONTEXTS = FIRST_LEANING + 2 * LEANINGS
-"""Few, some and many rows; then how far a column leans, for either side."""
+"""Few, some and many rows; then how far its mean is from zero, for either side."""
 
 MAX_LOGARITHM = 12 << 8
 MAX_ENERGY = 1 << 40
@@ -117,18 +117,18 @@ class Model(NamedTuple):
 @jit()
 def logarithm(value: int) -> int:
     """Return the logarithm of 1 or more."""
-    octave = 8
+    doubling = 8
     if value < 256:
         value <<= 8
-        octave = 0
+        doubling = 0
     while value >= 1 << 17:
         value >>= 8
-        octave += 8
+        doubling += 8
     for places in (4, 2, 1, 1):
         if value >> 8 + places:
             value >>= places
-            octave += places
-    return (octave << 8) + int(LOGARITHMS[value - 256])
+            doubling += places
+    return (doubling << 8) + int(LOGARITHMS[value - 256])
 
 
 @jit()
@@ -136,8 +136,8 @@ def divided(energy: int, log: int) -> int:
     """Divide an energy by the power of two with this logarithm."""
     log = min(max(log, -MAX_LOGARITHM), MAX_LOGARITHM)
     scaled = energy * int(POWERS[log & 255] >> 14)
-    octaves = log >> 8
-    return scaled >> octaves if octaves >= 0 else min(scaled << -octaves, MAX_ENERGY)
+    doublings = log >> 8
+    return scaled >> doublings if doublings >= 0 else min(scaled << -doublings, MAX_ENERGY)
 
 
 @jit(inline="always")
@@ -204,7 +204,7 @@ def code_symbol(  # noqa: PLR0917 - numba knows no keywords
     """
     Code ``k``: whether it is 0, its sign, its magnitude; return it and the coder.
 
-    With a context that leans, ``down`` is 1 if to negative symbols, else 0; magnitudes
+    With a context of nonzero mean, ``down`` is 1 if to negative symbols, else 0; magnitudes
     on the side leant away from have a context of their own.
     """
     slots, first = model.slots[lean, bucket, parity], model.first[bucket, parity]
@@ -217,8 +217,8 @@ def code_symbol(  # noqa: PLR0917 - numba knows no keywords
     most_above = alphabet - 2 - most_below - nearest
     negative = 1
     if most_above >= 0:
-        leans, coder = code_bit(int(k < 0) ^ down, slots, first, SIGN_NODE, coder)
-        negative = leans ^ down
+        below, coder = code_bit(int(k < 0) ^ down, slots, first, SIGN_NODE, coder)
+        negative = below ^ down
     if lean >= FIRST_LEANING and negative != down:
         slots = model.slots[lean + LEANINGS, bucket, parity]
     magnitude = -1 - k if negative else k - nearest

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Integers = NDArray[np.int64]
 
 FRACTION_BITS = 8
-"""Logarithms are in units of ``2**-8`` octaves."""
+"""Logarithms to base 2 are in units of ``2**-8``."""
 
 POWER_BITS = 30
 """Negative powers of two are in units of ``2**-30``."""
@@ -58,7 +58,7 @@ RATES: Integers = np.array([(1 << 17) // (2 * count + 3) for count in range(1 <<
 """How far a probability moves with the next bit, in units of ``2**-16``."""
 
 _GAUSSIAN = 47274
-"""``floor(2**16 * log2(e) / 2)``: a density falls by so many octaves with the square."""
+"""``floor(2**16 * log2(e) / 2)``: the logarithm of a density falls by so much with the square."""
 
 
 @cache
@@ -73,8 +73,8 @@ def shifts(spacing: int) -> Integers:
         int64, 0 to ``MAX_SHIFT``: so that a spread is 2.8 to 5.7 cells.
 
     """
-    octaves = np.arange(BUCKETS) // BUCKETS_PER_OCTAVE + LOWEST_OCTAVE - 2 * (spacing - 1)
-    table: Integers = np.clip((octaves - 3) // 2, 0, MAX_SHIFT)
+    exponents = np.arange(BUCKETS) // BUCKETS_PER_OCTAVE + LOWEST_OCTAVE - 2 * (spacing - 1)
+    table: Integers = np.clip((exponents - 3) // 2, 0, MAX_SHIFT)
     table.flags.writeable = False
     return table
 
@@ -82,7 +82,7 @@ def shifts(spacing: int) -> Integers:
 @cache
 def first_slots(spacing: int) -> NDArray[np.uint32]:
     """
-    Return what the coder believes before it has seen anything: Gaussians.
+    Return the initial probabilities of the coder: those of Gaussians.
 
     Args:
         spacing: Distance of two points, 1 or 2.

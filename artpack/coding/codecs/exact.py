@@ -1,5 +1,5 @@
 """
-Decoding to exactly the promised size, and no further.
+The decoding of exactly the promised size, and no more.
 
 A stream from a stranger may decode to gigabytes, end early, or carry bytes
 that nothing reads. Every codec ends in one of these two checks.

@@ -1,4 +1,4 @@
-"""What every layout promises, checked in one place."""
+"""Promises of every layout, checked in one place."""
 
 from abc import ABC, abstractmethod
 

@@ -1,4 +1,4 @@
-"""What every symbol coder promises, checked in one place."""
+"""Promises of every symbol coder, checked in one place."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar

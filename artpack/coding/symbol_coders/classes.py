@@ -1,5 +1,5 @@
 """
-Sorting runs of symbols into a few classes of like distribution, in integers.
+Classes of runs of symbols that are distributed alike, found in integers.
 
 The search is k-means with code length for a distance: each class has a table of
 what a symbol costs, each run joins the class that codes it in the fewest bits,

@@ -1,4 +1,4 @@
-"""What an audit found about one condition."""
+"""The outcome of one condition of an audit."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Runs an evaluator as often as its audit needs."""
+"""The runs of an evaluator that its audit needs."""
 
 from artpack.evaluate.audit.condition import Condition
 from artpack.evaluate.audit.distributions import (

@@ -1,4 +1,4 @@
-"""What an audit samples, and streams whose later tokens are others."""
+"""The sample of an audit, and streams whose later tokens are others."""
 
 from dataclasses import dataclass, replace
 

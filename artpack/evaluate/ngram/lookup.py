@@ -1,5 +1,5 @@
 """
-The hashed n-gram lookup that seed 826 was published with, collisions and all.
+The hashed n-gram lookup that PR 826 was published with, collisions and all.
 
 It keeps counts in hash tables that it does not verify, looks up the observed target
 alone and caps the result at one. As tables fill up, every token of the vocabulary seems
@@ -59,7 +59,7 @@ class HashedLookup:
         buckets: Counters per table, a power of two.
         chunk_tokens: Targets that are scored before they are counted.
 
-    Source: seed system PR 826.
+    Source: PR 826.
 
     """
 

@@ -91,7 +91,7 @@ class Learned:
 
 class Published:
     """
-    Mixes by the rule of seed 826, but with exact counts.
+    Mixes by the rule of PR 826, but with exact counts.
 
     Args:
         rule: Orders, smallest count and weights.

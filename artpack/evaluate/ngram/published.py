@@ -1,5 +1,5 @@
 """
-The n-gram rule of seed 826: the model and the longest context that is known well enough.
+The n-gram rule of PR 826: the model and the longest context that is known well enough.
 
 With exact counts this is a distribution, and it makes the test model worse. What was
 published with it is :mod:`~artpack.evaluate.ngram.lookup`.
@@ -36,7 +36,7 @@ class PublishedRule:
         slope: How fast the weight rises with the entropy, per nat.
         adaptive: Heed the entropy; else the weight is the mean of both ends.
 
-    Source: seed system PR 826.
+    Source: PR 826.
 
     """
 

@@ -1,4 +1,4 @@
-"""What n-gram mixing gains, and beside it what the published lookup would have claimed."""
+"""The gain of n-gram mixing, beside what the published lookup would have claimed."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Runs a model's layers through torch.compile."""
+"""Models whose layers run through torch.compile."""
 
 import torch
 from torch import Tensor

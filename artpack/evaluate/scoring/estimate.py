@@ -1,4 +1,4 @@
-"""How sure a score is."""
+"""Estimates: numbers with their standard errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

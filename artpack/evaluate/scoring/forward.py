@@ -1,5 +1,5 @@
 """
-Runs models over the windows of a plan and measures every scored position.
+Forward passes over the windows of a plan, with a measurement at every scored position.
 
 Only scored positions pass through the vocabulary projection, which is most of the
 work of a small model; in a sliding plan they are few. Nothing is added up here: a

@@ -1,5 +1,5 @@
 """
-What an evaluation said of every target: more than its losses, enough to check it.
+Observations of an evaluation: of every target more than its loss, enough to check it.
 
 Mixing needs the entropy at every target. Whole distributions, which show whether what
 is scored is one, are kept at a few watched targets only.

@@ -1,5 +1,5 @@
 """
-What was scored, in numbers: the sums of documents and the score that they make.
+Scores: the sums of documents, and the numbers that they make.
 
 Everything is summed per document in float64. The documents' sums are what ranks
 exchange and what the bootstrap draws from, so errors allow for tokens of one document

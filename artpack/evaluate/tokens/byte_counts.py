@@ -1,5 +1,5 @@
 """
-How many bytes of text each token stands for: the denominator of bits per byte.
+Bytes of text that each token stands for: the denominator of bits per byte.
 
 Published scores went wrong here by 17% (a space counted twice) and by 1.09 times
 (case operators counted as text), so the count can be checked:
@@ -31,7 +31,7 @@ class ByteTable:
         boundary: Whether the id is none of the text (control, unknown, unused), so
             that a space mark right after it stands for nothing, bool, shape (V,).
 
-    Source: the byte tables of all five seed systems.
+    Source: the byte tables of all five published systems.
     """
 
     base: NDArray[np.int64]

@@ -5,7 +5,7 @@ Four private-use characters stand for capitals, so that a tokenizer sees one spe
 of a word. Only ASCII letters take part; everything else passes unchanged, and an
 operator that occurs in the text itself is escaped.
 
-Source: seed system PR 1934 (``lossless_caps_caseops_v1``).
+Source: PR 1934 (``lossless_caps_caseops_v1``).
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Finds documents in a stream, and places windows that do not see beyond theirs."""
+"""Documents in a stream, and windows that do not see beyond theirs."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -74,7 +74,7 @@ def packed(
     ids: Tokens, window_tokens: int, row_tokens: int, *, bos_id: int = 1, ranks: int = 1
 ) -> WindowPlan:
     """
-    Pack documents into long rows as seed 1934 does, which drops targets at the end.
+    Pack documents into long rows as PR 1934 does, which drops targets at the end.
 
     Attention is cut at every BOS, at the start of a row, and after each
     ``window_tokens`` of a segment. Each rank takes its share of the sequences of

@@ -106,7 +106,7 @@ def tokenize_text(
     text: str, tokenizer: SentencePieceProcessor, *, faithful: bool = False
 ) -> Stream:
     """
-    Turn text into the stream that the seeds' shards hold.
+    Turn text into the stream that published shards hold.
 
     Args:
         text: Documents, separated by NUL.

@@ -27,9 +27,9 @@ from artpack.evaluate.ttt.lora import Draw, uniform
 from artpack.evaluate.ttt.over_stream import StreamStrategy
 from artpack.evaluate.ttt.per_document import DocumentStrategy
 from artpack.evaluate.ttt.recipe import AnyRecipe, Lora
-from artpack.evaluate.ttt.running_score import Point, Tally, running
+from artpack.evaluate.ttt.running_score import ScorePoint, Tally, running
 from artpack.evaluate.ttt.saved_state import Keeper
-from artpack.evaluate.ttt.strategy import Lesson, Observer, Step, Strategy
+from artpack.evaluate.ttt.strategy import Observer, Step, Strategy, UpdateStats
 from artpack.models import GPT
 from artpack.runners.settings import REFERENCE, Settings
 from artpack.stages import Config
@@ -48,16 +48,16 @@ class Adapted:
         score: Of all targets, each as it was when its turn came.
         journal: What was scored and learned from, in order.
         curve: Where it stood, at every rest.
-        lessons: Every change of parameters.
-        model: The model after the last lesson.
+        updates: Every change of parameters.
+        model: The model after the last update.
         sums: Tokens, bytes and nats of each document with scores, float64 (documents, 3).
         resumed_steps: How many steps were taken over from a state; 0 if all were run.
     """
 
     score: Score
     journal: Journal
-    curve: list[Point]
-    lessons: list[Lesson]
+    curve: list[ScorePoint]
+    updates: list[UpdateStats]
     model: GPT
     sums: np.ndarray
     resumed_steps: int = 0
@@ -116,7 +116,7 @@ def adapt(
     sums = sum_over_ranks(run.tally.sums, device=settings.device)
     sums = sums[sums[:, 0] > 0]
     score = score_of_sums(sums, strategy.coverage())
-    return Adapted(score, run.journal, run.curve, run.lessons, own, sums, resumed)
+    return Adapted(score, run.journal, run.curve, run.updates, own, sums, resumed)
 
 
 class _Run:
@@ -132,8 +132,8 @@ class _Run:
         self._progress, self._observer = progress, observer
         self._total = strategy.coverage().scored
         self.tally, self.journal = Tally(stream), Journal()
-        self.curve: list[Point] = []
-        self.lessons: list[Lesson] = []
+        self.curve: list[ScorePoint] = []
+        self.updates: list[UpdateStats] = []
         self._tried = np.zeros(len(strategy.temperature.candidates))
         self._unfitted: list[tuple[int, int]] = []
         self._started, self._before = time.monotonic(), 0.0
@@ -192,9 +192,9 @@ class _Run:
             self.journal.scored(first, end)
             self._unfitted.append((first, end))
         self._tried += scores.losses.sum(axis=0, dtype=np.float64)
-        if step.lesson:
-            self.lessons += self._strategy.learn(step)
-            for first, end in step.lesson:
+        if step.update:
+            self.updates += self._strategy.learn(step)
+            for first, end in step.update:
                 self.journal.updated(first, end)
 
     def _rest(self) -> None:
@@ -202,8 +202,8 @@ class _Run:
         used = temperature.candidates[temperature.chosen]
         total = sum_over_ranks(self.tally.sums.sum(axis=0), device=self._device)
         scored, nats, bits = running(total)
-        rate = self.lessons[-1].rate if self.lessons else 0.0
-        point = Point(scored, nats, bits, rate, used, self._seconds())
+        rate = self.updates[-1].rate if self.updates else 0.0
+        point = ScorePoint(scored, nats, bits, rate, used, self._seconds())
         self.curve.append(point)
         if temperature.learns:
             temperature.learn(sum_over_ranks(self._tried, device=self._device))
@@ -228,7 +228,7 @@ class _Run:
             "sums": self.tally.sums,
             "journal": self.journal.entries(),
             "curve": np.array(points, np.float64),
-            "lessons": np.array(self.lessons, np.float64).reshape(-1, 3),
+            "updates": np.array(self.updates, np.float64).reshape(-1, 3),
         }
         return state | {name: torch.from_numpy(array) for name, array in arrays.items()}
 
@@ -240,8 +240,8 @@ class _Run:
         for scored, *rest in state["curve"].tolist():
             nats, bits, rate, used, seconds = rest
             temperature = None if math.isnan(used) else used
-            self.curve.append(Point(int(scored), nats, bits, rate, temperature, seconds))
-        self.lessons += [Lesson(*numbers) for numbers in state["lessons"].tolist()]
+            self.curve.append(ScorePoint(int(scored), nats, bits, rate, temperature, seconds))
+        self.updates += [UpdateStats(*numbers) for numbers in state["updates"].tolist()]
         self._before = self.curve[-1].seconds
 
 

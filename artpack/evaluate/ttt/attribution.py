@@ -1,5 +1,5 @@
 """
-Where the gain of a recipe comes from: the same tokens with one thing more each time.
+Attribution of a recipe's gain: the same tokens with one thing more each time.
 
 Published gains mix windows, temperature and learning; here each has a row of its own.
 """
@@ -24,7 +24,7 @@ from artpack.evaluate.scoring.summary import (
 )
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.adaptation import adapt
-from artpack.evaluate.ttt.recipe import AnyRecipe, Phased, Rule
+from artpack.evaluate.ttt.recipe import AnyRecipe, OptimizerSettings, Phased
 from artpack.evaluate.ttt.recipe_windows import plan_of
 from artpack.evaluate.ttt.strategy import Observer
 from artpack.evaluate.windows.plan import Coverage
@@ -151,7 +151,7 @@ def at_rate_zero(recipe: AnyRecipe) -> AnyRecipe:
     return replace(still, shared=_still(still.shared)) if isinstance(still, Phased) else still
 
 
-def _still(rule: Rule) -> Rule:
+def _still(rule: OptimizerSettings) -> OptimizerSettings:
     return replace(rule, lr=0.0, warmup_lr=0.0)
 
 

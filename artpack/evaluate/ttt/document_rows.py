@@ -1,4 +1,4 @@
-"""Lays windows of documents into rows, one each, so that a row's matrices are its document's."""
+"""DocumentRows of one document's window each, so that a row's matrices are its document's."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from torch import Tensor
 from artpack.evaluate.tokens.shards import Tokens
 
 
-class Rows(NamedTuple):
+class DocumentRows(NamedTuple):
     """
     Windows, one a row.
 
@@ -29,9 +29,9 @@ class Rows(NamedTuple):
     valid: Tensor
     targets: Tensor
 
-    def part(self, which: slice) -> "Rows":
+    def part(self, which: slice) -> "DocumentRows":
         """Return some of the rows."""
-        return Rows(*(tensor[which] for tensor in self))
+        return DocumentRows(*(tensor[which] for tensor in self))
 
     def parts(self, tokens: int) -> Iterator[slice]:
         """Yield rows that run at once, so that they have no more tokens than that."""
@@ -45,7 +45,7 @@ class Rows(NamedTuple):
         return picked
 
 
-def lay_rows(ids: Tokens, windows: NDArray[np.int64], row_tokens: int, device: str) -> Rows:
+def lay_rows(ids: Tokens, windows: NDArray[np.int64], row_tokens: int, device: str) -> DocumentRows:
     """
     Gather windows.
 
@@ -73,4 +73,4 @@ def lay_rows(ids: Tokens, windows: NDArray[np.int64], row_tokens: int, device: s
     targets = start + positions
     answers = ids[targets + 1].astype(np.int64)
     arrays = (inputs.astype(np.int64), positions, answers, valid, targets)
-    return Rows(*(torch.from_numpy(array).to(device) for array in arrays))
+    return DocumentRows(*(torch.from_numpy(array).to(device) for array in arrays))

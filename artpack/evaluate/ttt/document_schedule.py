@@ -13,7 +13,7 @@ from artpack.evaluate.ttt.strategy import Ranges
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class DocumentGroup:
     """
     Documents that run at once.
 
@@ -31,11 +31,11 @@ class Group:
     lengths: NDArray[np.int64]
     chunks: NDArray[np.int64]
 
-    def share(self, rank: int, world: int) -> "Group":
+    def share(self, rank: int, world: int) -> "DocumentGroup":
         """Return one process's documents; short and long ones are dealt out alike."""
         mine = slice(rank, None, world)
         parts = self.starts[mine], self.lengths[mine], self.chunks[mine]
-        return Group(self.number, self.members, *parts)
+        return DocumentGroup(self.number, self.members, *parts)
 
     def windows(self, chunk: int, chunk_tokens: int, window_tokens: int) -> NDArray[np.int64]:
         """
@@ -58,14 +58,14 @@ class Group:
         columns = self.starts[active] + starts, ends - starts, chunk * chunk_tokens - starts
         return np.stack(columns, axis=1)
 
-    def lesson(self, chunk: int, chunk_tokens: int) -> Ranges:
+    def update(self, chunk: int, chunk_tokens: int) -> Ranges:
         """Return the chunk's targets in all documents that have a later one."""
         starts = self.starts[self.chunks - 1 > chunk] + chunk * chunk_tokens
         return [(first, first + chunk_tokens) for first in starts.tolist()]
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class DocumentSchedule:
     """
     Documents in groups, in the order in which they run.
 
@@ -80,7 +80,7 @@ class Course:
     recipe: Lora
 
     @classmethod
-    def of(cls, stream: Stream, recipe: Lora) -> "Course":
+    def of(cls, stream: Stream, recipe: Lora) -> "DocumentSchedule":
         """Lay out the documents of a stream."""
         spans = np.array(spans_of(recipe, stream), np.int64).reshape(-1, 2)
         starts, lengths = spans[:, 0], spans[:, 1] - spans[:, 0]
@@ -93,7 +93,7 @@ class Course:
             order = np.arange(len(starts))
         return cls(starts[order], lengths[order], recipe)
 
-    def groups(self) -> Iterator[Group]:
+    def groups(self) -> Iterator[DocumentGroup]:
         """Yield the groups in the order in which they run."""
         size, count = self.recipe.documents, -(-len(self.starts) // self.recipe.documents)
         numbers = range(count)
@@ -102,4 +102,4 @@ class Course:
             chunks = -(-self.lengths[members] // self.recipe.chunk_tokens)
             inner = np.argsort(chunks, kind="stable")
             at = np.array(members)[inner]
-            yield Group(number, members, self.starts[at], self.lengths[at], chunks[inner])
+            yield DocumentGroup(number, members, self.starts[at], self.lengths[at], chunks[inner])

@@ -42,7 +42,7 @@ def uniform(documents: int, shapes: Mapping[str, tuple[int, int]]) -> Mapping[st
     return drawn
 
 
-class LowRank:
+class LoraMatrices:
     """
     Matrices of some documents: input matrices ``A`` (rank, in), output matrices ``B`` (out, rank).
 

@@ -7,7 +7,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from artpack.evaluate.ttt.lora import LowRank
+from artpack.evaluate.ttt.lora import LoraMatrices
 from artpack.evaluate.ttt.optimizer_steps import clip, optimizer
 from artpack.evaluate.ttt.recipe import Lora
 from artpack.models import ModelConfig
@@ -26,7 +26,7 @@ class Matrices:
     """
 
     def __init__(self, recipe: Lora, config: ModelConfig, documents: int, device: str) -> None:
-        self.low_rank = LowRank(recipe, config, documents, device)
+        self.low_rank = LoraMatrices(recipe, config, documents, device)
         self._recipe, self._steps = recipe, 0
         self._optimizer = optimizer(recipe.rule, [self.low_rank.flat])
         self._average = torch.zeros_like(self.low_rank.flat, requires_grad=False)

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from artpack.evaluate.ttt.recipe import Rule
+from artpack.evaluate.ttt.recipe import OptimizerSettings
 
 
 class Optimizer(Protocol):
@@ -26,7 +26,7 @@ class Optimizer(Protocol):
         """Take a state over."""
 
 
-def optimizer(rule: Rule, parameters: Sequence[Tensor]) -> Optimizer:
+def optimizer(rule: OptimizerSettings, parameters: Sequence[Tensor]) -> Optimizer:
     """
     Make the optimizer that a rule asks for.
 
@@ -50,7 +50,7 @@ class Sgd:
         parameters: What is changed.
     """
 
-    def __init__(self, rule: Rule, parameters: Sequence[Tensor]) -> None:
+    def __init__(self, rule: OptimizerSettings, parameters: Sequence[Tensor]) -> None:
         self._rule, self._parameters = rule, list(parameters)
         self._velocity = [torch.zeros_like(p) for p in self._parameters]
 
@@ -87,7 +87,7 @@ class AdamW:
         parameters: What is changed.
     """
 
-    def __init__(self, rule: Rule, parameters: Sequence[Tensor]) -> None:
+    def __init__(self, rule: OptimizerSettings, parameters: Sequence[Tensor]) -> None:
         self._rule, self._parameters, self._steps = rule, list(parameters), 0
         self._mean = [torch.zeros_like(p) for p in self._parameters]
         self._square = [torch.zeros_like(p) for p in self._parameters]

@@ -13,9 +13,9 @@ from artpack.evaluate.scoring.forward import measure_plan
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.recipe import OverStream
 from artpack.evaluate.ttt.recipe_windows import plan_of
-from artpack.evaluate.ttt.strategy import Lesson, Observer, Scores, Step
+from artpack.evaluate.ttt.strategy import Observer, Scores, Step, UpdateStats
 from artpack.evaluate.ttt.temperature import temperature_of
-from artpack.evaluate.ttt.updates import Pupil, share_batch_rows
+from artpack.evaluate.ttt.updates import Trainer, share_batch_rows
 from artpack.evaluate.windows.plan import Coverage, WindowPlan, shard
 from artpack.evaluate.windows.sliding import sequential
 from artpack.models import GPT, Documents
@@ -54,8 +54,8 @@ class StreamStrategy:
         if not names:
             raise UsageError("no tensor of this model adapts: see the recipe's tensors")
         model.requires_grad_(requires_grad=False)
-        self._pupil = Pupil(model, names, recipe.rule, settings)
-        for parameter in self._pupil.parameters.values():
+        self._trainer = Trainer(model, names, recipe.rule, settings)
+        for parameter in self._trainer.parameters.values():
             parameter.requires_grad_()
         self._chunk = (self._plan.windows[:, 0] + self._plan.windows[:, 2]) // recipe.chunk_tokens
         ends = self._plan.windows[:, 0] + self._plan.windows[:, 1]
@@ -110,12 +110,12 @@ class StreamStrategy:
         )
         return Scores(targets, losses)
 
-    def learn(self, step: Step) -> list[Lesson]:
+    def learn(self, step: Step) -> list[UpdateStats]:
         """Learn from a chunk that has been scored."""
         recipe, window = self._recipe, self._recipe.window_tokens
         assert window is not None
-        rate, lessons = recipe.rule.rate(step.place, self._chunks), []
-        first, end = step.lesson[0]
+        rate, updates = recipe.rule.rate(step.place, self._chunks), []
+        first, end = step.update[0]
         batch = window * (recipe.batch_windows or (end - first))
         temperature = recipe.learning_temperature
         if temperature is None:
@@ -125,24 +125,24 @@ class StreamStrategy:
                 for low in range(first, end, batch):
                     part = self._ids[low : min(low + batch, end) + 1]
                     plan = sequential(part.size - 1, window)
-                    lesson = self._pupil.study(
+                    update = self._trainer.update(
                         part, plan, rate, temperature=temperature, z_loss=recipe.z_loss
                     )
-                    lessons.append(lesson)
-        return lessons
+                    updates.append(update)
+        return updates
 
     def state(self) -> dict[str, Tensor]:
         """Return the weights that adapt and their optimizer's state."""
-        weights = {f"weights.{name}": p.detach() for name, p in self._pupil.parameters.items()}
-        rule = {f"rule.{name}": t for name, t in self._pupil.optimizer.state().items()}
+        weights = {f"weights.{name}": p.detach() for name, p in self._trainer.parameters.items()}
+        rule = {f"rule.{name}": t for name, t in self._trainer.optimizer.state().items()}
         return weights | rule
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take a state over."""
-        for name, parameter in self._pupil.parameters.items():
+        for name, parameter in self._trainer.parameters.items():
             parameter.data.copy_(state[f"weights.{name}"])
         own = {name[5:]: t for name, t in state.items() if name.startswith("rule.")}
-        self._pupil.optimizer.load(own)
+        self._trainer.optimizer.load(own)
 
 
 class _Raw:

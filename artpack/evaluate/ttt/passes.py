@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from artpack.evaluate.ttt.document_rows import Rows
+from artpack.evaluate.ttt.document_rows import DocumentRows
 from artpack.evaluate.ttt.lora_batch import Matrices
 from artpack.evaluate.ttt.recipe import Lora
 from artpack.evaluate.ttt.strategy import Observer, Scores
@@ -27,7 +27,7 @@ class Pass(NamedTuple):
         raw: Raw logits, (B, C, vocabulary).
     """
 
-    rows: Rows
+    rows: DocumentRows
     flat: Tensor
     raw: Tensor
 
@@ -36,7 +36,7 @@ class Passes:
     """
     Scores rows with matrices, and finds the gradient of what has been scored.
 
-    Rows are the last documents of those that the matrices are for: documents are sorted
+    DocumentRows are the last documents of those that the matrices are for: documents are sorted
     by their number of chunks, and those that have ended leave from the front.
 
     Args:
@@ -51,11 +51,11 @@ class Passes:
     ) -> None:
         self._model, self._recipe, self._settings = model, recipe, settings
         self._temperature = temperature
-        self._scored: Rows | None = None
+        self._scored: DocumentRows | None = None
         self._done: Pass | None = None
 
     def score(
-        self, matrices: Matrices, rows: Rows, *, learns: bool, observer: Observer | None
+        self, matrices: Matrices, rows: DocumentRows, *, learns: bool, observer: Observer | None
     ) -> Scores:
         """
         Score rows.
@@ -112,7 +112,7 @@ class Passes:
             total += self._descend(done, len(done.raw), gradient[-later:][part])
         return total / later
 
-    def _run(self, matrices: Matrices, flat: Tensor, rows: Rows, *, learns: bool) -> Pass:
+    def _run(self, matrices: Matrices, flat: Tensor, rows: DocumentRows, *, learns: bool) -> Pass:
         flat = flat.detach().requires_grad_(learns)
         attached = matrices.low_rank.attached(flat)
         device, bf16 = torch.device(self._settings.device), self._settings.precision == "bf16"

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.document_rows import lay_rows
-from artpack.evaluate.ttt.document_schedule import Course, Group
+from artpack.evaluate.ttt.document_schedule import DocumentGroup, DocumentSchedule
 from artpack.evaluate.ttt.lora import Draw, uniform
 from artpack.evaluate.ttt.lora_batch import Matrices
 from artpack.evaluate.ttt.passes import Passes
 from artpack.evaluate.ttt.phases import Phase, learn_phase, phases
 from artpack.evaluate.ttt.recipe import Lora, Phased
 from artpack.evaluate.ttt.recipe_windows import plan_of
-from artpack.evaluate.ttt.strategy import Lesson, Observer, Scores, Step
+from artpack.evaluate.ttt.strategy import Observer, Scores, Step, UpdateStats
 from artpack.evaluate.ttt.temperature import temperature_of
 from artpack.evaluate.windows.plan import Coverage, WindowPlan
 from artpack.models import GPT
@@ -27,7 +27,7 @@ from artpack.system.ranks import Ranks
 class Place(NamedTuple):
     """A chunk of a group of documents."""
 
-    group: Group
+    group: DocumentGroup
     chunk: int
 
 
@@ -55,8 +55,8 @@ class DocumentStrategy:
         self.temperature = temperature_of(recipe)
         self._model, self._recipe, self._stream, self._settings = model, recipe, stream, settings
         self._window, self._draw = recipe.window_tokens, draw
-        self._course = Course.of(stream, recipe)
-        self._phases = phases(self._course, recipe) if isinstance(recipe, Phased) else {}
+        self._schedule = DocumentSchedule.of(stream, recipe)
+        self._phases = phases(self._schedule, recipe) if isinstance(recipe, Phased) else {}
         model.requires_grad_(requires_grad=False)
         self._kept = self._fresh(recipe.documents) if recipe.keep_inputs else None
         self._matrices = self._kept
@@ -69,17 +69,17 @@ class DocumentStrategy:
     def steps(self) -> Iterator[Step]:
         """Yield one step a chunk of each group, and one a phase."""
         recipe, targets = self._recipe, self._stream.ids.size - 1
-        for group in self._course.groups():
+        for group in self._schedule.groups():
             last = int(group.chunks[-1]) - 1
             for chunk in range(last + 1):
                 windows = group.windows(chunk, recipe.chunk_tokens, self._window)
                 plan = WindowPlan(targets, self._row(chunk), windows, np.arange(len(windows)))
-                lesson = group.lesson(chunk, recipe.chunk_tokens) if recipe.epochs else []
-                yield Step(plan, lesson, Place(group, chunk), rests=chunk == last)
+                update = group.update(chunk, recipe.chunk_tokens) if recipe.epochs else []
+                yield Step(plan, update, Place(group, chunk), rests=chunk == last)
             if group.number in self._phases:
                 phase = self._phases[group.number]
                 nothing = WindowPlan(targets, 1, np.empty((0, 3), np.int64), np.empty(0, np.int64))
-                yield Step(nothing, phase.lesson(), phase, rests=True)
+                yield Step(nothing, phase.update(), phase, rests=True)
 
     def score(self, step: Step, observer: Observer | None) -> Scores:
         """Score a chunk of this process's documents of a group."""
@@ -93,23 +93,23 @@ class DocumentStrategy:
             self._begin(group)
         windows = _share(group).windows(chunk, self._recipe.chunk_tokens, self._window)
         rows = lay_rows(self._stream.ids, windows, step.plan.row_tokens, self._settings.device)
-        learns = bool(step.lesson)
+        learns = bool(step.update)
         return self._passes.score(self._ready(), rows, learns=learns, observer=observer)
 
-    def learn(self, step: Step) -> list[Lesson]:
+    def learn(self, step: Step) -> list[UpdateStats]:
         """Learn from a chunk that has been scored, or a phase's documents."""
         if isinstance(step.place, Phase):
             return self._learn_phase(step.place)
         group, chunk = step.place
-        rates, lessons, matrices = self._rates(group, chunk), [], self._ready()
+        rates, updates, matrices = self._rates(group, chunk), [], self._ready()
         later = int((_share(group).chunks - 1 > chunk).sum())
         for _ in range(self._recipe.epochs):
             loss = self._passes.backward(matrices, later)
             norms = matrices.step(rates)
             rate = float(torch.as_tensor(rates).mean())
-            lessons.append(Lesson(rate, loss, float(norms.square().sum().sqrt())))
+            updates.append(UpdateStats(rate, loss, float(norms.square().sum().sqrt())))
         matrices.end_chunk()
-        return lessons
+        return updates
 
     def state(self) -> dict[str, Tensor]:
         """Return the model's weights if they learn, and matrices that are kept."""
@@ -128,11 +128,11 @@ class DocumentStrategy:
         if self._kept is not None:
             self._kept.low_rank.flat.data.copy_(state["kept"])
 
-    def _learn_phase(self, phase: Phase) -> list[Lesson]:
+    def _learn_phase(self, phase: Phase) -> list[UpdateStats]:
         assert isinstance(self._recipe, Phased)
         return learn_phase(self._model, self._recipe, phase, self._stream, self._settings)
 
-    def _begin(self, group: Group) -> None:
+    def _begin(self, group: DocumentGroup) -> None:
         """Make ready the matrices of a group."""
         size = len(group.starts)
         if self._kept is not None and size == self._recipe.documents:
@@ -156,7 +156,7 @@ class DocumentStrategy:
         assert self._matrices is not None
         return self._matrices
 
-    def _rates(self, group: Group, chunk: int) -> float | Tensor:
+    def _rates(self, group: DocumentGroup, chunk: int) -> float | Tensor:
         rule, share = self._recipe.rule, _share(group)
         if self._recipe.joint or rule.schedule == "constant":
             return rule.rate(chunk, int(group.chunks[-1]))
@@ -171,6 +171,6 @@ class DocumentStrategy:
         return min((chunk + 1) * self._recipe.chunk_tokens, self._window)
 
 
-def _share(group: Group) -> Group:
+def _share(group: DocumentGroup) -> DocumentGroup:
     ranks = Ranks.current()
     return group.share(ranks.rank, ranks.world)

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from artpack.evaluate.tokens.documents import packed
 from artpack.evaluate.tokens.shards import Tokens
 from artpack.evaluate.tokens.stream import Stream
-from artpack.evaluate.ttt.document_schedule import Course
+from artpack.evaluate.ttt.document_schedule import DocumentSchedule
 from artpack.evaluate.ttt.recipe import Phased
-from artpack.evaluate.ttt.strategy import Lesson, Ranges
-from artpack.evaluate.ttt.updates import Pupil
+from artpack.evaluate.ttt.strategy import Ranges, UpdateStats
+from artpack.evaluate.ttt.updates import Trainer
 from artpack.evaluate.windows.plan import WindowPlan
 from artpack.evaluate.windows.sliding import sequential
 from artpack.models import GPT
@@ -31,7 +31,7 @@ class Phase:
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
 
-    def lesson(self) -> Ranges:
+    def update(self) -> Ranges:
         """Return all their targets."""
         return list(zip(self.starts.tolist(), (self.starts + self.lengths).tolist(), strict=True))
 
@@ -39,18 +39,18 @@ class Phase:
         """Return the documents in a row, and the BOS after the last."""
         if not self.starts.size:
             return ids[:0]
-        spans = [slice(low, high + doubled_bos) for low, high in self.lesson()]
-        end = self.lesson()[-1][1]
+        spans = [slice(low, high + doubled_bos) for low, high in self.update()]
+        end = self.update()[-1][1]
         tail = [] if doubled_bos else [ids[end : end + 1]]
         return np.concatenate([*(ids[span] for span in spans), *tail])
 
 
-def phases(course: Course, recipe: Phased) -> dict[int, Phase]:
+def phases(schedule: DocumentSchedule, recipe: Phased) -> dict[int, Phase]:
     """
     Find out after which groups the model learns.
 
     Args:
-        course: Documents in groups.
+        schedule: Documents in groups.
         recipe: How many documents, and in how many phases.
 
     Returns:
@@ -58,22 +58,22 @@ def phases(course: Course, recipe: Phased) -> dict[int, Phase]:
         group, unless the recipe asks for it. A phase of less than one document is empty.
 
     """
-    wanted = min(recipe.prefix_documents, len(course.starts))
+    wanted = min(recipe.prefix_documents, len(schedule.starts))
     bounds = [wanted * (phase + 1) // recipe.phases for phase in range(recipe.phases)]
     found: dict[int, Phase] = {}
     scored: list[int] = []
-    groups = list(course.groups())
+    groups = list(schedule.groups())
     for group in groups if recipe.idle_phase else groups[:-1]:
         scored += group.members
         if wanted and len(found) < len(bounds) and len(scored) >= bounds[len(found)]:
             at = np.array(sorted(scored)[: bounds[len(found)]], np.int64)
-            found[group.number] = Phase(course.starts[at], course.lengths[at])
+            found[group.number] = Phase(schedule.starts[at], schedule.lengths[at])
     return found
 
 
 def learn_phase(
     model: GPT, recipe: Phased, phase: Phase, stream: Stream, settings: Settings
-) -> list[Lesson]:
+) -> list[UpdateStats]:
     """
     Let all weights learn from some documents, chunk by chunk; nothing from the last.
 
@@ -91,10 +91,10 @@ def learn_phase(
     window = _window_tokens(recipe)
     names = [name for name, _ in model.named_parameters()]
     model.requires_grad_(requires_grad=True)
-    pupil = Pupil(model, names, recipe.shared, settings)
+    trainer = Trainer(model, names, recipe.shared, settings)
     tokens = phase.tokens(stream.ids, doubled_bos=recipe.doubled_bos)
     length = recipe.shared_chunk_tokens
-    chunks, lessons = -(-(tokens.size - 1) // length), []
+    chunks, updates = -(-(tokens.size - 1) // length), []
     for chunk in range(chunks - 1):
         rate = recipe.shared.rate(chunk, chunks)
         for _ in range(recipe.shared_epochs):
@@ -102,9 +102,9 @@ def learn_phase(
             for low in range(chunk * length, end, recipe.batch_windows * window):
                 part = tokens[low : min(low + recipe.batch_windows * window, end) + 1]
                 plan = _plan(part, recipe, bos_id=stream.bos_id)
-                lessons.append(pupil.study(part, plan, rate))
+                updates.append(trainer.update(part, plan, rate))
     model.requires_grad_(requires_grad=False)
-    return lessons
+    return updates
 
 
 def _window_tokens(recipe: Phased) -> int:

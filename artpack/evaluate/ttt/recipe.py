@@ -1,5 +1,5 @@
 """
-What can be asked of an adapting evaluation: one frozen record a strategy.
+Recipes of test-time training: one frozen record for each strategy.
 
 docs/RECIPES.md explains every key. Defaults are what was meant; a field that repeats a
 published mistake says *as published*.
@@ -21,7 +21,7 @@ Placement: TypeAlias = Literal["sliding", "pr2086", "pr576", "pr1123", "pr826"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule(Record):
+class OptimizerSettings(Record):
     """
     How parameters are changed.
 
@@ -74,7 +74,7 @@ class Rule(Record):
         Returns:
             The rate.
 
-        >>> Rule(kind="sgd", lr=0.4).rate(1, 3)
+        >>> OptimizerSettings(kind="sgd", lr=0.4).rate(1, 3)
         0.2
 
         """
@@ -103,7 +103,7 @@ class Recipe(Record):
         two_pass_temperature: That of the second pass of ``two_pass``.
     """
 
-    rule: Rule
+    rule: OptimizerSettings
     window_tokens: int | None = None
     chunk_tokens: int
     epochs: int = 1
@@ -303,7 +303,7 @@ class Phased(Lora):
 
     prefix_documents: int
     phases: int
-    shared: Rule
+    shared: OptimizerSettings
     shared_chunk_tokens: int
     shared_epochs: int = 1
     shared_window_tokens: int | None = None

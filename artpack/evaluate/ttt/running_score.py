@@ -1,4 +1,4 @@
-"""Adds up what has been scored, by document and as a running number."""
+"""The running score of an evaluation, by document and as one number."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from artpack.evaluate.tokens.stream import Stream
 
 
 @dataclass(frozen=True)
-class Point:
+class ScorePoint:
     """
     Where an evaluation stood.
 
@@ -19,7 +19,7 @@ class Point:
         scored: Scores taken so far.
         loss_nats: Their mean.
         bits_per_byte: Over the bytes that they stand for; NaN while those are none.
-        rate: Learning rate of the last lesson; 0 before one.
+        rate: Learning rate of the last update; 0 before one.
         temperature: That the last targets were scored with; None for the checkpoint's own.
         seconds: Since the start, earlier runs that this one has resumed included.
     """
@@ -69,7 +69,7 @@ def running(total: NDArray[np.float64]) -> tuple[int, float, float]:
         total: Tokens, bytes and nats.
 
     Returns:
-        Tokens, nats a token, bits a byte.
+        Tokens, nats per token, bits a byte.
 
     """
     tokens, text_bytes, nats = total.tolist()

@@ -1,4 +1,4 @@
-"""Keeps the state of an adapting evaluation in a file, so that it can be interrupted."""
+"""The saved state of an evaluation that learns, so that it can be interrupted."""
 
 import json
 import time

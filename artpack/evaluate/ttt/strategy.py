@@ -1,4 +1,4 @@
-"""What the loop asks of a strategy: the steps it will take, known before anything runs."""
+"""Strategies: the steps of an evaluation that learns, known before anything runs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class Step:
 
     Attributes:
         plan: The windows; there may be none.
-        lesson: Targets that something learns from after the scoring; there may be none.
+        update: Targets that something learns from after the scoring; there may be none.
         place: Where the strategy stands, in its own terms.
         rests: Nothing is under way after this step: ranks meet and the state can be kept.
     """
 
     plan: WindowPlan
-    lesson: Ranges
+    update: Ranges
     place: Any
     rests: bool
 
@@ -56,13 +56,13 @@ class Scores(NamedTuple):
     losses: NDArray[np.float32]
 
 
-class Lesson(NamedTuple):
+class UpdateStats(NamedTuple):
     """
     One change of parameters.
 
     Attributes:
         rate: The learning rate; of documents that have each their own, the mean.
-        loss: Mean nats a token before the change, z-loss included.
+        loss: Mean nats per token before the change, z-loss included.
         norm: Of the gradient, before it was clipped; of documents the root of the sum.
     """
 
@@ -101,7 +101,7 @@ class Strategy(Protocol):
     def score(self, step: Step, observer: Observer | None) -> Scores:
         """Score this process's share of a step."""
 
-    def learn(self, step: Step) -> list[Lesson]:
+    def learn(self, step: Step) -> list[UpdateStats]:
         """Learn from a step that has been scored."""
 
     def state(self) -> dict[str, Tensor]:

@@ -7,8 +7,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from artpack.evaluate.tokens.shards import Tokens
 from artpack.evaluate.ttt.optimizer_steps import clip, optimizer
-from artpack.evaluate.ttt.recipe import Rule
-from artpack.evaluate.ttt.strategy import Lesson
+from artpack.evaluate.ttt.recipe import OptimizerSettings
+from artpack.evaluate.ttt.strategy import UpdateStats
 from artpack.evaluate.windows.plan import WindowPlan, shard
 from artpack.evaluate.windows.row_packing import batches
 from artpack.models import GPT
@@ -16,7 +16,7 @@ from artpack.runners.settings import Settings
 from artpack.system.ranks import Ranks
 
 
-class Pupil:
+class Trainer:
     """
     Parameters of a model that learn from windows.
 
@@ -27,12 +27,14 @@ class Pupil:
         settings: Device, precision, and how many tokens run at once.
     """
 
-    def __init__(self, model: GPT, names: list[str], rule: Rule, settings: Settings) -> None:
+    def __init__(
+        self, model: GPT, names: list[str], rule: OptimizerSettings, settings: Settings
+    ) -> None:
         self._model, self._rule, self._settings = model, rule, settings
         self.parameters = {name: model.get_parameter(name) for name in names}
         self.optimizer = optimizer(rule, list(self.parameters.values()))
 
-    def study(
+    def update(
         self,
         ids: Tokens,
         plan: WindowPlan,
@@ -40,7 +42,7 @@ class Pupil:
         *,
         temperature: float | None = 1.0,
         z_loss: float = 0.0,
-    ) -> Lesson:
+    ) -> UpdateStats:
         """
         Take one step down the mean loss of all scored positions of a plan.
 
@@ -69,7 +71,7 @@ class Pupil:
         self.optimizer.step(rate)
         for parameter in parameters:
             parameter.grad = None
-        return Lesson(rate, float(loss), float(norm))
+        return UpdateStats(rate, float(loss), float(norm))
 
     def _backward(
         self, ids: Tokens, plan: WindowPlan, temperature: float | None, z_loss: float

@@ -1,7 +1,7 @@
 """
-Named ways to place windows on a stream: what is meant, and what each seed did.
+Named ways to place windows on a stream: what is meant, and what each published system did.
 
-The seeds' own cut the stream to whole windows first, so they skip its last targets;
+The published loaders cut the stream to whole windows first, so they skip its last targets;
 :meth:`~artpack.evaluate.windows.plan.WindowPlan.coverage` says how many.
 """
 
@@ -35,7 +35,7 @@ def _stream(place: Placement, ids: Tokens, window_tokens: int, stride_tokens: in
 
 
 def _cut(place: StreamPlacement, ids: Tokens, window_tokens: int, stride_tokens: int) -> WindowPlan:
-    """Place on as many targets as fill whole windows, as every seed's loader does."""
+    """Place on as many targets as fill whole windows, as every published loader does."""
     targets = max(ids.size - 1, 0)
     kept = targets // window_tokens * window_tokens
     return replace(place(ids[: kept + 1], window_tokens, stride_tokens), targets=targets)

@@ -1,5 +1,5 @@
 """
-Which windows of a token stream are run, and which of their positions are scored.
+Plans: the windows of a token stream that are run, and their positions that are scored.
 
 A window takes tokens ``start`` to ``start + length`` as inputs and predicts each one's
 successor; positions from ``first_scored`` on count, the others are context only. A

@@ -1,4 +1,4 @@
-"""Lays the windows of a plan into rows of tokens that a model can run."""
+"""Rows of tokens that a model can run, made of the windows of a plan."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """
-Places windows on a stream without regard to documents.
+Sliding windows over a stream, without regard to documents.
 
-By default every target is scored exactly once; where a seed's placement differs, in
+By default every target is scored exactly once; where a published placement differs, in
 what context the tail gets or how often it is scored, there is a function for it.
 """
 
@@ -38,7 +38,7 @@ def sliding(targets: int, window_tokens: int, stride_tokens: int) -> WindowPlan:
     Slide a window; the first scores all its positions, each other its last ones.
 
     The last window keeps its place on the grid and is cut where the stream ends, so
-    the placement is that of seed 2086 and, with ``stride_tokens = window_tokens``,
+    the placement is that of PR 2086 and, with ``stride_tokens = window_tokens``,
     the sequential one.
 
     Args:
@@ -69,7 +69,7 @@ def rescored_tail(
     targets: int, window_tokens: int, stride_tokens: int, *, shortest: int = 1
 ) -> WindowPlan:
     """
-    Slide a window as seeds 576 and 1123 do, which score the last targets many times.
+    Slide a window as PRs 576 and 1123 do, which score the last targets many times.
 
     Windows start on the grid up to the end of the stream; those that the end cuts
     short score their last ``stride_tokens`` positions all the same.
@@ -78,7 +78,7 @@ def rescored_tail(
         targets: Length of the stream minus 1.
         window_tokens: Tokens per window.
         stride_tokens: Distance of two windows, at most ``window_tokens``.
-        shortest: Windows of fewer tokens are left out: 1 in seed 576, the stride in 1123.
+        shortest: Windows of fewer tokens are left out: 1 in PR 576, the stride in 1123.
 
     Returns:
         A plan that scores the tail repeatedly.
@@ -100,7 +100,7 @@ def rescored_tail(
 
 def full_context(targets: int, window_tokens: int, stride_tokens: int) -> WindowPlan:
     """
-    Slide a window as seed 826 does: the last one is moved back to keep its length.
+    Slide a window as PR 826 does: the last one is moved back to keep its length.
 
     Args:
         targets: Length of the stream minus 1.
@@ -128,7 +128,7 @@ def chunked(targets: int, window_tokens: int, chunk_tokens: int) -> WindowPlan:
     """
     Score chunk by chunk, each with the window that ends where the chunk ends.
 
-    This is how seeds 826 and 1934 walk a document when they adapt between chunks.
+    This is how PRs 826 and 1934 walk a document when they adapt between chunks.
 
     Args:
         targets: Length of the stream minus 1.

@@ -23,7 +23,7 @@ from artpack.stages import JsonValue, nearest
 MAX_KIND, MAX_KEYS = 64, 4
 """Letters of a name, and names, that a message quotes of a stranger's config."""
 
-__all__ = ["READERS", "foreign_kind", "from_seed_config", "read_config", "seed_system"]
+__all__ = ["READERS", "foreign_kind", "from_published_config", "published_system", "read_config"]
 
 READERS = {
     "pr2086": read_pr2086,
@@ -56,14 +56,14 @@ def read_config(value: JsonValue) -> ModelConfig:
 
     """
     if isinstance(value, dict) and ("rope" not in value or foreign_kind(value)):
-        return from_seed_config(value)
+        return from_published_config(value)
     if isinstance(value, dict):
         # It stands beside the model and is no part of it.
         value = {key: item for key, item in value.items() if key != "train_window_tokens"}
     return ModelConfig.from_json(value)
 
 
-def from_seed_config(config: JsonValue) -> ModelConfig:
+def from_published_config(config: JsonValue) -> ModelConfig:
     """
     Read a published system's own ``config.json``.
 
@@ -78,7 +78,7 @@ def from_seed_config(config: JsonValue) -> ModelConfig:
             that this family has no mechanism for.
 
     """
-    system = seed_system(config)
+    system = published_system(config)
     kind = foreign_kind(config)
     if kind is not None:
         raise UsageError(
@@ -106,7 +106,7 @@ def foreign_kind(config: JsonValue) -> str | None:
     'hidden_size, layers and no model_dim'
 
     """
-    if not isinstance(config, dict) or "model_dim" in config or seed_system(config) != "lm6m":
+    if not isinstance(config, dict) or "model_dim" in config or published_system(config) != "lm6m":
         return None
     for key in KINDS:
         value = config.get(key)
@@ -117,7 +117,7 @@ def foreign_kind(config: JsonValue) -> str | None:
     return f"{keys or 'no keys'} and no model_dim"
 
 
-def seed_system(config: JsonValue) -> str:
+def published_system(config: JsonValue) -> str:
     """
     Say which published system a ``config.json`` comes from.
 
@@ -128,7 +128,7 @@ def seed_system(config: JsonValue) -> str:
         ``pr2086``, ``pr1934``, ``pr1123``, ``pr826``, ``pr576``; ``lm6m`` for one that
         names no system.
 
-    >>> seed_system({"script": "PR 1934 train_gpt.py"})
+    >>> published_system({"script": "PR 1934 train_gpt.py"})
     'pr1934'
 
     """

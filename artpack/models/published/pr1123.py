@@ -9,7 +9,7 @@ from artpack.models.published.arguments import (
     read_value_embedding,
     read_widths,
 )
-from artpack.models.simulate import RowPentanary
+from artpack.models.simulate import FakeRowPentanary
 from artpack.stages import JsonValue
 
 HIDDEN_MULTIPLE = 64
@@ -40,7 +40,7 @@ def read_pr1123(config: dict[str, JsonValue]) -> ModelConfig:
         layer_scale=args.flag("ln_scale"),
         tied_head=args.flag("tie_embeddings"),
         block_norm_epsilon=1e-6,
-        simulated=(Simulated("*.mlp.up", RowPentanary()),),
+        simulated=(Simulated("*.mlp.up", FakeRowPentanary()),),
     )
     args.finish()
     return model

@@ -1,4 +1,4 @@
-"""How the two thin matrices of a low-rank correction are stored."""
+"""Storage of the two thin matrices of a low-rank correction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -41,7 +41,7 @@ class Lattice(ConfiguredStage):
     Attributes:
         states: States of the trellis: 1, the plain grid, or 4, 8, ..., 256.
         radius: The outermost code, 1 to 127; points go to about twice that on a trellis.
-        resolution: Steps of the scales in an octave, 1 to 64.
+        resolution: Steps of the scales in a doubling, 1 to 64.
     """
 
     stage_id: ClassVar[str] = "lattice"
@@ -179,7 +179,7 @@ class Lattice(ConfiguredStage):
         Return consecutive scales.
 
         Args:
-            lowest: Exponent of the first, in steps: within 100 octaves of 0.
+            lowest: Exponent of the first, in steps: within 100 doublings of 0.
             count: How many.
 
         Returns:
@@ -189,9 +189,9 @@ class Lattice(ConfiguredStage):
         [0.7071067690849304, 1.0, 1.4142135381698608, 2.0]
 
         """
-        octaves, steps = np.divmod(np.arange(lowest, lowest + count), self.resolution)
+        exponents, steps = np.divmod(np.arange(lowest, lowest + count), self.resolution)
         mantissas = np.exp2(np.arange(self.resolution) / self.resolution).astype(np.float32)
-        return np.ldexp(mantissas[steps], octaves.astype(np.int32))
+        return np.ldexp(mantissas[steps], exponents.astype(np.int32))
 
 
 def _offsets(exponents: Integers) -> tuple[int, Symbols]:

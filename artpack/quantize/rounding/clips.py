@@ -1,5 +1,5 @@
 """
-Where the outermost level of a row's grid goes.
+Clips: the place of the outermost level of a row's grid.
 
 Statistics of rows are taken in float64: another order of summation, on another
 machine or with other threads, then moves a threshold by some 1e-16 of itself,

@@ -1,5 +1,5 @@
 """
-Rounding with data: what one column loses, the columns after it make up for (GPTQ).
+GPTQ: rounding with data, where later columns make up for what one column loses.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What GPTQ needs of a Hessian: damped, in an order of its columns, and inverted."""
+"""The inverse Hessian of GPTQ: damped, in an order of its columns."""
 
 from dataclasses import dataclass
 

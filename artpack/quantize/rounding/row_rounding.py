@@ -1,4 +1,4 @@
-"""From a matrix and its steps to symbols: to the nearest code, or with data."""
+"""Rounding of a matrix in given steps: to the nearest code, or with data."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias

@@ -1,5 +1,5 @@
 """
-How published systems find the steps of their rows, to the bit.
+Steps of rows as published systems find them, to the bit.
 
 A quantizer's own clip is enough for new work. These rules compute in fp32, as the
 originals do, and some of them round with other steps than they store. None of it

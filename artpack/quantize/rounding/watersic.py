@@ -1,7 +1,7 @@
 """
 WaterSIC: steps that make every weight cost the loss alike, and exact error feedback.
 
-An error E of a matrix costs about ``½ tr(G E H E')`` nats a token, with H the second
+An error E of a matrix costs about ``½ tr(G E H E')`` nats per token, with H the second
 moment of what the matrix multiplies and G that of the gradients at its outputs. With
 ``H = L L'`` and ``G = U U'`` (L lower, U upper triangular) the entry (j, i) of
 ``U' E L`` is ``U[j, j] L[i, i]`` times the weight's own error and what the rows above and
@@ -62,17 +62,17 @@ class Metric:
             column i shifts the target of column j < i by ``cols[i, j]`` times itself.
         rows: float64 ``(rows, rows)``, upper triangular with a diagonal of 1, the same for
             an error in row i and the targets of rows j > i; None if rows are independent.
-        row_octaves: float64 ``(rows,)``: logarithms to base 2 of the steps of rows, mean 0.
-        col_octaves: float64 ``(cols,)``: of columns, mean 0.
-        octaves: Logarithm of the geometric mean of all steps at which a weight costs
+        row_log2_steps: float64 ``(rows,)``: logarithms to base 2 of the steps of rows, mean 0.
+        col_log2_steps: float64 ``(cols,)``: of columns, mean 0.
+        log2_step: Logarithm of the geometric mean of all steps at which a weight costs
             1 / 24 nat.
     """
 
     cols: Doubles
     rows: Doubles | None
-    row_octaves: Doubles
-    col_octaves: Doubles
-    octaves: float
+    row_log2_steps: Doubles
+    col_log2_steps: Doubles
+    log2_step: float
 
 
 @dataclass(frozen=True)
@@ -127,13 +127,15 @@ class WaterSic(ConfiguredStage):
             row_diagonal = _divide_by_diagonal(upper)
         else:
             row_diagonal = self._row_factors(torch.ones(rows) if gradients is None else gradients)
-        row_octaves, col_octaves = -np.log2(row_diagonal), -np.log2(col_diagonal)
+        row_log2_steps, col_log2_steps = -np.log2(row_diagonal), -np.log2(col_diagonal)
         return Metric(
             cols=lower,
             rows=upper,
-            row_octaves=_centred(row_octaves),
-            col_octaves=_centred(col_octaves),
-            octaves=float(row_octaves.mean() + col_octaves.mean()) if rows and cols else 0.0,
+            row_log2_steps=_centred(row_log2_steps),
+            col_log2_steps=_centred(col_log2_steps),
+            log2_step=float(row_log2_steps.mean() + col_log2_steps.mean())
+            if rows and cols
+            else 0.0,
         )
 
     def _row_factors(self, information: Tensor) -> Doubles:
@@ -144,14 +146,14 @@ class WaterSic(ConfiguredStage):
         return drawn
 
 
-def solve(weight: Tensor, metric: Metric, octaves: float, lattice: Lattice) -> Quantized:
+def solve(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) -> Quantized:
     """
     Quantize a tensor with error feedback.
 
     Args:
         weight: Floating point, finite, ``(rows, cols)`` as a matrix.
         metric: What its errors cost.
-        octaves: Logarithm to base 2 of the geometric mean of all steps. Columns and rows
+        log2_step: Logarithm to base 2 of the geometric mean of all steps. Columns and rows
             whose weights the radius would not reach have larger ones.
         lattice: What it is stored as. Codes beyond its radius are clipped.
 
@@ -165,9 +167,9 @@ def solve(weight: Tensor, metric: Metric, octaves: float, lattice: Lattice) -> Q
     if not weight.numel():
         return lattice.quantize(weight)
     columns = np.ascontiguousarray(finite_matrix(weight).T.numpy())
-    row_octaves = metric.row_octaves + octaves
-    cols = _col_scales(columns, metric.col_octaves, row_octaves, lattice)
-    rows = _row_scales(columns, row_octaves, cols, lattice)
+    row_log2_steps = metric.row_log2_steps + log2_step
+    cols = _col_scales(columns, metric.col_log2_steps, row_log2_steps, lattice)
+    rows = _row_scales(columns, row_log2_steps, cols, lattice)
     row_steps, col_steps = (np.exp2(scales / lattice.resolution) for scales in (rows, cols))
     points = _feed_back(columns, metric, row_steps, col_steps, lattice)
     return lattice.pack(tuple(weight.shape), np.ascontiguousarray(points.T), rows, cols)
@@ -179,33 +181,33 @@ def _reach(lattice: Lattice) -> float:
 
 
 def _col_scales(
-    columns: NDArray[np.float32], col_octaves: Doubles, row_octaves: Doubles, lattice: Lattice
+    columns: NDArray[np.float32], col_log2_steps: Doubles, row_log2_steps: Doubles, lattice: Lattice
 ) -> NDArray[np.int32]:
     """Return scales of columns, larger where their rows' steps would not reach their weights."""
-    farthest = _reach(lattice) * np.exp2(row_octaves)
+    farthest = _reach(lattice) * np.exp2(row_log2_steps)
     beyond = np.zeros(len(farthest), np.int32)
-    for column, step in zip(columns, np.exp2(col_octaves), strict=True):
+    for column, step in zip(columns, np.exp2(col_log2_steps), strict=True):
         beyond += np.abs(column) > FAR_OFF * step * farthest
     farthest[2 * beyond > len(columns)] = np.inf
     coarse = [np.quantile(np.abs(column) / farthest, WITHIN) for column in columns]
-    col_octaves = np.maximum(col_octaves, np.log2(np.add(coarse, TINY)))
-    cols = np.rint(col_octaves * lattice.resolution).astype(np.int32)
+    col_log2_steps = np.maximum(col_log2_steps, np.log2(np.add(coarse, TINY)))
+    cols = np.rint(col_log2_steps * lattice.resolution).astype(np.int32)
     near: NDArray[np.int32] = np.minimum(cols, cols.min() + MAX_SPAN)
     return near
 
 
 def _row_scales(
     columns: NDArray[np.float32],
-    row_octaves: Doubles,
+    row_log2_steps: Doubles,
     cols: NDArray[np.int32],
     lattice: Lattice,
 ) -> NDArray[np.int32]:
     """Return scales of rows, larger where the columns' steps do not reach their weights."""
-    widest = np.full(len(row_octaves), TINY)
+    widest = np.full(len(row_log2_steps), TINY)
     for column, step in zip(columns, np.exp2(cols / lattice.resolution), strict=True):
         np.maximum(widest, np.abs(column) / step, out=widest)
     finest = np.log2(widest / _reach(lattice))
-    exact = np.maximum(row_octaves, finest) * lattice.resolution
+    exact = np.maximum(row_log2_steps, finest) * lattice.resolution
     most = MAX_OCTAVES * lattice.resolution
     wanted = apportion(exact.clip(-most - cols.min(), most - cols.max()))
     needed = np.rint(finest * lattice.resolution).astype(np.int32)
@@ -298,8 +300,8 @@ def _divide_by_diagonal(factor: Doubles) -> Doubles:
     return diagonal
 
 
-def _centred(octaves: Doubles) -> Doubles:
+def _centred(log2_step: Doubles) -> Doubles:
     """Subtract the mean, after taking in what lies too far from the middle."""
-    middle = np.median(octaves) if octaves.size else 0.0
-    near: Doubles = octaves.clip(middle - MAX_SPREAD_OCTAVES, middle + MAX_SPREAD_OCTAVES)
+    middle = np.median(log2_step) if log2_step.size else 0.0
+    near: Doubles = log2_step.clip(middle - MAX_SPREAD_OCTAVES, middle + MAX_SPREAD_OCTAVES)
     return near - near.mean() if near.size else near

@@ -42,7 +42,7 @@ class Distributions:
 
 def numbers(adapted: Adapted) -> Any:
     curve = [(p.scored, p.loss_nats, p.rate, p.temperature) for p in adapted.curve]
-    return adapted.score, curve, adapted.lessons, adapted.journal.entries().tolist()
+    return adapted.score, curve, adapted.updates, adapted.journal.entries().tolist()
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -53,7 +53,7 @@ def test_every_target_is_scored_once_and_before_anything_learns_from_it(
         adapted = adapt(model, stream, tiny_recipe(name, *more))
         assert adapted.journal.faults(stream.ids.size - 1) == []
         assert adapted.score.coverage.scored == stream.ids.size - 1
-        assert adapted.lessons
+        assert adapted.updates
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

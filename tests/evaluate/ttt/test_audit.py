@@ -52,11 +52,11 @@ class LearnsFirst(loop._Run):
     admits = True
 
     def _take(self, step: Step) -> None:
-        if step.lesson:
-            self.lessons += self._strategy.learn(step)
+        if step.update:
+            self.updates += self._strategy.learn(step)
         scores = self._strategy.score(step, self._observer)
         self.tally.add(scores.targets, scores.losses[:, self._strategy.temperature.chosen])
-        entries = [(self.journal.scored, step.scored()), (self.journal.updated, step.lesson)]
+        entries = [(self.journal.scored, step.scored()), (self.journal.updated, step.update)]
         for write, ranges in reversed(entries) if self.admits else entries:
             for first, end in ranges:
                 write(first, end)

@@ -6,19 +6,19 @@ from torch import Tensor, nn
 
 from artpack.evaluate.ttt.attribution import at_rate_zero
 from artpack.evaluate.ttt.optimizer_steps import clip, optimizer
-from artpack.evaluate.ttt.recipe import Phased, Rule
+from artpack.evaluate.ttt.recipe import OptimizerSettings, Phased
 from tests.evaluate.ttt.conftest import tiny_recipe
 
 RULES = [
-    Rule(kind="sgd", lr=0.1, momentum=0.9),
-    Rule(kind="sgd", lr=0.1, momentum=0.0),
-    Rule(kind="sgd", lr=0.1, momentum=0.5, weight_decay=0.3),
-    Rule(kind="adamw", lr=0.01, beta2=0.95),
-    Rule(kind="adamw", lr=0.01, beta1=0.0, epsilon=1e-10, weight_decay=1.0),
+    OptimizerSettings(kind="sgd", lr=0.1, momentum=0.9),
+    OptimizerSettings(kind="sgd", lr=0.1, momentum=0.0),
+    OptimizerSettings(kind="sgd", lr=0.1, momentum=0.5, weight_decay=0.3),
+    OptimizerSettings(kind="adamw", lr=0.01, beta2=0.95),
+    OptimizerSettings(kind="adamw", lr=0.01, beta1=0.0, epsilon=1e-10, weight_decay=1.0),
 ]
 
 
-def torchs(rule: Rule, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def torchs(rule: OptimizerSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     if rule.kind == "sgd":
         return torch.optim.SGD(
             parameters, lr=rule.lr, momentum=rule.momentum, weight_decay=rule.weight_decay
@@ -33,7 +33,7 @@ def torchs(rule: Rule, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_steps_are_torchs(rule: Rule) -> None:
+def test_steps_are_torchs(rule: OptimizerSettings) -> None:
     torch.manual_seed(0)
     start = [torch.randn(3, 4), torch.randn(5)]
     ours = [nn.Parameter(tensor.clone()) for tensor in start]
@@ -49,7 +49,7 @@ def test_steps_are_torchs(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_state_carries_on_and_a_reset_starts_anew(rule: Rule) -> None:
+def test_a_state_carries_on_and_a_reset_starts_anew(rule: OptimizerSettings) -> None:
     def walk(parameter: Tensor, gradients: list[Tensor], *, keep: bool) -> Tensor:
         own = optimizer(rule, [parameter])
         for gradient in gradients:
@@ -85,15 +85,15 @@ def test_clipping_is_torchs() -> None:
 
 
 def test_rates_fall_along_half_a_cosine() -> None:
-    rule = Rule(kind="sgd", lr=1.0, lr_end=0.1)
+    rule = OptimizerSettings(kind="sgd", lr=1.0, lr_end=0.1)
     assert [rule.rate(chunk, 3) for chunk in range(3)] == pytest.approx([1.0, 0.55, 0.1])
     assert rule.rate(0, 1) == 1.0
-    assert Rule(kind="sgd", lr=1.0, schedule="constant").rate(7, 9) == 1.0
+    assert OptimizerSettings(kind="sgd", lr=1.0, schedule="constant").rate(7, 9) == 1.0
 
 
 def warming(chunks: int, warmup_chunks: int) -> list[float]:
     """Return the rates of all chunks that something is learned from."""
-    rule = Rule(kind="sgd", lr=1.0, warmup_chunks=warmup_chunks, warmup_lr=0.2)
+    rule = OptimizerSettings(kind="sgd", lr=1.0, warmup_chunks=warmup_chunks, warmup_lr=0.2)
     return [rule.rate(chunk, chunks) for chunk in range(chunks - 1)]
 
 
@@ -117,7 +117,7 @@ def test_rates_rise_and_then_fall(chunks: int, warmup_chunks: int, rates: list[f
 
 
 def test_a_constant_rate_rises_too_and_nothing_is_left_of_it_at_rate_zero() -> None:
-    rule = Rule(kind="sgd", lr=1.0, schedule="constant", warmup_chunks=2)
+    rule = OptimizerSettings(kind="sgd", lr=1.0, schedule="constant", warmup_chunks=2)
     assert [rule.rate(chunk, 5) for chunk in range(4)] == [0.0, 1.0, 1.0, 1.0]
     assert rule.rate(0, 1) == 1.0
     recipe = tiny_recipe("phased", "shared.warmup_chunks=2", "shared.warmup_lr=0.5")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.adaptation import adapt
-from artpack.evaluate.ttt.document_schedule import Course
+from artpack.evaluate.ttt.document_schedule import DocumentSchedule
 from artpack.evaluate.ttt.lora_batch import Matrices
 from artpack.evaluate.ttt.phases import phases
 from artpack.evaluate.ttt.recipe import Lora, Phased
@@ -71,7 +71,7 @@ def test_documents_that_are_joined_do_depend_on_each_other(model: GPT, stream: S
 
 @pytest.mark.parametrize("order", ["stream", "short-first", "long-last", "long-first"])
 def test_every_order_runs_every_document_once(stream: Stream, order: str) -> None:
-    groups = list(Course.of(stream, lora(f"order={order}")).groups())
+    groups = list(DocumentSchedule.of(stream, lora(f"order={order}")).groups())
     starts = np.flatnonzero(stream.ids[:-1] == 1)
     assert sorted(np.concatenate([group.starts for group in groups])) == starts.tolist()
     assert all((np.diff(group.chunks) >= 0).all() for group in groups)
@@ -82,8 +82,8 @@ def test_every_order_runs_every_document_once(stream: Stream, order: str) -> Non
 
 def test_phases_learn_from_the_first_documents_once_they_are_scored(stream: Stream) -> None:
     recipe = phased("phases=2")
-    course = Course.of(stream, recipe)
-    found = phases(course, recipe)
+    schedule = DocumentSchedule.of(stream, recipe)
+    found = phases(schedule, recipe)
     assert [len(phase.starts) for phase in found.values()] == [3, 6]
     assert list(found) == [0, 1]
     first = next(iter(found.values()))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from artpack.evaluate.tokens.stream import Stream
 from artpack.evaluate.ttt.adaptation import adapt
-from artpack.evaluate.ttt.document_schedule import Course
+from artpack.evaluate.ttt.document_schedule import DocumentSchedule
 from artpack.evaluate.ttt.phases import learn_phase, phases
 from artpack.evaluate.ttt.recipe_windows import plan_of
 from artpack.models import GPT, Documents
@@ -21,7 +21,7 @@ from tests.evaluate.ttt.test_per_document import lora, phased
 def sizes(stream: Stream, *more: str) -> dict[int, int]:
     """Return the documents of the phase after each group."""
     recipe = phased(*more)
-    found = phases(Course.of(stream, recipe), recipe)
+    found = phases(DocumentSchedule.of(stream, recipe), recipe)
     return {number: len(phase.starts) for number, phase in found.items()}
 
 
@@ -39,13 +39,13 @@ def test_where_phases_fall(stream: Stream) -> None:
 
 def test_a_phase_has_the_first_of_all_documents_so_far_by_their_order(stream: Stream) -> None:
     recipe = phased("prefix_documents=4", "phases=2", "order=long-first")
-    course = Course.of(stream, recipe)
-    last, before = list(course.groups())[:2]
-    found = phases(course, recipe)
+    schedule = DocumentSchedule.of(stream, recipe)
+    last, before = list(schedule.groups())[:2]
+    found = phases(schedule, recipe)
     assert list(found) == [last.number, before.number]
-    assert found[last.number].starts.tolist() == course.starts[last.members][:2].tolist()
+    assert found[last.number].starts.tolist() == schedule.starts[last.members][:2].tolist()
     both = [*before.members, *last.members][:4]
-    assert found[before.number].starts.tolist() == course.starts[both].tolist()
+    assert found[before.number].starts.tolist() == schedule.starts[both].tolist()
 
 
 def test_an_empty_phase_learns_nothing_and_draws_the_matrices_anew(
@@ -65,7 +65,7 @@ def test_an_empty_phase_learns_nothing_and_draws_the_matrices_anew(
     assert len(drawn) == 3 + (len(np.flatnonzero(stream.ids[:-1] == 1)) % 3 > 0)
 
 
-def lessons(model: GPT, stream: Stream, *more: str) -> list[tuple[int, int, int, bool]]:
+def updates(model: GPT, stream: Stream, *more: str) -> list[tuple[int, int, int, bool]]:
     """Return rows, tokens and segments of what each step of a phase reads, and if it is cut."""
     seen = []
 
@@ -76,28 +76,28 @@ def lessons(model: GPT, stream: Stream, *more: str) -> list[tuple[int, int, int,
         return GPT.hidden(model, ids, documents)
 
     recipe = phased("prefix_documents=6", "phases=1", *more)
-    phase = next(iter(phases(Course.of(stream, recipe), recipe).values()))
+    phase = next(iter(phases(DocumentSchedule.of(stream, recipe), recipe).values()))
     model.hidden = hidden  # type: ignore[method-assign, assignment]
     learn_phase(model, recipe, phase, stream, REFERENCE)
     return seen
 
 
 def test_documents_share_a_row_and_are_kept_apart(model: GPT, stream: Stream) -> None:
-    seen = lessons(model, stream, "row_windows=2", "shared_window_tokens=8")
+    seen = updates(model, stream, "row_windows=2", "shared_window_tokens=8")
     assert {(rows, tokens, cut) for rows, tokens, _, cut in seen} == {(1, 16, True)}
     assert min(starts for _, _, starts, _ in seen) >= 2
 
 
 def test_windows_may_run_across_documents(model: GPT, stream: Stream) -> None:
-    seen = lessons(model, stream, "across_documents=true", "shared_window_tokens=8")
+    seen = updates(model, stream, "across_documents=true", "shared_window_tokens=8")
     assert {(rows, tokens, cut) for rows, tokens, _, cut in seen} == {(2, 8, False)}
-    seen = lessons(model, stream, "across_documents=true")
+    seen = updates(model, stream, "across_documents=true")
     assert {(rows, tokens, cut) for rows, tokens, _, cut in seen} == {(2, 16, False)}
 
 
 def test_a_chunk_shorter_than_a_window_teaches_nothing(model: GPT, stream: Stream) -> None:
-    assert lessons(model, stream, "shared_chunk_tokens=7", "shared_window_tokens=8") == []
-    assert lessons(model, stream, "shared_epochs=0") == []
+    assert updates(model, stream, "shared_chunk_tokens=7", "shared_window_tokens=8") == []
+    assert updates(model, stream, "shared_epochs=0") == []
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.3, 0.001])
@@ -108,22 +108,22 @@ def test_a_share_of_the_documents_is_pythons_sample(stream: Stream, share: float
     want = starts
     if share < 1:
         want = starts[sorted(Random(1337).sample(range(len(starts)), count))]
-    assert Course.of(stream, recipe).starts.tolist() == want.tolist()
+    assert DocumentSchedule.of(stream, recipe).starts.tolist() == want.tolist()
     assert len(want) == count
     plan = plan_of(recipe, stream)
     assert np.unique(plan.windows[plan.windows[:, 2] == 0, 0]).tolist() == want.tolist()
-    assert plan.coverage().scored == Course.of(stream, recipe).lengths.sum()
+    assert plan.coverage().scored == DocumentSchedule.of(stream, recipe).lengths.sum()
 
 
 def test_tokens_before_the_first_bos_are_a_document_or_left_out() -> None:
     ids = np.array([5, 6, 1, 7, 1, 8, 1], np.uint16)
     stream = Stream(ids, np.ones(ids.size, np.int64))
-    assert Course.of(stream, lora()).lengths.tolist() == [2, 2, 2]
+    assert DocumentSchedule.of(stream, lora()).lengths.tolist() == [2, 2, 2]
     headless = lora("drops_headless=true")
-    assert Course.of(stream, headless).starts.tolist() == [2, 4]
+    assert DocumentSchedule.of(stream, headless).starts.tolist() == [2, 4]
     assert plan_of(headless, stream).coverage().skipped == 2
     whole = Stream(ids[2:], np.ones(5, np.int64))
-    assert Course.of(whole, headless).starts.tolist() == [0, 2]
+    assert DocumentSchedule.of(whole, headless).starts.tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(

@@ -44,14 +44,14 @@ def test_the_rate_counts_chunks_of_targets_even_those_without_a_window(model: GP
     strategy = StreamStrategy(model, recipe, targets(64), Settings())
     steps = list(strategy.steps())
     assert [step.place for step in steps] == [first // 5 for first in (0, 16, 24, 32, 40, 48, 56)]
-    assert not any(step.lesson for step in steps)  # 5 targets are less than a window
+    assert not any(step.update for step in steps)  # 5 targets are less than a window
 
 
 def test_a_chunk_that_the_last_window_does_not_reach_is_the_last_all_the_same(model: GPT) -> None:
     # 96 targets in chunks of 31: the fourth holds 3 targets, and no window begins in it.
     recipe = over_stream("window_tokens=16", "stride_tokens=16", "chunk_tokens=31", "epochs=1")
     adapted = adapt(model, targets(96), recipe)
-    rates = [lesson.rate for lesson in adapted.lessons]
+    rates = [update.rate for update in adapted.updates]
     wanted = [0.1 * 0.5 * (1 + math.cos(math.pi * chunk / 3)) for chunk in range(3)]
     assert rates == pytest.approx(wanted)
     assert adapted.score.coverage.scored == 96
@@ -98,7 +98,7 @@ def test_blocks_of_pr1123_are_frozen_from_the_start(model: GPT) -> None:
 
 def test_a_gradient_clipped_to_nothing_changes_nothing(model: GPT) -> None:
     adapted = adapt(model, targets(48), blocks("pr1123", "rule.clip_norm=0", "frozen=0"))
-    assert adapted.lessons
+    assert adapted.updates
     before = dict(model.named_parameters())
     for name, after in adapted.model.named_parameters():
         assert torch.equal(after, before[name])
@@ -106,7 +106,7 @@ def test_a_gradient_clipped_to_nothing_changes_nothing(model: GPT) -> None:
 
 def test_no_epochs_only_score(model: GPT) -> None:
     adapted = adapt(model, targets(48), blocks("pr1123", "epochs=0"))
-    assert not adapted.lessons
+    assert not adapted.updates
     assert adapted.score.coverage.scored == 16 + 8 * 5
 
 
@@ -114,17 +114,17 @@ def test_the_rest_of_a_chunk_is_never_learned_from(model: GPT) -> None:
     # Chunks of 40 hold 2 windows of 16; batches of 1 make 2 steps an epoch.
     recipe = blocks("pr1123", "chunk_tokens=40", "batch_windows=1", "epochs=2", "rule.momentum=0")
     adapted = adapt(model, targets(96), recipe)
-    assert [lesson.rate for lesson in adapted.lessons] == pytest.approx([0.1] * 4 + [0.05] * 4)
+    assert [update.rate for update in adapted.updates] == pytest.approx([0.1] * 4 + [0.05] * 4)
     changed = targets(96)
     changed.ids[34:40] = 7  # the last targets of the first chunk's rest, scored but not learned
     again = adapt(model, changed, recipe)
-    assert again.lessons[:4] == adapted.lessons[:4]
+    assert again.updates[:4] == adapted.updates[:4]
 
 
 def test_pr2086_takes_a_step_for_32_windows(model: GPT) -> None:
     recipe = over_stream("window_tokens=4", "stride_tokens=4", "chunk_tokens=132", "epochs=2")
     adapted = adapt(model, targets(264), recipe)
-    assert len(adapted.lessons) == 2 * 2  # 33 windows: 32, and one
+    assert len(adapted.updates) == 2 * 2  # 33 windows: 32, and one
 
 
 def test_the_published_factors_of_queries_and_values_do_nothing(model: GPT) -> None:

@@ -17,7 +17,7 @@ from artpack.evaluate.ttt.adaptation import adapt
 from artpack.evaluate.ttt.load import load_recipe
 from artpack.models import GPT, Documents, build, expected_shapes
 from artpack.models.adapters import Site, site_shape
-from artpack.models.published import from_seed_config
+from artpack.models.published import from_published_config
 from tests.golden.checks.ttt import changes_pr1934
 from tests.models.published.test_variants_1934 import SETTINGS
 
@@ -59,7 +59,7 @@ LENGTHS = (30, 11, 45, 8, 21, 3, 9, 17, 13, 26, 5)
 
 def model_of(**changes: Any) -> GPT:
     settings = {**SETTINGS, "num_layers": 3, "parallel_start_layer": 2, "num_loops": 1, **changes}
-    config = from_seed_config({"script": "PR 1934", "hyperparameters": settings})
+    config = from_published_config({"script": "PR 1934", "hyperparameters": settings})
     torch.manual_seed(0)
     weights = {
         name: torch.randn(shape) * 0.4 + ("lambda" in name or "scale" in name)

@@ -18,7 +18,7 @@ from artpack.evaluate.ttt.recipe import AnyRecipe, OverStream
 from artpack.evaluate.ttt.recipe_windows import plan_of
 from artpack.interop import read_container
 from artpack.models import GPT, build
-from artpack.models.published import from_seed_config
+from artpack.models.published import from_published_config
 from tests.golden.checks.case import Case
 from tests.golden.checks.report import Report
 from tests.golden.checks.scoring import Scoring
@@ -103,7 +103,7 @@ class Ttt:
         if self.case.system != "pr2086":  # that one alone narrows what it loads to bfloat16
             wide = tuple(replace(tensor, dtype="float32") for tensor in container.tensors)
             container = replace(container, tensors=wide)
-        return build(from_seed_config(self.case.config), container.weights())
+        return build(from_published_config(self.case.config), container.weights())
 
     def want(self, name: str) -> dict[str, Any]:
         """Return an entry of ``evals.json``, which counts as checked."""
@@ -190,10 +190,10 @@ class Run:
                 self.ttt.report.exact(f"{self._label} {self.name} {key}", value, want[key])
 
     def _trace(self, want: Mapping[str, Any]) -> None:
-        lessons = self.adapted.lessons
+        updates = self.adapted.updates
         what = f"{self._label} {self.name} trace"
-        self.ttt.report.exact(f"{what} n_optimizer_steps", len(lessons), want["n_optimizer_steps"])
+        self.ttt.report.exact(f"{what} n_optimizer_steps", len(updates), want["n_optimizer_steps"])
         columns = {"lr": 0, "train_loss": 1, "grad_norm_before_clip": 2}
         for key, column in columns.items():
-            got = [lesson[column] for lesson in lessons]
+            got = [update[column] for update in updates]
             self.ttt.report.relative(f"{what} {key}", got, want[key], RELATIVE)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from artpack.models.published import seed_system
+from artpack.models.published import published_system
 from tests.golden.checks.record import Record
 from tests.golden.checks.report import Report
 from tests.golden.checks.unchecked import is_unchecked, only_value
@@ -36,7 +36,7 @@ class Case:
         self._opened: dict[str, Entries] = {}
         self._taken: set[str] = set()
         self.config = self.entries("config.json") if "config.json" in self.files else Entries({})
-        self.system = seed_system(self.config) if self.config else ""
+        self.system = published_system(self.config) if self.config else ""
 
     def __contains__(self, name: str) -> bool:
         return name in self.files

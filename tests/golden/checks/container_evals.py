@@ -20,7 +20,7 @@ from artpack.evaluate.windows.placements import place
 from artpack.evaluate.windows.plan import WindowPlan
 from artpack.evaluate.windows.sliding import sequential
 from artpack.models import GPT, build
-from artpack.models.published import from_seed_config
+from artpack.models.published import from_published_config
 from artpack.runners.protocol import LanguageModel
 from artpack.runners.settings import REFERENCE
 from tests.golden.checks.case import Case
@@ -50,7 +50,7 @@ class Decoded(Scoring):
     @cached_property
     def model(self) -> GPT:
         """Return the model."""
-        config = from_seed_config(self.case.config)
+        config = from_published_config(self.case.config)
         if self.bf16_rope:
             config = replace(config, rope=replace(config.rope, arithmetic="bf16"))
         return build(config, self.weights)

@@ -17,7 +17,7 @@ from artpack.models import GPT, Documents, ModelConfig, build, expected_shapes
 from artpack.models.block import Block
 from artpack.models.embeddings import bigram_rows
 from artpack.models.linear import Weighted
-from artpack.models.published import from_seed_config
+from artpack.models.published import from_published_config
 from artpack.models.residual import LaneMix
 from artpack.models.rope import rope_frequencies, rope_tables
 from tests.golden.checks.case import Case, Entries
@@ -39,7 +39,7 @@ INDICATIVE = {
 def load_model(case: Case) -> GPT:
     """Return the case's model; a missing, unknown or misshapen tensor raises."""
     state = load_file(case.path("state_dict.safetensors"))
-    return build(from_seed_config(case.config), state)
+    return build(from_published_config(case.config), state)
 
 
 def check(case: Case, report: Report) -> None:

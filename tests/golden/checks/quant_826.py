@@ -14,7 +14,7 @@ from torch import Tensor
 
 from artpack.interop import Container, StoredTensor
 from artpack.interop.pr826 import torch_lzma
-from artpack.models.published import from_seed_config
+from artpack.models.published import from_published_config
 from artpack.quantize.rounding.prune import rows_with_ones, zero_ones
 from artpack.quantize.rounding.steps import (
     FlooredPercentile,
@@ -95,7 +95,7 @@ class Model:
 
     def export(self, *more: str) -> Export:
         """Export the model, with more changes to the recipe."""
-        layers = from_seed_config(self.case.config).num_layers
+        layers = from_published_config(self.case.config).num_layers
         with NamedTemporaryFile("w", suffix=".toml") as recipe:
             data = bool(self.hessians)
             recipe.write(recipe_of(self.settings, kept=self.kept, layers=layers, with_data=data))

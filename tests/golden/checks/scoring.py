@@ -19,7 +19,7 @@ from artpack.evaluate.windows.placements import place
 from artpack.evaluate.windows.plan import WindowPlan
 from artpack.evaluate.windows.sliding import chunked, full_context, sequential, sliding
 from artpack.models import GPT, Documents
-from artpack.models.published import from_seed_config
+from artpack.models.published import from_published_config
 from artpack.runners.protocol import LanguageModel
 from tests.golden.checks.case import Case
 from tests.golden.checks.models import load_model, tolerance
@@ -76,7 +76,7 @@ class Scoring:
     @cached_property
     def stream(self) -> Tokens:
         """Return all validation tokens."""
-        vocabulary = from_seed_config(self.case.config).vocab_size
+        vocabulary = from_published_config(self.case.config).vocab_size
         return read_tokens(str(self.case.path("val.npy")), vocab_size=vocabulary)
 
     @cached_property

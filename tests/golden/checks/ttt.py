@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from artpack.evaluate.ttt import per_document
-from artpack.evaluate.ttt.document_schedule import Course, Group
+from artpack.evaluate.ttt.document_schedule import DocumentGroup, DocumentSchedule
 from artpack.evaluate.ttt.phases import learn_phase, phases
 from artpack.evaluate.ttt.recipe import Lora, Phased
 from artpack.evaluate.ttt.second_pass import score_again
@@ -154,16 +154,16 @@ def _changes_pr826(args: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_calls_pr826(run: Run, want: Mapping[str, Any]) -> None:
     assert isinstance(run.recipe, Lora)
-    course = Course.of(run.stream, run.recipe)
+    schedule = DocumentSchedule.of(run.stream, run.recipe)
     label = f"{run.ttt.case.label} evals.json {run.name}"
     if "docs_sorted_start_len" in want:
-        got = np.stack([course.starts, course.lengths + 1], axis=1).tolist()
+        got = np.stack([schedule.starts, schedule.lengths + 1], axis=1).tolist()
         run.ttt.report.exact(f"{label} docs_sorted_start_len", got, want["docs_sorted_start_len"])
     if "calls" not in want:
         return
     got = [
         [row, run.losses.total(start + chunk * size, min(size, length - chunk * size))]
-        for group in course.groups()
+        for group in schedule.groups()
         for size in (run.recipe.chunk_tokens,)
         for chunk in range(int(group.chunks[-1]))
         for row, (start, length) in enumerate(
@@ -250,23 +250,23 @@ def _check_sidecar(run: Run, want: Mapping[str, Any]) -> None:
 
 def _check_calls_pr1934(run: Run, want: Mapping[str, Any]) -> None:
     assert isinstance(run.recipe, Lora)
-    course = Course.of(run.stream, run.recipe)
+    schedule = DocumentSchedule.of(run.stream, run.recipe)
     batches = [
         {"orig_batch_idx": group.number, "doc_indices": _documents(run, group)}
-        for group in course.groups()
+        for group in schedule.groups()
     ]
     report, label = run.ttt.report, f"{run.ttt.case.label} evals.json"
     entry = run.ttt.case.entries("evals.json").peek("docs")
     what = f"{label} docs ttt_global_batches_in_queue_order"
     report.exact(what, batches, entry["ttt_global_batches_in_queue_order"])
-    got = [nats for group in course.groups() for nats in _chunk_nats(run, group)]
+    got = [nats for group in schedule.groups() for nats in _chunk_nats(run, group)]
     stored = [nats for call in want["calls"] for nats in call["loss_sum_per_doc"] if nats]
     report.close(f"{label} {run.name} calls, nats of {len(stored)} chunks", got, stored, 1e-2)
-    laid = [call for group in course.groups() for call in _calls(run, group)]
+    laid = [call for group in schedule.groups() for call in _calls(run, group)]
     report.exact(f"{label} {run.name} calls", laid, [_active(call) for call in want["calls"]])
 
 
-def _calls(run: Run, group: Group) -> Iterator[dict[str, Any]]:
+def _calls(run: Run, group: DocumentGroup) -> Iterator[dict[str, Any]]:
     """Yield how each call is laid out, of the documents that have so many chunks."""
     assert isinstance(run.recipe, Lora)
     assert run.recipe.window_tokens is not None
@@ -291,7 +291,7 @@ def _active(call: Mapping[str, Any]) -> dict[str, Any]:
     return {name: call[name] for name in ("bsz", "context", "bytes")} | kept
 
 
-def _documents(run: Run, group: Group) -> list[int]:
+def _documents(run: Run, group: DocumentGroup) -> list[int]:
     starts = np.flatnonzero(run.stream.ids[:-1] == run.stream.bos_id)
     places: list[int] = np.searchsorted(starts, group.starts).tolist()
     return places
@@ -303,9 +303,9 @@ def recorded_phases() -> Iterator[list[dict[str, Tensor]]]:
     found: list[dict[str, Tensor]] = []
 
     def learn(model: GPT, *rest: Any) -> Any:
-        lessons = learn_phase(model, *rest)
+        updates = learn_phase(model, *rest)
         found.append({n: p.detach().clone() for n, p in model.named_parameters()})
-        return lessons
+        return updates
 
     with patch.object(per_document, "learn_phase", learn):
         yield found
@@ -315,14 +315,14 @@ def _check_phases(
     run: Run, want: list[dict[str, Any]], models: Sequence[Mapping[str, Tensor]]
 ) -> None:
     assert isinstance(run.recipe, Phased)
-    course = Course.of(run.stream, run.recipe)
+    schedule = DocumentSchedule.of(run.stream, run.recipe)
     before: Mapping[str, Tensor] = dict(run.model.named_parameters())
-    found = phases(course, run.recipe)
+    found = phases(schedule, run.recipe)
     sizes = [phase.tokens(run.stream.ids, doubled_bos=True).size for phase in found.values()]
     what = f"{run.ttt.case.label} evals.json {run.name} global_phases"
     run.ttt.report.exact(f"{what} n_tokens", sizes, [phase["n_tokens"] for phase in want])
     chunks, calls = 0, []
-    for group in course.groups():
+    for group in schedule.groups():
         chunks += int(group.chunks[-1])
         calls += [chunks] if group.number in found else []
     run.ttt.report.exact(f"{what} after_calls", calls, [phase["after_calls"] for phase in want])
@@ -334,7 +334,7 @@ def _check_phases(
         before = after
 
 
-def _chunk_nats(run: Run, group: Group) -> Iterator[float]:
+def _chunk_nats(run: Run, group: DocumentGroup) -> Iterator[float]:
     """Yield what each document's chunks lost, chunk by chunk."""
     size = run.recipe.chunk_tokens
     for chunk in range(int(group.chunks[-1])):

@@ -10,7 +10,7 @@ from artpack.errors import UsageError
 from artpack.models import ModelConfig, expected_shapes
 from artpack.models.mechanisms import Lanes, Ntk, Skips
 from artpack.models.presets import preset
-from artpack.models.published import READERS, from_seed_config, read_config, seed_system
+from artpack.models.published import READERS, from_published_config, published_system, read_config
 
 LM6M: dict[str, Any] = {
     "vocab_size": 1024,
@@ -104,7 +104,7 @@ OFF: dict[str, dict[str, Any]] = {
 def small_config(system: str, **changes: Any) -> ModelConfig:
     """Read a small config with some arguments changed."""
     digits = int(system.removeprefix("pr"))
-    return from_seed_config({"pr": digits, "constructor_args": {**SMALL[system], **changes}})
+    return from_published_config({"pr": digits, "constructor_args": {**SMALL[system], **changes}})
 
 
 @pytest.mark.parametrize(
@@ -186,14 +186,14 @@ def test_a_missing_argument_is_named() -> None:
 
 def test_an_unknown_system_is_named() -> None:
     with pytest.raises(UsageError, match="'pr9999'"):
-        from_seed_config({"pr": 9999})
+        from_published_config({"pr": 9999})
     with pytest.raises(UsageError, match="no published system"):
-        from_seed_config([1])
+        from_published_config([1])
 
 
 @pytest.mark.parametrize("system", [name for name in READERS if name != "lm6m"])
 def test_the_config_says_which_system_it_is(cases: Path, system: str) -> None:
-    assert seed_system(golden_config(cases, system)) == system
+    assert published_system(golden_config(cases, system)) == system
 
 
 @pytest.mark.parametrize("system", ["pr2086", "pr1123", "pr576"])
@@ -204,9 +204,9 @@ def test_published_arguments_give_the_preset(cases: Path, system: str) -> None:
     published = preset(system, faithful=True)
     if system == "pr2086":
         # The preset computes as the published, compiled run did; the reader as plain float32.
-        read = from_seed_config(config)
+        read = from_published_config(config)
         published = replace(published, rope=read.rope, simulated=read.simulated)
-    assert from_seed_config(config) == published
+    assert from_published_config(config) == published
 
 
 @pytest.mark.parametrize("system", ["pr2086", "pr1123", "pr826", "pr576"])
@@ -217,7 +217,7 @@ def test_a_new_constructor_argument_is_refused(cases: Path, system: str) -> None
     )
     arguments["num_experts"] = 4
     with pytest.raises(UsageError, match=f"{system}: unknown constructor arguments num_experts"):
-        from_seed_config(config)
+        from_published_config(config)
 
 
 def test_the_arguments_of_pr1934_switch_its_mechanisms_off(cases: Path) -> None:
@@ -232,7 +232,7 @@ def test_the_arguments_of_pr1934_switch_its_mechanisms_off(cases: Path) -> None:
         "parallel_final_lane": "attn",
         "rope_dims": 0,
     }
-    model = from_seed_config(config)
+    model = from_published_config(config)
     assert (model.loop, model.smear, model.head_gate) == (None, None, None)
     assert model.skips is not None
     assert not model.skips.gated
@@ -249,19 +249,19 @@ def test_the_arguments_of_pr826_switch_its_mechanisms_off(cases: Path) -> None:
         "ve_enabled": False,
         "use_unet_skips": False,
     }
-    model = from_seed_config(config)
+    model = from_published_config(config)
     assert (model.mlp_slope, model.bigram, model.value_embedding) == (0.0, None, None)
     assert model.skips == Skips(rows=False)
 
 
 def test_the_ntk_reference_of_pr576_can_be_overridden(cases: Path) -> None:
     config = golden_config(cases, "pr576")
-    assert from_seed_config(config).rope.ntk == Ntk(1024)
+    assert from_published_config(config).rope.ntk == Ntk(1024)
     derived = copy.deepcopy(config)
     derived["derived"] = {"rotary_train_seq_len": 32}
-    assert from_seed_config(derived).rope.ntk == Ntk(32)
+    assert from_published_config(derived).rope.ntk == Ntk(32)
     config["post_construction_overrides"] = {"blocks.*.attn.rotary.train_seq_len": 16}
-    assert from_seed_config(config).rope.ntk == Ntk(16)
+    assert from_published_config(config).rope.ntk == Ntk(16)
 
 
 @pytest.mark.parametrize(
@@ -281,12 +281,12 @@ def test_a_wrong_value_is_named(
     tables = config["experiment_config"] if system == "pr826" else config
     tables["model" if system == "pr826" else "constructor_args"] |= change
     with pytest.raises(UsageError, match=f"{system}: {message}"):
-        from_seed_config(config)
+        from_published_config(config)
 
 
 def test_arguments_that_are_no_table_are_refused() -> None:
     with pytest.raises(UsageError, match="pr576: the constructor arguments must be an object"):
-        from_seed_config({"pr": 576})
+        from_published_config({"pr": 576})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from artpack.models.attention import Attention, Shared
 from artpack.models.embeddings import bigram_rows
 from artpack.models.mechanisms import Ntk, Rope, Skips, Softcap, ValueEmbedding
 from artpack.models.mlp import Mlp
-from artpack.models.published import from_seed_config
+from artpack.models.published import from_published_config
 from artpack.models.recognize import read_shapes
 from artpack.models.rope import rope_frequencies
 from tests.models.conftest import random_weights
@@ -68,13 +68,13 @@ PR826: dict[str, Any] = {
 
 def pr2086(**changes: Any) -> ModelConfig:
     config: dict[str, Any] = {"pr": 2086, "constructor_args": {**PR2086, **changes}}
-    return from_seed_config(config)
+    return from_published_config(config)
 
 
 def pr826(**changes: Any) -> ModelConfig:
     model = {**PR826, **changes}
     config: dict[str, Any] = {"script": "PR 826", "experiment_config": {"model": model}}
-    return from_seed_config({**config, "vocab_size": 61})
+    return from_published_config({**config, "vocab_size": 61})
 
 
 def made(config: ModelConfig) -> GPT:

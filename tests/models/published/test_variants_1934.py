@@ -12,7 +12,7 @@ from artpack.calibration.collect import collect
 from artpack.errors import UsageError
 from artpack.models import GPT, Documents, build, expected_shapes
 from artpack.models.mechanisms import HeadGate, Ntk, Rope
-from artpack.models.published import from_seed_config
+from artpack.models.published import from_published_config
 from artpack.models.recognize import recognize
 from artpack.models.rope import rope_frequencies
 from artpack.runners.gpt import GptRunner
@@ -205,7 +205,7 @@ def norm(x: Tensor) -> Tensor:
 def made(**changes: Any) -> tuple[GPT, Published]:
     """Return our model of a setting, and the slow one."""
     settings = {**SETTINGS, **changes}
-    config = from_seed_config({"script": "PR 1934", "hyperparameters": settings})
+    config = from_published_config({"script": "PR 1934", "hyperparameters": settings})
     torch.manual_seed(0)
     weights = {
         name: torch.randn(shape, dtype=torch.float64) * 0.4 + ("lambda" in name or "scale" in name)

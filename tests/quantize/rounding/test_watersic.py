@@ -38,7 +38,7 @@ def test_every_weight_costs_a_twenty_fourth_at_the_metrics_own_steps() -> None:
     weight = normal(60, 40) * 30
     metric = WaterSic(1e-9, 1e-9).metric((60, 40), hessian, gradients)
 
-    quantized = solve(weight, metric, metric.octaves, PLAIN)
+    quantized = solve(weight, metric, metric.log2_step, PLAIN)
 
     error = PLAIN.dequantize(quantized).double() - weight.double()
     share = cost(error, hessian, gradients) / weight.numel()
@@ -49,7 +49,7 @@ def test_points_are_those_of_babais_algorithm() -> None:
     hessian, gradients = moments(5, 1).double(), moments(4, 3).double()
     weight = normal(4, 5).double() * 3
     metric = WaterSic(1e-9, 1e-9).metric((4, 5), hessian, gradients)
-    quantized = solve(weight, metric, metric.octaves, PLAIN)
+    quantized = solve(weight, metric, metric.log2_step, PLAIN)
 
     lower = torch.linalg.cholesky(hessian)
     upper = torch.linalg.cholesky(gradients.flip(0, 1)).flip(0, 1)
@@ -179,10 +179,10 @@ def test_a_column_that_the_radius_would_not_reach_has_larger_steps_itself(factor
         assert np.ptp(scales["col_scales"]) == MAX_SPAN
 
 
-@pytest.mark.parametrize("octaves", [110.0, -110.0])
-def test_scales_stay_where_they_can_be_read(octaves: float) -> None:
+@pytest.mark.parametrize("log2_step", [110.0, -110.0])
+def test_scales_stay_where_they_can_be_read(log2_step: float) -> None:
     weight, metric = normal(6, 8) * 2.0**-100, WaterSic().metric((6, 8), None, None)
-    PLAIN.dequantize(solve(weight, metric, octaves, PLAIN))
+    PLAIN.dequantize(solve(weight, metric, log2_step, PLAIN))
 
 
 def test_a_weight_too_large_for_any_scale_is_refused() -> None:
