@@ -85,7 +85,7 @@ def test_inspect_of_a_file_without_data_has_no_second_table(
 def test_a_recipe_that_needs_data_fails_with_one_line(checkpoint: Path, invoke: Invoke) -> None:
     outcome = invoke("compress", checkpoint, "--recipe", "int6", "--set", "matrices.rounding=gptq")
     assert outcome.code == 2
-    assert "recipe 'int6' rounds with data: give --calibration FILE or --tokens TOKENS" in (
+    assert "recipe 'int6' rounds with data: give --calibration or --calibration-tokens" in (
         outcome.err
     )
     assert outcome.err.count("\n") == 1
