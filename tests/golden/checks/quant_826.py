@@ -247,6 +247,26 @@ def check_units(case: Case, report: Report) -> None:
         percentile = args["int8_clip_percentile"]
         grid = FlooredPercentile(percentile, floor=1e-30).grid(rows[:1], radius=127)
         _check_unit(f"{name}row0_int8", grid, case, units, report)
+        for suffix in units_of(args):
+            _check_stats(f"{name}_{suffix}", len(rows), case, report)
+
+
+def _check_stats(key: str, rows: int, case: Case, report: Report) -> None:
+    """Compare the settings of a unit, and how many rows took some percentile."""
+    facts = case.entries("quant_units.json")
+    args, fact = facts.peek("args"), facts.peek("stats")[key]
+    settings = {
+        "clip_percentile": args["int8_clip_percentile"],
+        "damp_percent": args["damp_percent"],
+        "refine_steps": args["refine_steps"],
+        "quant_bits": int(key[-1]),
+    }
+    what = f"{case.label} quant_units.json stats {key}"
+    for name in settings.keys() & fact.keys():
+        report.exact(f"{what} {name}", fact[name], settings[name])
+    taken = fact if "rowscales" in key else fact.get("clip_histogram", {})
+    if taken:
+        report.exact(f"{what} rows", sum(taken.values()), rows)
 
 
 def _check_unit(key: str, grid: RowGrid, case: Case, units: Entries, report: Report) -> None:
