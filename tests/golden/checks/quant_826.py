@@ -220,7 +220,7 @@ def _check_tensor(
     tally: Tally,
 ) -> None:
     back, report = export.back(name), tally.report
-    if f"{name}.q" in stored and "per_row" in fact["storage"]:
+    if "per_row" in fact["storage"] and f"{name}.q" in stored:
         tally.codes(name, export.codes(name), stored.take(f"{name}.q"))
         tally.scales(name, export.scales(name), stored.take(f"{name}.scale"))
     else:

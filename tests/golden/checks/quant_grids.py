@@ -47,6 +47,8 @@ def check_2086(case: Case, report: Report) -> None:
     report.exact(f"{what} base 5", coded, packed["base5_hex"])
     coded = Planes().encode(symbols, alphabet=5).hex()
     report.exact(f"{what} planes", coded, packed["bitmask_hex"])
+    if "n_quins" in packed:
+        report.exact(f"{what} n_quins", len(symbols), packed["n_quins"])
     _check_2086_sizes(case, tensors, export, facts.take("stats"), report)
     facts.take("function")
 
