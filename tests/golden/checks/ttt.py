@@ -316,7 +316,7 @@ def _check_phases(
 ) -> None:
     assert isinstance(run.recipe, Phased)
     schedule = DocumentSchedule.of(run.stream, run.recipe)
-    before: Mapping[str, Tensor] = dict(run.model.named_parameters())
+    before: Mapping[str, Tensor] = {n: p.detach() for n, p in run.model.named_parameters()}
     found = phases(schedule, run.recipe)
     sizes = [phase.tokens(run.stream.ids, doubled_bos=True).size for phase in found.values()]
     what = f"{run.ttt.case.label} evals.json {run.name} global_phases"
