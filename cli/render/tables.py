@@ -150,7 +150,7 @@ def verification(path: Path, result: Verification, *, as_json: bool) -> None:
     if result.left_out:
         click.echo(printable(f"note: left out: {', '.join(result.left_out)}"), err=True)
     for fault in result.faults:
-        click.echo(f"{path}: {printable(fault)}", err=True)
+        click.echo(f"artpack: {path}: {printable(fault)}", err=True)
     if not result.faults:
         click.echo(f"{path}: sound, {result.checked} checks passed")
 

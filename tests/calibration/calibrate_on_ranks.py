@@ -46,7 +46,8 @@ def main(out: Path) -> None:
             sums |= {f"{run} rows {k}": v for k, v in moments.mean_rows(1).items()}
             sums |= {f"{run} lookups {k}": v for k, v in moments.mean_lookups(1).items()}
             sums |= {
-                f"{run} gradients {k}": v for k, v in moments.mean_output_covariances(1).items()
+                f"{run} output_covariances {k}": v
+                for k, v in moments.mean_output_covariances(1).items()
             }
     save_file(sums, out)
 

@@ -104,7 +104,8 @@ def collected_sums(model: GPT, windows: Windows, **options: Any) -> dict[str, Te
         **{f"rows {name}": total for name, total in moments.mean_rows(1).items()},
         **{f"lookups {name}": total for name, total in moments.mean_lookups(1).items()},
         **{
-            f"gradients {name}": total for name, total in moments.mean_output_covariances(1).items()
+            f"output_covariances {name}": total
+            for name, total in moments.mean_output_covariances(1).items()
         },
     }
 

@@ -86,7 +86,7 @@ def test_anybody_reads_it_as_safetensors(tmp_path: Path, calibration: Calibratio
         "row_information/emb.weight",
         "row_information/fc.weight",
         "lookup_information/emb.weight",
-        "gradients/fc.weight",
+        "output_covariances/fc.weight",
     }
 
 
@@ -155,9 +155,15 @@ def wrong_metadata(**metadata: str) -> Callable[[Path], None]:
         (wrong_tensor({"hessians/w": torch.ones(2, 3)}), "not square"),
         (wrong_tensor({"hessians/w": torch.zeros(2, 2)}), "is all zero"),
         (wrong_tensor({"hessians/w": torch.tensor([[1, 0.5], [0.4, 1]])}), "is not symmetric"),
-        (wrong_tensor({"gradients/w": torch.tensor([[1, 0.5], [0.4, 1]])}), "is not symmetric"),
+        (
+            wrong_tensor({"output_covariances/w": torch.tensor([[1, 0.5], [0.4, 1]])}),
+            "is not symmetric",
+        ),
         (wrong_tensor({"hessians/w": torch.diag(torch.tensor([1.0, -1]))}), "on its diagonal"),
-        (wrong_tensor({"gradients/w": torch.diag(torch.tensor([1.0, -1]))}), "on its diagonal"),
+        (
+            wrong_tensor({"output_covariances/w": torch.diag(torch.tensor([1.0, -1]))}),
+            "on its diagonal",
+        ),
         (wrong_tensor({"hessians/w": torch.tensor([[1, 2.0], [2, 1]])}), "larger than its squares"),
         (wrong_tensor({"hessians/w": torch.tensor([[1, 2.0], [2, 0]])}), "larger than its squares"),
         (wrong_tensor({"row_information/w": torch.tensor([1.0, -1])}), "negative element"),

@@ -47,8 +47,8 @@ def reference_moments(model: Looped, ids: Tensor, labels: Tensor) -> dict[str, T
         "rows step.weight": torch.zeros(6, dtype=torch.float64),
         "rows table.weight": torch.zeros(7, dtype=torch.float64),
         "lookups table.weight": torch.zeros(7, dtype=torch.float64),
-        "gradients step.weight": torch.zeros(6, 6, dtype=torch.float64),
-        "gradients table.weight": torch.zeros(7, 7, dtype=torch.float64),
+        "output_covariances step.weight": torch.zeros(6, 6, dtype=torch.float64),
+        "output_covariances table.weight": torch.zeros(7, 7, dtype=torch.float64),
     }
     for token, label in zip(ids.flatten().tolist(), labels.flatten().tolist(), strict=True):
         start = table[token].clone().requires_grad_()
@@ -63,9 +63,9 @@ def reference_moments(model: Looped, ids: Tensor, labels: Tensor) -> dict[str, T
         *steps, at_logits, at_start = torch.autograd.grad(loss, [*outputs, logits, start])
         for gradient in steps:
             sums["rows step.weight"] += gradient**2
-            sums["gradients step.weight"] += torch.outer(gradient, gradient)
+            sums["output_covariances step.weight"] += torch.outer(gradient, gradient)
         sums["rows table.weight"] += at_logits**2
-        sums["gradients table.weight"] += torch.outer(at_logits, at_logits)
+        sums["output_covariances table.weight"] += torch.outer(at_logits, at_logits)
         sums["lookups table.weight"][token] += (at_start**2).mean()
     return sums
 
@@ -84,7 +84,8 @@ def test_sums_are_those_of_a_slow_reference() -> None:
         **{f"rows {name}": total for name, total in moments.mean_rows(1).items()},
         **{f"lookups {name}": total for name, total in moments.mean_lookups(1).items()},
         **{
-            f"gradients {name}": total for name, total in moments.mean_output_covariances(1).items()
+            f"output_covariances {name}": total
+            for name, total in moments.mean_output_covariances(1).items()
         },
     }
     expected = reference_moments(model, ids, labels)

@@ -27,6 +27,7 @@ def test_planes_are_numbered_unless_there_is_only_one() -> None:
     assert byte_planes("data", 7, torch.bool) == (PartSpec("data", 7, 1, 2),)
 
 
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=str)
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_planes_are_the_bytes_of_the_values_in_order(dtype: torch.dtype, count: int) -> None:

@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -228,7 +229,9 @@ def closed(tmp_path: Path) -> Iterator[Path]:
     tmp_path.chmod(0o555)
     root = os.geteuid() == 0
     if root:
-        for folder in tmp_path.parents[:2]:
+        for folder in tmp_path.parents:
+            if folder == Path(tempfile.gettempdir()):
+                break
             folder.chmod(0o755)
         os.setresuid(65534, 65534, 0)
     yield tmp_path
