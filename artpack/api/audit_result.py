@@ -1,4 +1,4 @@
-"""What an audit found, and how it was made."""
+"""The result of an audit, and how it was made."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""What an evaluation found: scores, where they come from, and how they were made."""
+"""The result of an evaluation: scores, where they come from, and how they were made."""
 
 import csv
 import io

@@ -15,7 +15,7 @@ from torch import Tensor
 from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.checkpoint.selection import Selection
 from artpack.checkpoint.source import listed
-from artpack.quantize.fit import Fit, fit, is_mask, is_matrix, widened
+from artpack.quantize.fit import GridFit, fit, is_mask, is_matrix, widened
 from artpack.quantize.grids.row_int import RowInt
 from artpack.recipes.rules import Rule
 from artpack.recipes.spec import PlanSpec
@@ -115,24 +115,24 @@ def _changed(weight: Tensor, info: TensorInfo, rule: Rule) -> tuple[Rule, str] |
     if is_mask(weight):
         return _kept(rule), MISFITS
     how = _fit(weight, rule)
-    if how is Fit.SMALL:
+    if how is GridFit.SMALL:
         wide = None if rule.steps is not None else widened(rule.quantizer)
-        if wide is None or fit(weight, wide) is not Fit.GOOD:
+        if wide is None or fit(weight, wide) is not GridFit.GOOD:
             return _kept(rule), MISFITS
         return replace(rule, quantizer=wide, zero_scales=False), WIDENED
     # A matrix that is too large has diverged: to refuse it is for the quantizer.
-    large = how is Fit.LARGE and not is_matrix(info.shape)
+    large = how is GridFit.LARGE and not is_matrix(info.shape)
     return (_kept(rule), MISFITS) if large else None
 
 
-def _fit(weight: Tensor, rule: Rule) -> Fit:
+def _fit(weight: Tensor, rule: Rule) -> GridFit:
     assert rule.quantizer is not None
     floor = 0.0
     if rule.steps is not None and isinstance(rule.quantizer, RowInt):
         floor = rule.steps.floor / rule.quantizer.radius
     how = fit(weight, rule.quantizer, floor=floor)
     published = rule.zero_scales and bool(weight.abs().max() > LEAST_PUBLISHED)
-    return Fit.GOOD if how is Fit.SMALL and published else how
+    return GridFit.GOOD if how is GridFit.SMALL and published else how
 
 
 def _kept(rule: Rule) -> Rule:

@@ -39,7 +39,7 @@ LEAST_OCTAVES = -48
 lattices finds steps."""
 
 
-class Fit(Enum):
+class GridFit(Enum):
     """How a tensor fits its grid."""
 
     GOOD = "good"
@@ -47,7 +47,7 @@ class Fit(Enum):
     SMALL = "small"
 
 
-def fit(weight: Tensor, quantizer: Quantizer, *, floor: float = 0.0) -> Fit:
+def fit(weight: Tensor, quantizer: Quantizer, *, floor: float = 0.0) -> GridFit:
     """
     Find out whether a grid holds a tensor's values, up to its own rounding.
 
@@ -63,16 +63,16 @@ def fit(weight: Tensor, quantizer: Quantizer, *, floor: float = 0.0) -> Fit:
 
     """
     if not weight.any() or weight.isnan().any():
-        return Fit.GOOD
+        return GridFit.GOOD
     largest = weight.abs().max().double().item()
     if largest > torch.finfo(torch.float32).max:
-        return Fit.LARGE
+        return GridFit.LARGE
     if largest < max(torch.finfo(torch.float32).tiny, floor / 2):
-        return Fit.SMALL
+        return GridFit.SMALL
     return _fit_grid(weight, quantizer, largest)
 
 
-def _fit_grid(weight: Tensor, quantizer: Quantizer, largest: float) -> Fit:
+def _fit_grid(weight: Tensor, quantizer: Quantizer, largest: float) -> GridFit:
     if isinstance(quantizer, Narrow):
         return _fit_narrow(weight, quantizer)
     if isinstance(quantizer, RowInt | GroupLevels):
@@ -81,13 +81,13 @@ def _fit_grid(weight: Tensor, quantizer: Quantizer, largest: float) -> Fit:
         return _fit_fixed(weight, quantizer, largest)
     if isinstance(quantizer, Lattice):
         return _fit_lattice(largest)
-    return Fit.GOOD
+    return GridFit.GOOD
 
 
-def _fit_lattice(largest: float) -> Fit:
+def _fit_lattice(largest: float) -> GridFit:
     if largest > 2.0**-LEAST_OCTAVES:
-        return Fit.LARGE
-    return Fit.SMALL if largest < 2.0**LEAST_OCTAVES else Fit.GOOD
+        return GridFit.LARGE
+    return GridFit.SMALL if largest < 2.0**LEAST_OCTAVES else GridFit.GOOD
 
 
 def is_mask(weight: Tensor) -> bool:
@@ -120,47 +120,47 @@ def widened(quantizer: Quantizer) -> Quantizer | None:
     return None
 
 
-def _fit_narrow(weight: Tensor, quantizer: Narrow) -> Fit:
+def _fit_narrow(weight: Tensor, quantizer: Narrow) -> GridFit:
     try:
         back = quantizer.dequantize(quantizer.quantize(weight))
     except UsageError:
-        return Fit.LARGE
+        return GridFit.LARGE
     exact = weight.double()
     # Rounding alone is off by at most half a unit in the last place, so is the norm.
     allowed = VANISHED if isinstance(quantizer, Fp8) else torch.finfo(quantizer.dtype).eps / 2
     lost = (exact - back.double()).norm() > allowed * exact.norm() * (1 + 1e-9)
-    return Fit.SMALL if lost else Fit.GOOD
+    return GridFit.SMALL if lost else GridFit.GOOD
 
 
-def _fit_scaled(weight: Tensor, quantizer: RowInt | GroupLevels, largest: float) -> Fit:
+def _fit_scaled(weight: Tensor, quantizer: RowInt | GroupLevels, largest: float) -> GridFit:
     if isinstance(quantizer.scales, Fp32Scales):
-        return Fit.GOOD
+        return GridFit.GOOD
     if isinstance(quantizer, GroupLevels):
         scales, radius = quantizer.means(weight), FEWEST_LEVELS
     else:
         rows = weight.reshape(matrix_shape(weight.shape)).abs().amax(dim=1)
         if largest <= FP16_MAX and not ((rows > 0) & (rows < SMALL)).any():
-            return Fit.GOOD
+            return GridFit.GOOD
         scales, radius = quantizer.exact_steps(weight), max(quantizer.radius, FEWEST_LEVELS)
     exact = scales.double()
     stored = exact.float().half().double()
     if stored.isinf().any():
-        return Fit.LARGE
+        return GridFit.LARGE
     # The outermost level must not move by more than half a step: codes round as much.
     lost = 2 * radius * (stored - exact).abs() > exact
-    return Fit.SMALL if lost.any() else Fit.GOOD
+    return GridFit.SMALL if lost.any() else GridFit.GOOD
 
 
-def _fit_fixed(weight: Tensor, quantizer: Quantizer, largest: float) -> Fit:
+def _fit_fixed(weight: Tensor, quantizer: Quantizer, largest: float) -> GridFit:
     """Compare with the error of the same weights made larger by a power of two."""
     if largest > FP16_MAX:
-        return Fit.LARGE
+        return GridFit.LARGE
     if largest >= SMALL:
-        return Fit.GOOD
+        return GridFit.GOOD
     exact = weight.double()
     larger = torch.ldexp(exact, torch.tensor(-math.frexp(largest)[1]))
     errors = []
     for one in (exact, larger):
         back = quantizer.dequantize(quantizer.quantize(one)).double()
         errors.append(((one - back).norm() / one.norm()).item())
-    return Fit.SMALL if errors[0] > 1.1 * errors[1] + 1e-3 else Fit.GOOD
+    return GridFit.SMALL if errors[0] > 1.1 * errors[1] + 1e-3 else GridFit.GOOD

@@ -14,7 +14,7 @@ Weights: TypeAlias = Mapping[str, Tensor]
 State: TypeAlias = dict[str, "dict[str, Tensor] | int"]
 
 
-class Average(Protocol):
+class WeightAverage(Protocol):
     """A rule that turns the weights of many steps into one set."""
 
     def update(self, weights: Weights, *, step: int, factor: float) -> None:

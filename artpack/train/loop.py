@@ -19,7 +19,7 @@ from artpack.models.config import ModelConfig
 from artpack.models.gpt import GPT
 from artpack.recipes import load_recipe
 from artpack.system.ranks import Ranks
-from artpack.train.averaging import Average, Ema, Hma, Swa, float_weights
+from artpack.train.averaging import Ema, Hma, Swa, WeightAverage, float_weights
 from artpack.train.batches import Loader, TrainingBatch
 from artpack.train.curriculum import easiest_first
 from artpack.train.data import Data
@@ -228,8 +228,8 @@ class Run:
         return float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), limit))
 
 
-def _average(settings: AverageSettings, initial: dict[str, Tensor]) -> Average:
-    makers: dict[str, Callable[[], Average]] = {
+def _average(settings: AverageSettings, initial: dict[str, Tensor]) -> WeightAverage:
+    makers: dict[str, Callable[[], WeightAverage]] = {
         "ema": lambda: Ema(initial, settings.decay, warmup_steps=settings.warmup_steps),
         "hma": lambda: Hma(initial, settings.decay),
         "swa": lambda: Swa(settings.every_steps, settings.below_factor),

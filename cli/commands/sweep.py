@@ -11,7 +11,7 @@ from ..options.budget import scoring_options
 from ..options.inputs import inputs_options
 from ..options.outputs import Command, Output
 from ..options.shared import json_option, profile_option
-from ..options.sizes import Sizes
+from ..options.sizes import SizeList
 from ..render import sweep as render
 from ..render.plot import check_ending
 from ..render.progress import progress
@@ -21,9 +21,9 @@ from ..render.progress import progress
 @inputs_options
 @click.option(
     "--budgets",
-    type=Sizes(),
+    type=SizeList(),
     required=True,
-    help="Sizes of files on the frontier: 8M,12M,16M.",
+    help="SizeList of files on the frontier: 8M,12M,16M.",
 )
 @click.option(
     "-o",

@@ -1,4 +1,4 @@
-"""Sizes on the command line: ``16000000``, ``16M``, ``1.5 MiB``."""
+"""SizeList on the command line: ``16000000``, ``16M``, ``1.5 MiB``."""
 
 import re
 
@@ -45,11 +45,11 @@ class Size(click.ParamType[int]):
         return size
 
 
-class Sizes(click.ParamType[tuple[int, ...]]):
+class SizeList(click.ParamType[tuple[int, ...]]):
     """
     Sizes with commas between them.
 
-    >>> Sizes().convert("8M,12M", None, None)
+    >>> SizeList().convert("8M,12M", None, None)
     (8000000, 12000000)
 
     """

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from artpack.train.averaging import Average, Ema, Hma, Swa
+from artpack.train.averaging import Ema, Hma, Swa, WeightAverage
 
 STEPS = 40
 
@@ -13,7 +13,7 @@ def weights(step: int) -> dict[str, torch.Tensor]:
     return {"w": torch.tensor([float(step), float(step**2) / 10])}
 
 
-def run(average: Average, factor: float = 0.1) -> torch.Tensor:
+def run(average: WeightAverage, factor: float = 0.1) -> torch.Tensor:
     for step in range(STEPS):
         average.update(weights(step + 1), step=step, factor=factor)
     found = average.weights()

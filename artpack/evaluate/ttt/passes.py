@@ -12,12 +12,12 @@ from artpack.evaluate.ttt.document_rows import DocumentRows
 from artpack.evaluate.ttt.lora_batch import Matrices
 from artpack.evaluate.ttt.recipe import Lora
 from artpack.evaluate.ttt.strategy import Observer, Scores
-from artpack.evaluate.ttt.temperature import Temperature
+from artpack.evaluate.ttt.temperature import TargetTemperature
 from artpack.models import GPT
 from artpack.runners.settings import Settings
 
 
-class Pass(NamedTuple):
+class DocumentPass(NamedTuple):
     """
     A forward pass.
 
@@ -47,12 +47,12 @@ class Passes:
     """
 
     def __init__(
-        self, model: GPT, recipe: Lora, settings: Settings, temperature: Temperature
+        self, model: GPT, recipe: Lora, settings: Settings, temperature: TargetTemperature
     ) -> None:
         self._model, self._recipe, self._settings = model, recipe, settings
         self._temperature = temperature
         self._scored: DocumentRows | None = None
-        self._done: Pass | None = None
+        self._done: DocumentPass | None = None
 
     def score(
         self, matrices: Matrices, rows: DocumentRows, *, learns: bool, observer: Observer | None
@@ -112,17 +112,19 @@ class Passes:
             total += self._descend(done, len(done.raw), gradient[-later:][part])
         return total / later
 
-    def _run(self, matrices: Matrices, flat: Tensor, rows: DocumentRows, *, learns: bool) -> Pass:
+    def _run(
+        self, matrices: Matrices, flat: Tensor, rows: DocumentRows, *, learns: bool
+    ) -> DocumentPass:
         flat = flat.detach().requires_grad_(learns)
         attached = matrices.low_rank.attached(flat)
         device, bf16 = torch.device(self._settings.device), self._settings.precision == "bf16"
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
         with torch.set_grad_enabled(learns), autocast:
             hidden = self._model.hidden(rows.ids, adapters=attached)
-            return Pass(rows, flat, self._model.raw_logits(rows.pick(hidden), attached))
+            return DocumentPass(rows, flat, self._model.raw_logits(rows.pick(hidden), attached))
 
     @torch.no_grad()
-    def _scores(self, done: Pass, observer: Observer | None) -> Scores:
+    def _scores(self, done: DocumentPass, observer: Observer | None) -> Scores:
         rows = done.rows
         raw, answers = done.raw[rows.valid], rows.answers[rows.valid]
         targets = rows.targets[rows.valid].cpu().numpy()
@@ -134,7 +136,7 @@ class Passes:
             columns.append(F.cross_entropy(logits, answers, reduction="none"))
         return Scores(targets, torch.stack(columns, dim=1).cpu().numpy())
 
-    def _descend(self, done: Pass, later: int, gradient: Tensor) -> float:
+    def _descend(self, done: DocumentPass, later: int, gradient: Tensor) -> float:
         """Write the gradient of the last documents' mean losses; return their sum."""
         temperature = self._recipe.learning_temperature
         if temperature is None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artpack.evaluate.ttt.temperature import Temperature
+from artpack.evaluate.ttt.temperature import TargetTemperature
 from artpack.evaluate.windows.plan import Coverage, WindowPlan
 
 Ranges: TypeAlias = list[tuple[int, int]]
@@ -89,7 +89,7 @@ class Strategy(Protocol):
     """Scores steps and learns from them."""
 
     @property
-    def temperature(self) -> Temperature:
+    def temperature(self) -> TargetTemperature:
         """The temperature that targets are scored with."""
 
     def steps(self) -> Iterator[Step]:

@@ -14,7 +14,7 @@ GRID = tuple(round(0.80 + 0.02 * step, 2) for step in range(21))
 """0.80 to 1.20: beyond, something else than the temperature is wrong."""
 
 
-class Temperature(Protocol):
+class TargetTemperature(Protocol):
     """Temperatures that losses are taken at, and which of them counts."""
 
     candidates: tuple[float | None, ...]
