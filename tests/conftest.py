@@ -1,12 +1,17 @@
 """Fixtures that every room's tests share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.golden.archive import SUFFIX, unpack
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in the background of a shell; commands would ignore it, too, and tests interrupt them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Matrices of tests are small, and pytest-xdist has a process for each core: threads only cost.
 torch.set_num_threads(1)
