@@ -89,7 +89,7 @@ class AuditReport:
         return self.findings.conditions
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as data: what ``artpack audit --json`` prints."""
+        """Return it as data that JSON can carry."""
         return {
             "audit": self.findings.to_json(),
             "settings": {

@@ -153,7 +153,7 @@ class EvalResult(EvalScores):
         return sound and (self.audit is None or self.audit.passed)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as data: what ``artpack eval --json`` prints."""
+        """Return it as data that JSON can carry."""
         return {
             "what": self.what,
             **_scores(self),

@@ -85,8 +85,8 @@ def open_source(
         with from_state_dict(state) as checkpoint:
             yield Opened(checkpoint, None, config, {})
         return
-    single = isinstance(source, str | os.PathLike)
-    paths = [Path(source)] if single else [Path(one) for one in source]  # type: ignore[arg-type,union-attr]
+    named = (source,) if isinstance(source, str | os.PathLike) else source
+    paths = [Path(one) for one in named]
     _check_usage(len(paths), average, decay)
     with ExitStack() as stack:
         opened = [

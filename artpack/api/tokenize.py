@@ -48,7 +48,7 @@ class TokenizeResult:
     held_out: Side
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as data: what ``artpack tokenize --json`` prints."""
+        """Return it as data that JSON can carry."""
         found: dict[str, Any] = {
             "folder": str(self.folder),
             "train_documents": self.train.documents,

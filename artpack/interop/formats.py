@@ -63,7 +63,7 @@ FORMATS = {
         lambda container, name: rans_archive.write(container, file_name=name),
     ),
 }
-"""Name, as ``artpack export --as`` takes it, to the format."""
+"""Name to format."""
 
 
 def read_container(data: bytes, *, max_bytes: int | None = None) -> Container:

@@ -74,7 +74,7 @@ def fit_bytes(
         pack: Makes a file.
         limit_bytes: No file may be larger.
         weights: How many weights its steps are for.
-        first: Octaves to begin with.
+        first: Logarithm of the step to base 2, to begin with.
         draft: Makes a file of nearly the same size, but sooner: where it fits is where
             ``pack`` begins.
 
@@ -124,7 +124,7 @@ def fit_loss(pack: Pack, judge: Callable[[Packed], float], *, limit: float, firs
         pack: Makes a file.
         judge: Returns what a file lost; below 0 counts as nothing.
         limit: No file may lose more; above 0.
-        first: Octaves to begin with.
+        first: Logarithm of the step to base 2, to begin with.
 
     Returns:
         A file that loses at most ``limit``.

@@ -31,7 +31,7 @@ RESOLUTION = 32
 """Steps of learned scales in a doubling. With 16, rounding takes back half of what is learned."""
 
 LEARNING_RATE = 0.006
-"""Octaves a step, for the most."""
+"""Change of a logarithm of a scale to base 2 in one step, at most."""
 
 WARMUP_STEPS = 10
 MARGIN = 16
@@ -89,7 +89,7 @@ class _Scaled:
     Attributes:
         lattice: What it is stored as afterwards.
         points: float32 ``(rows, cols)``.
-        rows: Octaves of its rows' scales, float32 ``(rows, 1)``.
+        rows: Logarithms to base 2 of its rows' scales, float32 ``(rows, 1)``.
         cols: Of its columns', ``(cols,)``.
         bounds: The least and the most that rows may have, and columns.
     """

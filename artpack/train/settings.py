@@ -181,7 +181,7 @@ class Qat(Record):
 
     Attributes:
         recipe: The packing recipe, by name or file, as ``artpack compress`` takes it.
-        overrides: Changes to it, as ``--set`` takes them.
+        overrides: Changes to it, ``KEY=VALUE``.
         below_factor: Start when the learning-rate factor is down to this; 1 starts at once.
         rate_weight: Nats of loss for each bit per weight that the symbols' entropy has.
         rate_share: Last share of the run in which that counts.

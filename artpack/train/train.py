@@ -65,7 +65,7 @@ class TrainResult:
         return self.kept.score
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as data: what ``artpack train --json`` prints."""
+        """Return it as data that JSON can carry."""
         scores = {
             one.name: {
                 "loss_nats": one.score.loss_nats.value,

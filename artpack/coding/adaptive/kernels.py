@@ -205,7 +205,7 @@ def code_symbol(  # noqa: PLR0917 - numba knows no keywords
     Code ``k``: whether it is 0, its sign, its magnitude; return it and the coder.
 
     With a context of nonzero mean, ``down`` is 1 if to negative symbols, else 0; magnitudes
-    on the side leant away from have a context of their own.
+    on the side away from the mean have a context of their own.
     """
     slots, first = model.slots[lean, bucket, parity], model.first[bucket, parity]
     shift, nearest = model.shifts[bucket], 1 - parity
@@ -217,8 +217,8 @@ def code_symbol(  # noqa: PLR0917 - numba knows no keywords
     most_above = alphabet - 2 - most_below - nearest
     negative = 1
     if most_above >= 0:
-        below, coder = code_bit(int(k < 0) ^ down, slots, first, SIGN_NODE, coder)
-        negative = below ^ down
+        against, coder = code_bit(int(k < 0) ^ down, slots, first, SIGN_NODE, coder)
+        negative = against ^ down
     if lean >= FIRST_LEANING and negative != down:
         slots = model.slots[lean + LEANINGS, bucket, parity]
     magnitude = -1 - k if negative else k - nearest
