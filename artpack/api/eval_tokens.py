@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sentencepiece import SentencePieceProcessor
 
+from artpack.api.tokens import token_pattern
 from artpack.errors import UsageError
 from artpack.evaluate.tokens.byte_check import ByteCheck, check_bytes, find_losses
 from artpack.evaluate.tokens.documents import DOCUMENT_SEPARATOR
@@ -129,7 +130,7 @@ def _read(
         return _array_stream(tokens, tokenizer, sidecar, faithful=faithful), [], None
     if isinstance(sidecar, np.ndarray):
         raise UsageError("an array as `sidecar` goes with an array of `tokens`")
-    pattern, bytes_pattern = os.fspath(tokens), None if sidecar is None else os.fspath(sidecar)
+    pattern, bytes_pattern = token_pattern(tokens), None if sidecar is None else os.fspath(sidecar)
     stream = read_stream(pattern, tokenizer, sidecar=bytes_pattern, faithful=faithful)
     if is_text(pattern):
         return stream, [Path(pattern)], read_text(Path(pattern)).split(DOCUMENT_SEPARATOR)

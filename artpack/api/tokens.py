@@ -80,7 +80,7 @@ def _read(
 ) -> NDArray[np.uint32]:
     if isinstance(tokens, np.ndarray):
         return _checked(tokens, vocab_size)
-    pattern = os.fspath(tokens)
+    pattern = token_pattern(tokens)
     if not is_text(pattern):
         return read_tokens(pattern, vocab_size=vocab_size)
     if tokenizer is None:
@@ -89,6 +89,30 @@ def _read(
     if int(ids.max()) >= vocab_size:
         raise UsageError(f"{tokenizer}: its ids go beyond the model's vocabulary of {vocab_size}")
     return ids
+
+
+def token_pattern(tokens: object) -> str:
+    """
+    Return the pattern of token files.
+
+    Args:
+        tokens: What was given for it.
+
+    Returns:
+        The pattern.
+
+    Raises:
+        UsageError: It is no path.
+
+    >>> token_pattern("train_*.bin")
+    'train_*.bin'
+
+    """
+    if isinstance(tokens, str | os.PathLike):
+        return os.fspath(tokens)
+    raise UsageError(
+        f"`tokens`: a path or a numpy array of ids (tokens,) is needed, got {type(tokens).__name__}"
+    )
 
 
 def _checked(ids: NDArray[np.integer], vocab_size: int) -> NDArray[np.uint32]:

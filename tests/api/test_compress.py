@@ -1,5 +1,6 @@
 """The packing jobs through the API alone: calibrate, compress to a goal, sweep, load."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,16 @@ def test_errors_name_arguments_and_no_flags(
     with pytest.raises(error, match=message) as caught:
         artpack.compress(small / "ckpt.pt", profile="fast", **options)  # type: ignore[arg-type]
     assert "--" not in str(caught.value)
+
+
+@pytest.mark.parametrize("tokens", [[1, 2, 3], torch.tensor([1, 2]), 7])
+def test_tokens_that_are_neither_path_nor_array_are_refused(small: Path, tokens: object) -> None:
+    for call in (artpack.calibrate, partial(artpack.evaluate, tokenizer=small / "sp.model")):
+        with pytest.raises(UsageError, match="`tokens`: a path or a numpy array of ids"):
+            call(small / "ckpt.pt", tokens)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("values", [{"precision": "fp64"}, {"batch_tokens": 0}])
+def test_settings_are_checked(values: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="must be"):
+        artpack.Settings(**values)  # type: ignore[arg-type]
