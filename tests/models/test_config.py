@@ -112,3 +112,11 @@ def test_mechanisms_refuse_settings_out_of_range() -> None:
 def test_lanes_from_the_last_layer_on_are_not_opened() -> None:
     config = replace(PLAIN, lanes=Lanes(6), skips=Skips())
     assert not any(config.opens_lanes(layer) for layer in range(6))
+
+
+def test_grids_by_the_ids_of_older_artifacts_are_read() -> None:
+    for name in PRESETS:
+        config = PRESETS[name].config
+        older = json.dumps(config.to_json()).replace('"fake-row-', '"row-')
+        assert ModelConfig.from_json(json.loads(older)) == config
+    assert '"fake-row-' in json.dumps(PRESETS["pr1123"].config.to_json())
