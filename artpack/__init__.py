@@ -48,10 +48,10 @@ from artpack.errors import (
     UsageError,
     VersionError,
 )
-from artpack.evaluate.audit.sample import Sample
-from artpack.evaluate.scoring.score import Comparison
-from artpack.evaluate.scoring.summary import Score
-from artpack.evaluate.tokens.stream import Stream
+from artpack.evaluation.audit.sample import Sample
+from artpack.evaluation.scoring.score import Comparison
+from artpack.evaluation.scoring.summary import Score
+from artpack.evaluation.tokens.stream import Stream
 from artpack.models import ModelConfig
 from artpack.runners.settings import Settings
 from artpack.stages.progress import Progress

@@ -19,20 +19,20 @@ from pathlib import Path
 
 import torch
 
-from artpack.evaluate.audit.run import audit_evaluator
-from artpack.evaluate.audit.sample import Sample
-from artpack.evaluate.scoring.evaluators import Evaluator, Mixed, Windowed
-from artpack.evaluate.scoring.observation import Pass
-from artpack.evaluate.tokens.stream import Stream
-from artpack.evaluate.ttt.evaluator import Adapting
-from artpack.evaluate.ttt.load import load_recipe
-from artpack.evaluate.ttt.recipe import OverStream
-from artpack.evaluate.windows.placements import place
+from artpack.evaluation.audit.run import audit_evaluator
+from artpack.evaluation.audit.sample import Sample
+from artpack.evaluation.scoring.evaluators import Evaluator, Mixed, Windowed
+from artpack.evaluation.scoring.observation import Pass
+from artpack.evaluation.tokens.stream import Stream
+from artpack.evaluation.ttt.evaluator import Adapting
+from artpack.evaluation.ttt.load import load_recipe
+from artpack.evaluation.ttt.recipe import OverStream
+from artpack.evaluation.windows.placements import place
 from artpack.models import GPT
 from artpack.runners.settings import Settings
 from benchmarks.bench_ttt import WINDOW_TOKENS, lm6m
 from benchmarks.report import Row, print_table, write_csv
-from tests.evaluate import cheats
+from tests.evaluation import cheats
 
 CONDITIONS = ("C1", "C2", "C3", "C4")
 RECIPES = ["scalars", "blocks", "lora", "phased", "pr2086", "pr576", "pr1123", "pr826", "pr1934"]

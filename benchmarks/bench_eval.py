@@ -3,7 +3,7 @@ How fast models are scored, and what share of the machine's matmul peak that is.
 
 Random weights in the shape of published models, random tokens, in steady state: the
 first window of a stream, which scores all its positions, is left out. The rates are
-those of ``artpack.evaluate.scoring.score``, from arrays to a score with its standard error. The
+those of ``artpack.evaluation.scoring.score``, from arrays to a score with its standard error. The
 peak is the best rate of square matmuls in the same run: same device, dtype and threads.
 Everything is timed in turns, so that all of it has the same neighbours, and the best
 of several times counts; ``load_1min`` is the load average then, the benchmark included.
@@ -29,10 +29,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-from artpack.evaluate.scoring.score import score
-from artpack.evaluate.tokens.shards import Tokens
-from artpack.evaluate.windows.placements import place
-from artpack.evaluate.windows.plan import WindowPlan
+from artpack.evaluation.scoring.score import score
+from artpack.evaluation.tokens.shards import Tokens
+from artpack.evaluation.windows.placements import place
+from artpack.evaluation.windows.plan import WindowPlan
 from artpack.models import GPT, ModelConfig, build, preset
 from artpack.runners.settings import Settings
 from benchmarks.flops import plan_flops

@@ -25,9 +25,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from artpack.evaluate.ngram.counts import NgramCounts
-from artpack.evaluate.ngram.mixing import MAX_ORDER, MIN_ORDER, Learned
-from artpack.evaluate.tokens.shards import Tokens, read_tokens
+from artpack.evaluation.ngram.counts import NgramCounts
+from artpack.evaluation.ngram.mixing import MAX_ORDER, MIN_ORDER, Learned
+from artpack.evaluation.tokens.shards import Tokens, read_tokens
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import lm6m_path
 

@@ -31,19 +31,19 @@ from artpack.calibration.windows import cut_windows
 from artpack.checkpoint import Checkpoint, open_checkpoint
 from artpack.checkpoint.selection import select
 from artpack.coding.profiles import PROFILES, Profile
-from artpack.evaluate.scoring.score import score
-from artpack.evaluate.windows.placements import place
+from artpack.evaluation.scoring.score import score
+from artpack.evaluation.windows.placements import place
 from artpack.models import ModelConfig, build, expected_shapes, preset
 from artpack.pack.compress import compress
 from artpack.pack.prepare import prepare
 from artpack.recipes import load_recipe
 from artpack.recipes.spec import PlanSpec
 from artpack.runners.gpt import GptRunner
-from artpack.train.data import Data, read_data
-from artpack.train.recipe import load_training
-from artpack.train.scale import scale_model
-from artpack.train.settings import Training
-from artpack.train.train import TrainResult, train
+from artpack.training.data import Data, read_data
+from artpack.training.recipe import load_training
+from artpack.training.scale import scale_model
+from artpack.training.settings import Training
+from artpack.training.train import TrainResult, train
 from benchmarks.report import Row, print_table, write_csv
 
 RECIPES = ("pr576", "pr826", "pr1123", "pr1934", "pr2086")

@@ -24,10 +24,10 @@ from artpack.calibration.file import Calibration
 from artpack.calibration.windows import cut_windows
 from artpack.checkpoint import open_checkpoint
 from artpack.checkpoint.selection import select
-from artpack.evaluate.scoring.score import compare
-from artpack.evaluate.tokens.shards import read_tokens
-from artpack.evaluate.tokens.stream import Stream, read_stream
-from artpack.evaluate.windows.placements import place
+from artpack.evaluation.scoring.score import compare
+from artpack.evaluation.tokens.shards import read_tokens
+from artpack.evaluation.tokens.stream import Stream, read_stream
+from artpack.evaluation.windows.placements import place
 from artpack.models import GPT, build, preset
 from artpack.pack.compress import compress
 from artpack.pack.prepare import prepare

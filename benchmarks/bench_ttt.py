@@ -4,7 +4,7 @@ What learning while scoring is worth, and how fast it is.
 The language model ``lm6m`` is packed and unpacked in memory, and its validation tokens
 are scored by each recipe of test-time training: in the recipe's windows without
 learning, and with it. A recipe that does not lower the bits per byte fails the run, and so does
-one whose journal has a fault. ``scored_tokens_s`` is that of ``artpack.evaluate.ttt``,
+one whose journal has a fault. ``scored_tokens_s`` is that of ``artpack.evaluation.ttt``,
 from tokens to a score, learning included. From the repository's root::
 
     python -m benchmarks.bench_ttt --csv benchmarks/results
@@ -30,14 +30,14 @@ from torch import nn
 
 from artpack.checkpoint import open_checkpoint
 from artpack.checkpoint.selection import select
-from artpack.evaluate.scoring.score import score_documents
-from artpack.evaluate.scoring.summary import score_of_sums
-from artpack.evaluate.tokens.stream import Stream, read_stream
-from artpack.evaluate.ttt.adaptation import adapt
-from artpack.evaluate.ttt.attribution import difference
-from artpack.evaluate.ttt.load import load_recipe
-from artpack.evaluate.ttt.recipe import placed
-from artpack.evaluate.ttt.recipe_windows import plan_of
+from artpack.evaluation.scoring.score import score_documents
+from artpack.evaluation.scoring.summary import score_of_sums
+from artpack.evaluation.tokens.stream import Stream, read_stream
+from artpack.evaluation.ttt.adaptation import adapt
+from artpack.evaluation.ttt.attribution import difference
+from artpack.evaluation.ttt.load import load_recipe
+from artpack.evaluation.ttt.recipe import placed
+from artpack.evaluation.ttt.recipe_windows import plan_of
 from artpack.models import GPT, build, preset, read_config
 from artpack.recipes import load_recipe as load_packing
 from artpack.runners.settings import Settings

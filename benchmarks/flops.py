@@ -5,7 +5,7 @@ Matrix products only, and of attention only what a causal mask leaves. Whatever 
 run, such as masked scores or padding, lowers the share of the peak that is reported.
 """
 
-from artpack.evaluate.windows.plan import WindowPlan
+from artpack.evaluation.windows.plan import WindowPlan
 from artpack.models import ModelConfig
 
 

@@ -14,7 +14,7 @@ from artpack.api.scoring import FileScorer, Scoring
 from artpack.calibration.file import Calibration
 from artpack.checkpoint import restore
 from artpack.coding.profiles import FAST, Profile
-from artpack.evaluate.scoring.score import Comparison
+from artpack.evaluation.scoring.score import Comparison
 from artpack.pack.compress import compress
 from artpack.pack.fine_tuning import tune
 from artpack.pack.packer import PackInputs

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 
 from artpack.demo import CALIBRATION, CHECKPOINT, CONFIG, HELD_OUT, TOKENIZER
-from artpack.evaluate.tokens.documents import document_spans
-from artpack.evaluate.tokens.shards import find_shards, read_shard, read_tokens, write_shard
+from artpack.evaluation.tokens.documents import document_spans
+from artpack.evaluation.tokens.shards import find_shards, read_shard, read_tokens, write_shard
 
 FOLDER = Path(__file__).resolve().parents[1] / "artpack" / "demo" / "data"
 CALIBRATION_TOKENS = 65536

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from sentencepiece import SentencePieceProcessor
 
-from artpack.evaluate.tokens.shards import write_shard
+from artpack.evaluation.tokens.shards import write_shard
 from artpack.models import ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
 from tests.models.conftest import random_weights

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.evaluate.scoring.forward import measure_plan
-from artpack.evaluate.scoring.score import _losses
-from artpack.evaluate.tokens.shards import Tokens
-from artpack.evaluate.windows.plan import WindowPlan
+from artpack.evaluation.scoring.forward import measure_plan
+from artpack.evaluation.scoring.score import _losses
+from artpack.evaluation.tokens.shards import Tokens
+from artpack.evaluation.windows.plan import WindowPlan
 from artpack.runners.protocol import LanguageModel
 from artpack.runners.settings import REFERENCE
 

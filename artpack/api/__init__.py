@@ -19,7 +19,7 @@ from artpack.api.scoring import Scoring
 from artpack.api.sweep import Curve, CurvePoint, sweep
 from artpack.api.tokenize import TokenizeResult, tokenize
 from artpack.api.train import train
-from artpack.train.train import TrainResult
+from artpack.training.train import TrainResult
 
 __all__ = [
     "AuditFindings",

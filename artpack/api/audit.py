@@ -21,17 +21,17 @@ from artpack.api.eval_tokens import (
 from artpack.api.eval_ttt import choose_ttt
 from artpack.api.sources import check_device
 from artpack.errors import UsageError
-from artpack.evaluate.audit.condition import Condition
-from artpack.evaluate.audit.denominator import judge_bytes
-from artpack.evaluate.audit.overlap import judge_overlap
-from artpack.evaluate.audit.run import audit_evaluator
-from artpack.evaluate.audit.sample import Sample
-from artpack.evaluate.audit.size import judge_size
-from artpack.evaluate.ngram.mixing import check_mixer
-from artpack.evaluate.scoring.evaluators import Evaluator, Mixed, Windowed
-from artpack.evaluate.tokens.shards import find_shards
-from artpack.evaluate.ttt.evaluator import Adapting, check_left_to_right
-from artpack.evaluate.ttt.recipe import AnyRecipe, OverStream
+from artpack.evaluation.audit.condition import Condition
+from artpack.evaluation.audit.denominator import judge_bytes
+from artpack.evaluation.audit.overlap import judge_overlap
+from artpack.evaluation.audit.run import audit_evaluator
+from artpack.evaluation.audit.sample import Sample
+from artpack.evaluation.audit.size import judge_size
+from artpack.evaluation.ngram.mixing import check_mixer
+from artpack.evaluation.scoring.evaluators import Evaluator, Mixed, Windowed
+from artpack.evaluation.tokens.shards import find_shards
+from artpack.evaluation.ttt.evaluator import Adapting, check_left_to_right
+from artpack.evaluation.ttt.recipe import AnyRecipe, OverStream
 from artpack.models import GPT, ModelConfig
 from artpack.runners.settings import REFERENCE, Settings
 from artpack.stages.progress import Progress

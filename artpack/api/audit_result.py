@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from artpack.api.eval_options import WindowOptions
-from artpack.evaluate.audit.condition import Condition
-from artpack.evaluate.audit.sample import Missed, Sample
-from artpack.evaluate.ttt.load import Named
+from artpack.evaluation.audit.condition import Condition
+from artpack.evaluation.audit.sample import Missed, Sample
+from artpack.evaluation.ttt.load import Named
 from artpack.runners.settings import Settings
 from artpack.version import __version__
 

@@ -12,7 +12,7 @@ from artpack.calibration.file import Calibration
 from artpack.calibration.windows import Windows
 from artpack.checkpoint.selection import select
 from artpack.errors import UsageError
-from artpack.evaluate.tokens.stream import read_tokenizer
+from artpack.evaluation.tokens.stream import read_tokenizer
 from artpack.models import GPT, ModelConfig
 from artpack.models.find import choose_model
 from artpack.runners.gpt import GptRunner

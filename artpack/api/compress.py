@@ -16,8 +16,8 @@ from artpack.artifact.reader import open_artifact
 from artpack.calibration.file import Calibration
 from artpack.coding.profiles import profile_named
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.score import Comparison
-from artpack.evaluate.ttt.load import recipe_data, stored_recipe
+from artpack.evaluation.scoring.score import Comparison
+from artpack.evaluation.ttt.load import recipe_data, stored_recipe
 from artpack.models import ModelConfig
 from artpack.pack.budget import Trial, loss_per_byte
 from artpack.pack.packer import Goal, Packer, PackResult

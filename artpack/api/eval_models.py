@@ -22,9 +22,9 @@ from artpack.artifact.reader import Artifact, open_artifact
 from artpack.artifact.weights import Weights, read_weights, weights_of
 from artpack.checkpoint import from_state_dict, restore
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.compiled import Compiled
-from artpack.evaluate.scoring.hugging_face import check_text, read_causal_lm, tokenize_documents
-from artpack.evaluate.tokens.stream import is_text, read_text
+from artpack.evaluation.scoring.compiled import Compiled
+from artpack.evaluation.scoring.hugging_face import check_text, read_causal_lm, tokenize_documents
+from artpack.evaluation.tokens.stream import is_text, read_text
 from artpack.models import GPT, ModelConfig, build
 from artpack.models.defects import as_meant, as_published
 from artpack.models.find import choose_model, stored_model

@@ -8,12 +8,12 @@ from artpack.api.eval_result import EvalScores
 from artpack.api.eval_run import EvalRun
 from artpack.api.eval_ttt import choose_ttt, score_learning
 from artpack.errors import UsageError
-from artpack.evaluate.audit.sample import Sample
-from artpack.evaluate.ngram.report import report_ngrams
-from artpack.evaluate.scoring.evaluators import Windowed
-from artpack.evaluate.scoring.observation import Observed, Recorder
-from artpack.evaluate.ttt.evaluator import check_left_to_right
-from artpack.evaluate.windows.plan import Coverage
+from artpack.evaluation.audit.sample import Sample
+from artpack.evaluation.ngram.report import report_ngrams
+from artpack.evaluation.scoring.evaluators import Windowed
+from artpack.evaluation.scoring.observation import Observed, Recorder
+from artpack.evaluation.ttt.evaluator import check_left_to_right
+from artpack.evaluation.windows.plan import Coverage
 
 
 def score_mixed(mixer: str, run: EvalRun, ttt: TttOptions | None) -> EvalScores:
@@ -21,7 +21,7 @@ def score_mixed(mixer: str, run: EvalRun, ttt: TttOptions | None) -> EvalScores:
     Score one model mixed with n-grams, and say what else the same tokens score.
 
     Args:
-        mixer: How weights are found, a key of :data:`~artpack.evaluate.ngram.mixing.MIXERS`.
+        mixer: How weights are found, a key of :data:`~artpack.evaluation.ngram.mixing.MIXERS`.
         run: One model, and tokens.
         ttt: How the model learns on the way, if it does.
 

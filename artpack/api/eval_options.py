@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.errors import UsageError
-from artpack.evaluate.audit.sample import Sample
-from artpack.evaluate.windows.placements import STRIDELESS
+from artpack.evaluation.audit.sample import Sample
+from artpack.evaluation.windows.placements import STRIDELESS
 from artpack.stages import JsonValue
 
 
@@ -20,7 +20,7 @@ class WindowOptions:
 
     Attributes:
         placement: How windows are placed, a key of
-            :data:`~artpack.evaluate.windows.placements.PLACEMENTS`.
+            :data:`~artpack.evaluation.windows.placements.PLACEMENTS`.
         window_tokens: Tokens a window; take what the model was trained with.
         stride_tokens: Scored tokens a window, the others are context; None for all.
         limit_tokens: Score no more than the first so many; None for all.

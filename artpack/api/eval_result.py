@@ -11,14 +11,14 @@ import torch
 
 from artpack.api.audit_result import AuditFindings
 from artpack.api.eval_options import WindowOptions
-from artpack.evaluate.ngram.report import NgramReport
-from artpack.evaluate.scoring.estimate import Estimate
-from artpack.evaluate.scoring.score import Comparison
-from artpack.evaluate.scoring.summary import Score
-from artpack.evaluate.tokens.byte_check import ByteCheck
-from artpack.evaluate.ttt.attribution import Row
-from artpack.evaluate.ttt.load import Named
-from artpack.evaluate.ttt.running_score import ScorePoint
+from artpack.evaluation.ngram.report import NgramReport
+from artpack.evaluation.scoring.estimate import Estimate
+from artpack.evaluation.scoring.score import Comparison
+from artpack.evaluation.scoring.summary import Score
+from artpack.evaluation.tokens.byte_check import ByteCheck
+from artpack.evaluation.ttt.attribution import Row
+from artpack.evaluation.ttt.load import Named
+from artpack.evaluation.ttt.running_score import ScorePoint
 from artpack.models import ModelConfig
 from artpack.runners.settings import Settings
 from artpack.system.atomic import write_atomically

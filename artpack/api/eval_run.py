@@ -9,11 +9,11 @@ from artpack.api.eval_models import EvalInputs
 from artpack.api.eval_options import WindowOptions
 from artpack.api.eval_result import EvalScores
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.score import Comparison, compare, score
-from artpack.evaluate.scoring.summary import Score
-from artpack.evaluate.tokens.stream import Stream
-from artpack.evaluate.windows.placements import place
-from artpack.evaluate.windows.plan import WindowPlan, share_rows
+from artpack.evaluation.scoring.score import Comparison, compare, score
+from artpack.evaluation.scoring.summary import Score
+from artpack.evaluation.tokens.stream import Stream
+from artpack.evaluation.windows.placements import place
+from artpack.evaluation.windows.plan import WindowPlan, share_rows
 from artpack.models.defects import as_meant
 from artpack.runners.settings import Settings
 from artpack.stages.progress import Progress

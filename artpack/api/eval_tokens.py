@@ -13,10 +13,10 @@ from sentencepiece import SentencePieceProcessor
 
 from artpack.api.tokens import token_pattern
 from artpack.errors import UsageError
-from artpack.evaluate.tokens.byte_check import ByteCheck, check_bytes, find_losses
-from artpack.evaluate.tokens.documents import DOCUMENT_SEPARATOR
-from artpack.evaluate.tokens.shards import find_shards
-from artpack.evaluate.tokens.stream import (
+from artpack.evaluation.tokens.byte_check import ByteCheck, check_bytes, find_losses
+from artpack.evaluation.tokens.documents import DOCUMENT_SEPARATOR
+from artpack.evaluation.tokens.shards import find_shards
+from artpack.evaluation.tokens.stream import (
     Stream,
     is_text,
     read_stream,

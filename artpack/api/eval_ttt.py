@@ -9,13 +9,13 @@ from artpack.api.eval_options import TttOptions, WindowOptions
 from artpack.api.eval_result import EvalScores, TttReport
 from artpack.api.eval_run import EvalRun
 from artpack.errors import UsageError
-from artpack.evaluate.ttt.adaptation import Adapted, adapt
-from artpack.evaluate.ttt.attribution import attribute
-from artpack.evaluate.ttt.load import DEFAULT_RECIPE, Named, load_recipe, stored_recipe
-from artpack.evaluate.ttt.recipe import AnyRecipe, OverStream, placed
-from artpack.evaluate.ttt.recipe_windows import plan_of
-from artpack.evaluate.ttt.second_pass import score_again
-from artpack.evaluate.ttt.strategy import Observer
+from artpack.evaluation.ttt.adaptation import Adapted, adapt
+from artpack.evaluation.ttt.attribution import attribute
+from artpack.evaluation.ttt.load import DEFAULT_RECIPE, Named, load_recipe, stored_recipe
+from artpack.evaluation.ttt.recipe import AnyRecipe, OverStream, placed
+from artpack.evaluation.ttt.recipe_windows import plan_of
+from artpack.evaluation.ttt.second_pass import score_again
+from artpack.evaluation.ttt.strategy import Observer
 from artpack.models import GPT
 
 

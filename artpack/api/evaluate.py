@@ -22,7 +22,7 @@ from artpack.api.eval_tokens import (
 from artpack.api.eval_ttt import score_learning
 from artpack.api.sources import check_device
 from artpack.errors import UsageError
-from artpack.evaluate.ngram.mixing import check_mixer
+from artpack.evaluation.ngram.mixing import check_mixer
 from artpack.models import ModelConfig
 from artpack.runners.settings import Settings
 from artpack.stages.progress import Progress
@@ -91,7 +91,7 @@ def evaluate(
             been written.
 
     >>> import numpy as np, torch
-    >>> from artpack.evaluate.tokens.stream import Stream
+    >>> from artpack.evaluation.tokens.stream import Stream
     >>> from artpack.models import GPT, ModelConfig
     >>> from artpack.models.mechanisms import Rope, Softcap
     >>> model = GPT(ModelConfig(8, 16, 1, 2, 2, 32, Rope(10000.0, 8), Softcap("tanh", 30.0)))

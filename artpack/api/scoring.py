@@ -10,10 +10,10 @@ from artpack.api.sources import Opened, build_model
 from artpack.api.tokens import WINDOW_TOKENS
 from artpack.artifact.reader import open_artifact
 from artpack.errors import UsageError
-from artpack.evaluate.scoring.score import Comparison, compare
-from artpack.evaluate.tokens.stream import read_stream, read_tokenizer
-from artpack.evaluate.windows.placements import place
-from artpack.evaluate.windows.plan import share_rows
+from artpack.evaluation.scoring.score import Comparison, compare
+from artpack.evaluation.tokens.stream import read_stream, read_tokenizer
+from artpack.evaluation.windows.placements import place
+from artpack.evaluation.windows.plan import share_rows
 from artpack.models import ModelConfig, build
 from artpack.models.defects import as_meant
 from artpack.models.find import find_training_window

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artpack.evaluate.tokens.stream import read_text
-from artpack.train.tokenize import (
+from artpack.evaluation.tokens.stream import read_text
+from artpack.training.tokenize import (
     SHARD_TOKENS,
     check_empty,
     split_documents,

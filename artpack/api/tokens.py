@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from artpack.calibration.windows import Windows, cut_windows
 from artpack.errors import UsageError
-from artpack.evaluate.tokens.shards import read_tokens
-from artpack.evaluate.tokens.stream import is_text, read_text, read_tokenizer, tokenize_text
+from artpack.evaluation.tokens.shards import read_tokens
+from artpack.evaluation.tokens.stream import is_text, read_text, read_tokenizer, tokenize_text
 from artpack.models import ModelConfig
 from artpack.models.find import find_training_window
 

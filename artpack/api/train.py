@@ -7,12 +7,12 @@ from typing import Literal
 
 from artpack.models import preset
 from artpack.stages.progress import Progress
-from artpack.train.data import read_data
-from artpack.train.loop import Machine
-from artpack.train.recipe import load_training
-from artpack.train.scale import scale_model
-from artpack.train.train import TrainResult
-from artpack.train.train import train as train_model
+from artpack.training.data import read_data
+from artpack.training.loop import Machine
+from artpack.training.recipe import load_training
+from artpack.training.scale import scale_model
+from artpack.training.train import TrainResult
+from artpack.training.train import train as train_model
 
 
 def train(

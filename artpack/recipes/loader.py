@@ -22,7 +22,7 @@ class RecipeFolder:
         folder: Where their TOML files are, below the package.
         kind: What messages call one.
 
-    >>> RecipeFolder("train/recipes", "training recipe").names()[0]
+    >>> RecipeFolder("training/recipes", "training recipe").names()[0]
     'plain'
 
     """

@@ -11,7 +11,7 @@ import click
 import artpack
 from artpack import AuditOptions, TttOptions, WindowOptions
 from artpack.api.evaluate import default_settings
-from artpack.evaluate.ttt.saved_state import own_path
+from artpack.evaluation.ttt.saved_state import own_path
 from artpack.runners.settings import REFERENCE
 from artpack.system.ranks import Ranks, joined
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 import artpack
-from artpack.train.tokenize import SHARD_TOKENS
+from artpack.training.tokenize import SHARD_TOKENS
 
 from ..options.outputs import Command, Output
 from ..options.shared import EXISTING, json_option

@@ -8,9 +8,9 @@ import click
 
 import artpack
 from artpack.system.ranks import Ranks, joined
-from artpack.train.loop import Row
-from artpack.train.recipe import training_names
-from artpack.train.run_state import STATE_NAME
+from artpack.training.loop import Row
+from artpack.training.recipe import training_names
+from artpack.training.run_state import STATE_NAME
 
 from ..entry import EXIT_INTERRUPTED
 from ..options.outputs import Command, Output

@@ -2,8 +2,8 @@
 
 import click
 
-from artpack.evaluate.ngram.mixing import MIXERS
-from artpack.evaluate.windows.placements import PLACEMENTS
+from artpack.evaluation.ngram.mixing import MIXERS
+from artpack.evaluation.windows.placements import PLACEMENTS
 
 from .shared import EXISTING
 

@@ -9,7 +9,7 @@ import click
 
 from artpack import TttOptions
 from artpack.errors import UsageError
-from artpack.evaluate.ttt.load import DEFAULT_RECIPE, recipe_names
+from artpack.evaluation.ttt.load import DEFAULT_RECIPE, recipe_names
 
 from .outputs import Output
 

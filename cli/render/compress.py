@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from artpack import CompressResult
-from artpack.evaluate.scoring.estimate import Estimate
-from artpack.evaluate.scoring.score import Comparison
+from artpack.evaluation.scoring.estimate import Estimate
+from artpack.evaluation.scoring.score import Comparison
 
 from .flags import with_flags
 from .tables import inspect_table, print_json, print_note, row_json

@@ -10,11 +10,11 @@ from sentencepiece import SentencePieceProcessor
 from torch import nn
 
 import artpack
-from artpack.evaluate.tokens.shards import write_shard
-from artpack.evaluate.tokens.stream import tokenize_text
+from artpack.evaluation.tokens.shards import write_shard
+from artpack.evaluation.tokens.stream import tokenize_text
 from artpack.models import GPT
 from artpack.models.mechanisms import Rope, Softcap
-from tests.evaluate.conftest import TEXT, train_tokenizer
+from tests.evaluation.conftest import TEXT, train_tokenizer
 from tests.small_model import write_small_model
 
 DOCUMENTS = [TEXT, TEXT.lower(), TEXT[::-1], "1,234 houses"] * 4

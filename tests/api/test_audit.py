@@ -7,7 +7,7 @@ import pytest
 
 import artpack
 from artpack import Sample, TttOptions, UsageError, WindowOptions
-from artpack.evaluate.tokens.shards import write_shard
+from artpack.evaluation.tokens.shards import write_shard
 from tests.api.conftest import Scored, Told
 
 WINDOWS = WindowOptions(window_tokens=32)

@@ -8,7 +8,7 @@ import torch
 
 import artpack
 from artpack import BudgetError, CompressInputs, Scoring, UsageError
-from artpack.evaluate.tokens.shards import read_tokens
+from artpack.evaluation.tokens.shards import read_tokens
 from artpack.models import build, read_config
 from artpack.stages.parsing import parse_json
 from tests.api.conftest import Told

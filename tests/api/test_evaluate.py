@@ -13,9 +13,9 @@ from torch import Tensor
 import artpack
 from artpack import AuditOptions, Sample, Settings, Stream, TttOptions, UsageError, WindowOptions
 from artpack.api import eval_models
-from artpack.evaluate.scoring.score import score
-from artpack.evaluate.windows.placements import place
-from artpack.evaluate.windows.plan import share_rows
+from artpack.evaluation.scoring.score import score
+from artpack.evaluation.windows.placements import place
+from artpack.evaluation.windows.plan import share_rows
 from artpack.models import Documents
 from tests.api.conftest import DOCUMENTS, Scored, Told
 

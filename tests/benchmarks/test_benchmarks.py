@@ -18,12 +18,12 @@ from artpack.calibration.file import write_calibration
 from artpack.calibration.windows import cut_windows
 from artpack.checkpoint import open_checkpoint
 from artpack.demo import CALIBRATION, CHECKPOINT, HELD_OUT, TOKENIZER, write_demo
-from artpack.evaluate.tokens.shards import read_tokens
+from artpack.evaluation.tokens.shards import read_tokens
 from artpack.models import build
 from artpack.runners.gpt import GptRunner
-from artpack.train.tokenize import split_documents, train_tokenizer, write_dataset
+from artpack.training.tokenize import split_documents, train_tokenizer, write_dataset
 from benchmarks.peers import has_peer, plain_integers
-from tests.evaluate.conftest import train_tokenizer as train_small_tokenizer
+from tests.evaluation.conftest import train_tokenizer as train_small_tokenizer
 from tests.small_model import write_small_model
 
 ROOT = Path(__file__).parents[2]

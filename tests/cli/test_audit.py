@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from artpack.evaluate.tokens.shards import read_shard, write_shard
-from artpack.evaluate.tokens.stream import tokenize_text
+from artpack.evaluation.tokens.shards import read_shard, write_shard
+from artpack.evaluation.tokens.stream import tokenize_text
 from artpack.models import ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
 from tests.cli.conftest import Invoke
 from tests.cli.test_eval import DOCUMENTS, random_weights
-from tests.evaluate.conftest import train_tokenizer
+from tests.evaluation.conftest import train_tokenizer
 
 COMMON = ("--tokens", "val.bin", "--tokenizer", "sp.model", "--window-tokens", 32)
 SCALARS = ("--ttt", "scalars", "--ttt-set", "chunk_tokens=64")

@@ -14,7 +14,7 @@ import artpack
 from artpack.api.inputs import sensitivities_file
 from artpack.quantize import Lattice
 from tests.cli.conftest import Invoke
-from tests.evaluate.conftest import train_tokenizer
+from tests.evaluation.conftest import train_tokenizer
 from tests.small_model import write_small_model
 
 FAST = ("--profile", "fast")

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 import artpack
 from artpack.artifact.reader import open_artifact
 from artpack.calibration.file import Calibration, read_calibration
-from artpack.evaluate.tokens.shards import write_shard
+from artpack.evaluation.tokens.shards import write_shard
 from artpack.models import GPT, ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
 from tests.cli.conftest import Invoke
-from tests.evaluate.conftest import TEXT, train_tokenizer
+from tests.evaluation.conftest import TEXT, train_tokenizer
 
 ROOT = Path(artpack.__file__).parents[1]
 FAST = ("--profile", "fast", "--recipe", "int8")

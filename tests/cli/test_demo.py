@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 from artpack.demo import CHECKPOINT, CONFIG, write_demo
 from artpack.models import GPT, preset
-from artpack.train.initialise import initialise
-from artpack.train.scale import scale_model
-from artpack.train.settings import Init
+from artpack.training.initialise import initialise
+from artpack.training.scale import scale_model
+from artpack.training.settings import Init
 
 from .conftest import Invoke
 

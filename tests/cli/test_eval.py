@@ -17,12 +17,12 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor, nn
 
 import artpack
-from artpack.evaluate.tokens.shards import write_shard
-from artpack.evaluate.tokens.stream import tokenize_text
+from artpack.evaluation.tokens.shards import write_shard
+from artpack.evaluation.tokens.stream import tokenize_text
 from artpack.models import GPT, ModelConfig, build
 from artpack.models.mechanisms import Rope, Smear, Softcap
 from tests.cli.conftest import Invoke
-from tests.evaluate.conftest import TEXT, train_tokenizer
+from tests.evaluation.conftest import TEXT, train_tokenizer
 
 ROOT = Path(artpack.__file__).parents[1]
 DOCUMENTS = [TEXT, TEXT.lower(), TEXT[::-1], "1,234 houses"] * 4

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from artpack.errors import CheckpointError, UsageError
-from artpack.evaluate.scoring.hugging_face import check_text, read_causal_lm, tokenize_documents
-from artpack.evaluate.tokens.byte_check import Losses
+from artpack.evaluation.scoring.hugging_face import check_text, read_causal_lm, tokenize_documents
+from artpack.evaluation.tokens.byte_check import Losses
 from artpack.models import Documents
 from tests.cli.conftest import Invoke
 

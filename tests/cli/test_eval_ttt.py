@@ -11,11 +11,11 @@ import torch
 from artpack.checkpoint import open_checkpoint
 from artpack.checkpoint.selection import select
 from artpack.coding.profiles import profile_named
-from artpack.evaluate.tokens.shards import write_shard
-from artpack.evaluate.tokens.stream import read_stream, tokenize_text
-from artpack.evaluate.ttt.adaptation import adapt
-from artpack.evaluate.ttt.load import load_recipe, recipe_data
-from artpack.evaluate.ttt.recipe import placed
+from artpack.evaluation.tokens.shards import write_shard
+from artpack.evaluation.tokens.stream import read_stream, tokenize_text
+from artpack.evaluation.ttt.adaptation import adapt
+from artpack.evaluation.ttt.load import load_recipe, recipe_data
+from artpack.evaluation.ttt.recipe import placed
 from artpack.models import ModelConfig, build
 from artpack.models.mechanisms import Rope, Softcap
 from artpack.pack.compress import compress
@@ -23,7 +23,7 @@ from artpack.recipes import load_recipe as load_packing
 from artpack.system.atomic import write_atomically
 from tests.cli.conftest import Invoke
 from tests.cli.test_eval import DOCUMENTS, random_weights
-from tests.evaluate.conftest import train_tokenizer
+from tests.evaluation.conftest import train_tokenizer
 
 SMALL = ("--ttt-set", "chunk_tokens=64", "--ttt-set", "rule.lr=0.1")
 

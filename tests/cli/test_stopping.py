@@ -12,7 +12,7 @@ from artpack_cli.render import compress as render
 from artpack_cli.signals import STOPPING, handle, interrupting
 
 import artpack
-from artpack.evaluate.ttt.saved_state import Keeper
+from artpack.evaluation.ttt.saved_state import Keeper
 from tests.cli.conftest import Invoke
 from tests.cli.test_outputs import FAST, write_model
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import torch
 
-from artpack.train.meter import Meter
+from artpack.training.meter import Meter
 
 from .conftest import Invoke
 

@@ -10,13 +10,13 @@ import torch
 from artpack_cli.render.tables import print_json
 from sentencepiece import SentencePieceProcessor
 
-from artpack.evaluate.tokens.shards import write_shard
-from artpack.evaluate.tokens.stream import tokenize_text
+from artpack.evaluation.tokens.shards import write_shard
+from artpack.evaluation.tokens.stream import tokenize_text
 from artpack.models import ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
 from tests.cli.conftest import Invoke
 from tests.cli.test_eval import DOCUMENTS, random_weights
-from tests.evaluate.conftest import train_tokenizer, without_space_marks
+from tests.evaluation.conftest import train_tokenizer, without_space_marks
 
 TEXT = "\0".join(DOCUMENTS)
 SMALL = ("--window-tokens", 32)

@@ -8,10 +8,10 @@ from sentencepiece import SentencePieceProcessor
 
 from artpack.checkpoint import open_checkpoint
 from artpack.demo import CALIBRATION, CHECKPOINT, CONFIG, FILES, HELD_OUT, TOKENIZER, write_demo
-from artpack.evaluate.tokens.byte_check import check_bytes
-from artpack.evaluate.tokens.documents import document_spans
-from artpack.evaluate.tokens.shards import read_shard
-from artpack.evaluate.tokens.stream import read_stream
+from artpack.evaluation.tokens.byte_check import check_bytes
+from artpack.evaluation.tokens.documents import document_spans
+from artpack.evaluation.tokens.shards import read_shard
+from artpack.evaluation.tokens.stream import read_stream
 from artpack.models import build, parameter_count, read_config
 
 SMALLEST, LARGEST = 0.9e6, 1.2e6

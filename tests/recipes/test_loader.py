@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from artpack.errors import RecipeError, UsageError
-from artpack.evaluate.ttt.load import load_recipe as load_adapting
+from artpack.evaluation.ttt.load import load_recipe as load_adapting
 from artpack.quantize.rounding.gptq import Gptq
 from artpack.recipes import load_recipe
 from artpack.recipes.loader import RecipeFolder, merged, overridden
-from artpack.train.recipe import load_training
+from artpack.training.recipe import load_training
 
 DATA = {"clip": "std", "rates": [1, 2], "rule": {"kind": "sgd", "lr": 1.0}, "off": None}
 
@@ -84,4 +84,4 @@ def test_faults_are_named_with_the_path_of_the_field(tmp_path: Path) -> None:
         with pytest.raises(RecipeError, match=path):
             load_recipe("int6", [override])
     with pytest.raises(RecipeError, match=r"training recipe .*cannot be read"):
-        RecipeFolder("train/recipes", "training recipe").read(str(tmp_path / "none.toml"))
+        RecipeFolder("training/recipes", "training recipe").read(str(tmp_path / "none.toml"))

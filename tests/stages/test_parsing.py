@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from artpack.errors import ArtpackError, RecipeError, UsageError
-from artpack.evaluate.ttt.load import load_recipe as load_adapting
+from artpack.evaluation.ttt.load import load_recipe as load_adapting
 from artpack.recipes import load_recipe
 from artpack.stages.parsing import MAX_DEPTH, MAX_KEY_DOTS, parse_json, parse_toml, parse_value
-from artpack.train.recipe import load_training
+from artpack.training.recipe import load_training
 
 DEEP = "[" * 5000 + "]" * 5000
 LONG = "9" * 5000

@@ -11,7 +11,7 @@ from artpack.recipes import load_recipe, recipe_names
 from artpack.recipes.rules import Rule
 from artpack.stages import patterns
 from artpack.stages.patterns import MAX_LETTERS, Pattern, compiled
-from artpack.train.recipe import load_training
+from artpack.training.recipe import load_training
 
 NAMES = (
     *("", "a", "b", "ab", "abab", "a b", "aq q", "ABC", "x{", "{a}", "]", "a.5", "a\n", "b\na"),

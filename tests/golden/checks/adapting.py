@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artpack.evaluate.scoring.summary import Score
-from artpack.evaluate.tokens.stream import Stream
-from artpack.evaluate.ttt.adaptation import Adapted, adapt
-from artpack.evaluate.ttt.load import load_recipe
-from artpack.evaluate.ttt.lora import Draw, uniform
-from artpack.evaluate.ttt.recipe import AnyRecipe, OverStream
-from artpack.evaluate.ttt.recipe_windows import plan_of
+from artpack.evaluation.scoring.summary import Score
+from artpack.evaluation.tokens.stream import Stream
+from artpack.evaluation.ttt.adaptation import Adapted, adapt
+from artpack.evaluation.ttt.load import load_recipe
+from artpack.evaluation.ttt.lora import Draw, uniform
+from artpack.evaluation.ttt.recipe import AnyRecipe, OverStream
+from artpack.evaluation.ttt.recipe_windows import plan_of
 from artpack.interop import read_container
 from artpack.models import GPT, build
 from artpack.models.published import from_published_config

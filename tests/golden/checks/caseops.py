@@ -5,8 +5,8 @@ from typing import Any
 from sentencepiece import SentencePieceProcessor
 
 from artpack.errors import UsageError
-from artpack.evaluate.tokens.byte_counts import ByteTable
-from artpack.evaluate.tokens.caseops import decode, encode, surface_bytes, tokenize
+from artpack.evaluation.tokens.byte_counts import ByteTable
+from artpack.evaluation.tokens.caseops import decode, encode, surface_bytes, tokenize
 from tests.golden.checks.case import Case
 from tests.golden.checks.report import Report
 

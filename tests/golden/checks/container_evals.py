@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from artpack.artifact.reader import Artifact
-from artpack.evaluate.scoring.evaluators import Windowed
-from artpack.evaluate.tokens.documents import packed
-from artpack.evaluate.tokens.shards import Tokens
-from artpack.evaluate.tokens.stream import Stream
-from artpack.evaluate.windows.placements import place
-from artpack.evaluate.windows.plan import WindowPlan
-from artpack.evaluate.windows.sliding import sequential
+from artpack.evaluation.scoring.evaluators import Windowed
+from artpack.evaluation.tokens.documents import packed
+from artpack.evaluation.tokens.shards import Tokens
+from artpack.evaluation.tokens.stream import Stream
+from artpack.evaluation.windows.placements import place
+from artpack.evaluation.windows.plan import WindowPlan
+from artpack.evaluation.windows.sliding import sequential
 from artpack.models import GPT, build
 from artpack.models.published import from_published_config
 from artpack.runners.protocol import LanguageModel

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from artpack.evaluate.ngram.lookup import HashedLookup, Lookups
-from artpack.evaluate.ngram.published import PublishedRule
-from artpack.evaluate.scoring.evaluators import Windowed
-from artpack.evaluate.tokens.stream import Stream
-from artpack.evaluate.windows.placements import place
+from artpack.evaluation.ngram.lookup import HashedLookup, Lookups
+from artpack.evaluation.ngram.published import PublishedRule
+from artpack.evaluation.scoring.evaluators import Windowed
+from artpack.evaluation.tokens.stream import Stream
+from artpack.evaluation.windows.placements import place
 from artpack.runners.settings import REFERENCE
 from tests.golden.checks.case import Case
 from tests.golden.checks.models import tolerance

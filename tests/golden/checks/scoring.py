@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artpack.evaluate.scoring.score import score
-from artpack.evaluate.tokens.byte_counts import ByteTable
-from artpack.evaluate.tokens.documents import by_document, document_spans, packed
-from artpack.evaluate.tokens.shards import Tokens, read_tokens
-from artpack.evaluate.windows.placements import place
-from artpack.evaluate.windows.plan import WindowPlan
-from artpack.evaluate.windows.sliding import chunked, full_context, sequential, sliding
+from artpack.evaluation.scoring.score import score
+from artpack.evaluation.tokens.byte_counts import ByteTable
+from artpack.evaluation.tokens.documents import by_document, document_spans, packed
+from artpack.evaluation.tokens.shards import Tokens, read_tokens
+from artpack.evaluation.windows.placements import place
+from artpack.evaluation.windows.plan import WindowPlan
+from artpack.evaluation.windows.sliding import chunked, full_context, sequential, sliding
 from artpack.models import GPT, Documents
 from artpack.models.published import from_published_config
 from artpack.runners.protocol import LanguageModel

@@ -11,11 +11,11 @@ from unittest.mock import patch
 import numpy as np
 from torch import Tensor
 
-from artpack.evaluate.ttt import per_document
-from artpack.evaluate.ttt.document_schedule import DocumentGroup, DocumentSchedule
-from artpack.evaluate.ttt.phases import learn_phase, phases
-from artpack.evaluate.ttt.recipe import Lora, Phased
-from artpack.evaluate.ttt.second_pass import score_again
+from artpack.evaluation.ttt import per_document
+from artpack.evaluation.ttt.document_schedule import DocumentGroup, DocumentSchedule
+from artpack.evaluation.ttt.phases import learn_phase, phases
+from artpack.evaluation.ttt.recipe import Lora, Phased
+from artpack.evaluation.ttt.second_pass import score_again
 from artpack.models import GPT
 from tests.golden.checks.adapting import RELATIVE, Inits, Run, Ttt
 from tests.golden.checks.case import Case
