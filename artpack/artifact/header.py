@@ -108,4 +108,6 @@ def _member(plan: Plan, member: Member) -> list[int]:
 
 def _bank(bank: Bank) -> list[JsonValue]:
     fields: list[JsonValue] = [bank.name, list(bank.members)]
+    if bank.transposed:
+        return [*fields, list(bank.axes), True]
     return [*fields, list(bank.axes)] if bank.axes else fields

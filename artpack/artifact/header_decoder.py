@@ -213,26 +213,25 @@ def _read_outputs(
         Tie(*(as_text(name, "tie") for name in as_list(pair, "tie", length=2)))
         for pair in as_list(value["ties"], "ties")
     )
-    banks = []
-    for pair in as_list(value["banks"], "banks"):
-        name, members, *axes = _read_bank(pair)
-        texts = tuple(as_text(member, "bank member") for member in as_list(members, "bank"))
-        banks.append(Bank(as_text(name, "bank"), texts, _read_axes(axes, len(texts))))
+    banks = [_read_bank(bank) for bank in as_list(value["banks"], "banks")]
     _check_outputs(outputs, ties, banks, tensors)
     return outputs, ties, tuple(banks)
 
 
-def _read_bank(value: object) -> list[Any]:
+def _read_bank(value: object) -> Bank:
     fields = as_list(value, "bank")
-    return as_list(fields, "bank", length=3 if len(fields) == 3 else 2)
+    if not 2 <= len(fields) <= 4 or fields[3:] not in ([], [True]):
+        raise CorruptError(f"a bank has {len(fields)} fields")
+    members = tuple(as_text(member, "bank member") for member in as_list(fields[1], "bank"))
+    transposed = len(fields) == 4
+    axes = _read_axes(fields[2], len(members), least=0 if transposed else 2) if fields[2:] else ()
+    return Bank(as_text(fields[0], "bank"), members, axes, transposed)
 
 
-def _read_axes(axes: list[Any], members: int) -> tuple[int, ...]:
-    """Read the axes of a bank that has several: they are left out where there is one."""
-    if not axes:
-        return ()
-    sizes = _read_shape(axes[0], "a bank")
-    if len(sizes) < 2 or math.prod(sizes) != members:
+def _read_axes(value: object, members: int, *, least: int) -> tuple[int, ...]:
+    """Read the axes of a bank: left out where there is one, but for transposed banks."""
+    sizes = _read_shape(value, "a bank")
+    if len(sizes) < least or math.prod(sizes) != members:
         raise CorruptError(f"a bank has the axes {list(sizes)} for {members} slices")
     return sizes
 
@@ -253,8 +252,12 @@ def _check_outputs(
     for bank in banks:
         kinds = {(stored[m].shape, stored[m].dtype) for m in bank.members if m in stored}
         known = all(member in stored for member in bank.members)
-        if not bank.members or len(kinds) != 1 or not known or bank.name in stored:
+        named = bank.name in stored and bank.members != (bank.name,)
+        flat = any(len(shape) != 2 for shape, _ in kinds) and bank.transposed
+        if not bank.members or len(kinds) != 1 or not known or named or flat:
             raise CorruptError(f"bank {bank.name!r} is not a stack of stored tensors")
+        if bank.members == (bank.name,) and bank.front:
+            raise CorruptError(f"bank {bank.name!r} is a stack of itself")
     made = [name for name in stored if name not in members] + [bank.name for bank in banks]
     targets = set(made)
     names = [*made, *(tie.name for tie in ties)]

@@ -5,7 +5,7 @@ Averaging the last checkpoints of a run usually scores better than the last one 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -88,6 +88,10 @@ class Average(Checkpoint):
         self.tensors = tuple(replace(info, dtype=_mean_dtype(info.dtype)) for info in last.tensors)
         self.notes = tuple(dict.fromkeys(note for one in self._checkpoints for note in one.notes))
         self._dtypes = {info.name: info.dtype for info in self.tensors}
+
+    def oriented(self, transposed: Collection[str]) -> "Average":
+        """Return the same average, some matrices of it stored transposed."""
+        return Average([one.oriented(transposed) for one in self._checkpoints], self._weights)
 
     def read(self, name: str) -> Tensor:
         """

@@ -3,8 +3,10 @@ Banks: many matrices in one tensor of three or more dimensions.
 
 Speed-run models keep those of all layers so, to update them together, and mixtures
 keep their experts so. Quantizers work on a matrix, so a bank is opened into its slices
-and closed again on the way back. Slices of the banks of PR 1934 get the names that the
-same matrices have in models without banks, all others the bank's with their number.
+and closed again on the way back. A bank may also be what is multiplied from the other side:
+its slices, or the one matrix that it is, are stored transposed. Slices of the banks of
+PR 1934 get the names that the same matrices have in models without banks, all others the
+bank's with their number.
 
 Source: parameter-golf PR 1934, for its banks and their names.
 """
@@ -46,17 +48,25 @@ class Bank:
     Attributes:
         name: Name of the bank.
         members: Names of the slices, row-major.
-        axes: Sizes of the axes that the slices are along, if there are several.
+        axes: Sizes of the axes that the slices are along: left out where there is one, but
+            for transposed ones.
+        transposed: Whether the slices are matrices (columns, rows) here, and stored as (rows,
+            columns). With no axes it is a single matrix, whose member has its name.
     """
 
     name: str
     members: tuple[str, ...]
     axes: tuple[int, ...] = ()
+    transposed: bool = False
 
     @property
     def front(self) -> tuple[int, ...]:
         """Sizes of the axes that the slices are along."""
-        return self.axes or (len(self.members),)
+        return self.axes if self.axes or self.transposed else (len(self.members),)
+
+    def shape(self, member: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the bank's shape, from that of its members."""
+        return (*self.front, *(reversed(member) if self.transposed else member))
 
 
 def is_stack(info: TensorInfo) -> bool:
@@ -120,13 +130,25 @@ def _stack(info: TensorInfo, names: Collection[str]) -> Bank | None:
     return Bank(info.name, members, front if len(front) > 1 else ())
 
 
-def find_banks(infos: Iterable[TensorInfo], names: Collection[str]) -> tuple[Bank, ...]:
+def _turned(info: TensorInfo, stack: Bank | None) -> Bank:
+    """Return a stack, or a single matrix, as a bank that is stored transposed."""
+    if stack is None:
+        return Bank(info.name, (info.name,), transposed=True)
+    return Bank(info.name, stack.members, stack.front, transposed=True)
+
+
+def find_banks(
+    infos: Iterable[TensorInfo],
+    names: Collection[str],
+    transposed: Collection[str] = (),
+) -> tuple[Bank, ...]:
     """
     Find the banks of a checkpoint.
 
     Args:
         infos: Its tensors.
         names: All names in use, ties among them.
+        transposed: Which of them are matrices, or stacks, of (columns, rows).
 
     Returns:
         The banks, in order.
@@ -143,7 +165,11 @@ def find_banks(infos: Iterable[TensorInfo], names: Collection[str]) -> tuple[Ban
                     f"bank {info.name!r} holds {min(clash)!r}, which exists besides"
                 )
             banks.append(Bank(info.name, members))
-        elif stack := _stack(info, names):
+            continue
+        stack, turned = _stack(info, names), info.name in transposed
+        if turned and (stack is not None or len(info.shape) == 2):
+            banks.append(_turned(info, stack))
+        elif stack is not None:
             banks.append(stack)
     return tuple(banks)
 
@@ -161,8 +187,10 @@ def open_bank(info: TensorInfo, bank: Bank) -> list[TensorInfo]:
         others know their stack.
 
     """
-    stack = None if bank_members(info) else info
+    stack = None if bank_members(info) or not bank.front else info
     shape = info.shape[len(bank.front) :]
+    if bank.transposed:
+        shape = shape[::-1]
     return [TensorInfo(member, shape, info.dtype, stack) for member in bank.members]
 
 
@@ -205,4 +233,7 @@ def close_bank(bank: Bank, tensors: Mapping[str, Tensor]) -> Tensor:
     slices = [tensors[name] for name in bank.members]
     if len({(part.shape, part.dtype) for part in slices}) != 1:
         raise CorruptError(f"bank {bank.name!r}: its slices differ in shape or dtype")
-    return torch.stack(slices).reshape(*bank.front, *slices[0].shape)
+    shape = tuple(slices[0].shape)
+    if bank.transposed:
+        slices = [part.T for part in slices]
+    return torch.stack(slices).reshape(bank.shape(shape))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -42,25 +42,34 @@ class Checkpoint:
         notes: What was decided on the way, one line each.
     """
 
-    def __init__(self, source: Source, *, notes: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        source: Source | TensorReader,
+        *,
+        notes: Iterable[str] = (),
+        transposed: Collection[str] = (),
+    ) -> None:
         """
         Find ties and banks.
 
         Args:
             source: Where the tensors are.
             notes: What was decided before.
+            transposed: Which tensors are matrices, or stacks, of (columns, rows): they are
+                stored as (rows, columns), as whatever multiplies with them sees them.
 
         Raises:
             CheckpointError: The source is not usable.
 
         """
-        self._reader = TensorReader(source)
+        self._reader = TensorReader(source) if isinstance(source, Source) else source
         self._closed = False
         self.names = tuple(info.name for info in self._reader.infos)
         self.ties = find_ties(self._reader)
         tied = {tie.name for tie in self.ties}
         untied = [info for info in self._reader.infos if info.name not in tied]
-        self.banks = find_banks(untied, self.names)
+        self.banks = find_banks(untied, self.names, transposed)
+        self._turned = {member for bank in self.banks if bank.transposed for member in bank.members}
         opened = list(_open_banks(untied, self.banks))
         self.tensors = tuple(info for info, _ in opened)
         self._places = {info.name: place for info, place in opened}
@@ -89,7 +98,22 @@ class Checkpoint:
             raise UsageError(f"{name!r}: the checkpoint is closed")
         if name not in self._places:
             raise UsageError(f"no stored tensor {name!r}; see Checkpoint.tensors")
-        return self._reader.read(*self._places[name])
+        tensor = self._reader.read(*self._places[name])
+        return tensor.T.contiguous() if name in self._turned else tensor
+
+    def oriented(self, transposed: Collection[str]) -> "Checkpoint":
+        """
+        Return the same tensors, some matrices of them stored transposed.
+
+        Args:
+            transposed: Names of matrices, or of stacks, of (columns, rows).
+
+        Returns:
+            A checkpoint that reads from this one's files; close either.
+
+        """
+        notes = self.notes[: len(self.notes) - len(self._reader.notes)]
+        return Checkpoint(self._reader, notes=notes, transposed=transposed)
 
     def release(self) -> None:
         """

@@ -31,7 +31,7 @@ class Selection:
         """Name to shape of the outputs."""
         shapes = {info.name: info.shape for info in self.tensors}
         for bank in self.banks:
-            shapes[bank.name] = (*bank.front, *shapes[bank.members[0]])
+            shapes[bank.name] = bank.shape(shapes[bank.members[0]])
         shapes |= {tie.name: shapes[tie.target] for tie in self.ties}
         return {name: shapes[name] for name in self.outputs}
 

@@ -6,9 +6,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from artpack.artifact.reader import open_artifact
 from artpack.checkpoint import Bank, TensorInfo, Tie, from_state_dict, open_checkpoint, restore
 from artpack.checkpoint.banks import is_stack
+from artpack.checkpoint.selection import select
 from artpack.errors import CheckpointError, CorruptError
+from artpack.pack.compress import compress
+from artpack.recipes import load_recipe
 
 
 def test_banks_open_into_the_names_of_pr_1934() -> None:
@@ -171,3 +175,33 @@ def test_a_stack_stays_closed_where_a_slice_would_take_a_name() -> None:
     weights = {"w": torch.ones(2, 32, 32), "w.1": torch.ones(3)}
     with from_state_dict(weights) as checkpoint:
         assert checkpoint.banks == ()
+
+
+def test_matrices_that_multiply_from_the_other_side_are_stored_transposed() -> None:
+    weights = {
+        "c_attn.weight": torch.randn(64, 192),
+        "experts": torch.randn(3, 64, 96),
+        "fc.weight": torch.randn(96, 64),
+        "one.expert": torch.randn(1, 64, 96),
+    }
+    turned = ["c_attn.weight", "experts", "one.expert"]
+    with from_state_dict(weights) as plain:
+        checkpoint = plain.oriented(turned)
+        assert [info.shape for info in checkpoint.tensors] == [(192, 64), *[(96, 64)] * 5]
+        assert checkpoint.banks[0] == Bank("c_attn.weight", ("c_attn.weight",), transposed=True)
+        assert torch.equal(checkpoint.read("experts.1"), weights["experts"][1].T)
+        selection = select(checkpoint)
+        assert selection.shapes == {name: tuple(w.shape) for name, w in weights.items()}
+        packed = compress(checkpoint, selection, load_recipe("lossless"))
+    with open_artifact(packed.content()) as artifact:
+        assert artifact.header.banks == checkpoint.banks
+        loaded = artifact.load()
+        assert list(loaded) == list(weights)
+        assert all(torch.equal(loaded[name], weight) for name, weight in weights.items())
+        assert torch.equal(artifact["c_attn.weight"], weights["c_attn.weight"])
+
+
+def test_what_is_no_matrix_is_not_turned() -> None:
+    weights = {"v": torch.ones(4), "kernel": torch.ones(8, 4, 3), "m": torch.ones(2, 3)}
+    with from_state_dict(weights) as plain:
+        assert [info.shape for info in plain.oriented(weights).tensors] == [(4,), (8, 4, 3), (3, 2)]
