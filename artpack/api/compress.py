@@ -1,7 +1,7 @@
 """The job of ``artpack.compress``: weights into one small file."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -113,7 +113,7 @@ class CompressResult:
     def description(self) -> Description:
         """Where the bytes of the file went."""
         packed = self.result.packed
-        with open_artifact(packed.content(), max_decoded_bytes=packed.symbols) as artifact:
+        with open_artifact(packed.content(), max_decoded_bytes=packed.decoded_bytes) as artifact:
             return describe(artifact)
 
     def __repr__(self) -> str:
@@ -150,6 +150,8 @@ def compress(
     ttt: str | None = None,
     device: str = "cpu",
     jobs: int = 1,
+    files: Mapping[str, bytes] | None = None,
+    tokenizer_files: bool = True,
     progress: Progress | None = None,
 ) -> CompressResult:
     """
@@ -182,6 +184,9 @@ def compress(
         ttt: Let the artifact carry a recipe of test-time training, a name or a TOML file.
         device: Where the model runs and quantizers compute.
         jobs: Threads; the bytes do not depend on it.
+        files: Small files that the artifact carries besides those of its source's folder:
+            relative path to content.
+        tokenizer_files: Whether those of the source's tokenizer are among them.
         progress: Told how far it is.
 
     Returns:
@@ -213,6 +218,8 @@ def compress(
         tokenizer=tokenizer,
         device=device,
         jobs=jobs,
+        files=files,
+        tokenizer_files=tokenizer_files,
     )
     goal = Goal(budget, code_bytes, max_loss_increase)
     _check(goal, scoring, deadline_s)

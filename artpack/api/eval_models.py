@@ -207,8 +207,8 @@ def name_of(source: EvalSource | None, tokens: ScoredTokens) -> str:
 
 def _read(source: EvalSource, what: str, options: ModelOptions) -> _Read:
     if isinstance(source, CompressResult):
-        content, symbols = source.content(), source.result.packed.symbols
-        with open_artifact(content, max_decoded_bytes=symbols) as artifact:
+        content, size = source.content(), source.result.packed.decoded_bytes
+        with open_artifact(content, max_decoded_bytes=size) as artifact:
             weights = weights_of(artifact, hashlib.sha256(content).hexdigest())
         return _Read(what, weights, size_bytes=len(content))
     if isinstance(source, Mapping | nn.Module):

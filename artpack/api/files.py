@@ -36,6 +36,7 @@ def save(
     calibration: Calibration | None = None,
     profile: str = "default",
     jobs: int = 1,
+    files: Mapping[str, bytes] | None = None,
 ) -> int:
     """
     Pack a state dict into an artifact.
@@ -50,6 +51,7 @@ def save(
             recipes cannot do without.
         profile: How hard to look for the smallest coding: ``fast``, ``default``, ``max``.
         jobs: Number of threads; the bytes do not depend on it.
+        files: Small files that the artifact carries: relative path to content.
 
     Returns:
         The size of the file in bytes.
@@ -79,6 +81,7 @@ def save(
         calibration=calibration,
         profile=profile,
         jobs=jobs,
+        files=files,
     )
     return result.save(path)
 

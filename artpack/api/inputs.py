@@ -1,7 +1,7 @@
 """Inputs of a packed file: weights, their model, and what is known of the data."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.api.calibrate import collect
+from artpack.api.carried import find_files
 from artpack.api.sources import Opened, WeightSource, build_model, open_source
 from artpack.api.tokens import TokenSource, choose_window, read_windows
+from artpack.artifact.carried import pack_files
 from artpack.calibration.collect import CALIBRATION
 from artpack.calibration.file import (
     Calibration,
@@ -20,17 +22,20 @@ from artpack.calibration.file import (
     write_calibration,
 )
 from artpack.calibration.windows import Windows, hash_tokens
-from artpack.checkpoint.selection import select
+from artpack.checkpoint.repository import CONFIG_NAME
+from artpack.checkpoint.selection import Selection, select
 from artpack.errors import UsageError
 from artpack.models import GPT, ModelConfig
 from artpack.models.defects import as_meant
-from artpack.models.find import choose_model
+from artpack.models.find import FoundModel, choose_model
+from artpack.models.kinds import transformers_model
 from artpack.pack.packer import PackInputs
 from artpack.runners.distillation import Distillation
 from artpack.runners.divergence import Divergence
 from artpack.runners.gpt import GptRunner
 from artpack.runners.settings import Settings
 from artpack.stages import Config
+from artpack.stages.parsing import parse_json
 from artpack.stages.progress import Progress
 from artpack.system.atomic import check_writable
 
@@ -58,6 +63,9 @@ class CompressInputs:
         tokenizer: SentencePiece model of these tokens; text needs it.
         device: Where the model runs and quantizers compute.
         jobs: Threads; the bytes do not depend on it.
+        files: Small files that the artifact carries besides those of its source's folder:
+            relative path to content.
+        tokenizer_files: Whether those of the source's tokenizer are among them.
     """
 
     source: WeightSource | Sequence[str | os.PathLike[str]]
@@ -73,6 +81,8 @@ class CompressInputs:
     tokenizer: str | os.PathLike[str] | None = None
     device: str = "cpu"
     jobs: int = 1
+    files: Mapping[str, bytes] | None = None
+    tokenizer_files: bool = True
 
     @property
     def has_data(self) -> bool:
@@ -132,18 +142,29 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
     """
     with inputs.open() as opened:
         selection = select(opened.checkpoint, include=inputs.include, exclude=inputs.exclude)
-        found = choose_model(inputs.model, selection.shapes, opened.path, opened.config)
-        notes = (*opened.checkpoint.notes, *found.packing_notes)
+        found = _find_model(inputs, opened, selection)
+        files, carried = opened.files, tuple[str, ...]()
+        if found.other is not None and opened.path is not None:
+            files, carried = find_files(opened.path, tokenizer=inputs.tokenizer_files)
+        notes = (*opened.checkpoint.notes, *found.packing_notes, *carried)
         pack = PackInputs(
             opened.checkpoint,
             selection,
-            model=None if found.config is None else found.config.to_json(),
+            model=found.stored,
             provenance=dict(opened.provenance),
+            files=pack_files(files | dict(inputs.files or {})),
             device=inputs.device,
             jobs=inputs.jobs,
         )
         data, more = _with_data(inputs, opened, found.config, pack, progress)
         yield OpenedInputs(opened, found.config, data, (*notes, *more))
+
+
+def _find_model(inputs: CompressInputs, opened: Opened, selection: Selection) -> FoundModel:
+    """Find the model of the weights; that of a module of transformers says what it is."""
+    if opened.files and inputs.model is None:
+        return FoundModel(None, (), transformers_model(parse_json(opened.files[CONFIG_NAME])))
+    return choose_model(inputs.model, selection.shapes, opened.path, opened.config)
 
 
 def _with_data(

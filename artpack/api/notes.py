@@ -76,5 +76,6 @@ def limit_notes(packed: Packed) -> Iterator[str]:
         At most one line.
 
     """
-    if packed.symbols > max_decoded_bytes(packed.size_bytes):
-        yield f"so small for what it holds that reading needs `max_decoded_bytes` {packed.symbols}"
+    needed = packed.decoded_bytes
+    if needed > max_decoded_bytes(packed.size_bytes):
+        yield f"so small for what it holds that reading needs `max_decoded_bytes` {needed}"

@@ -75,7 +75,9 @@ class FileScorer:
     def compare(self, packed: Packed) -> Comparison:
         """Decode a file and score it beside its checkpoint; the last one is remembered."""
         if self._last is None or self._last[0] is not packed:
-            with open_artifact(packed.content(), max_decoded_bytes=packed.symbols) as artifact:
+            with open_artifact(
+                packed.content(), max_decoded_bytes=packed.decoded_bytes
+            ) as artifact:
                 self._last = packed, self.compare_weights(artifact.load())
         return self._last[1]
 

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from artpack.api.carried import files_of_module
 from artpack.checkpoint import (
     Average,
     Checkpoint,
@@ -19,6 +20,7 @@ from artpack.checkpoint import (
     open_checkpoint,
     restore,
 )
+from artpack.checkpoint.repository import snapshot_of
 from artpack.errors import UsageError
 from artpack.models import GPT, ModelConfig, build
 from artpack.models.defects import as_meant
@@ -39,12 +41,14 @@ class Opened:
         path: File of the last checkpoint; None for weights in memory.
         config: The model's config, if the weights came in a module of ours.
         provenance: What an artifact says of where they come from.
+        files: What a module of another library needs besides its weights.
     """
 
     checkpoint: Checkpoint
     path: Path | None
     config: ModelConfig | None
     provenance: Config
+    files: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -83,10 +87,11 @@ def open_source(
         state = source if isinstance(source, Mapping) else source.state_dict()
         config = source.config if isinstance(source, GPT) else None
         with from_state_dict(state) as checkpoint:
-            yield Opened(checkpoint, None, config, {})
+            files = files_of_module(source) if isinstance(source, nn.Module) else {}
+            yield Opened(checkpoint, None, config, {}, files)
         return
     named = (source,) if isinstance(source, str | os.PathLike) else source
-    paths = [Path(one) for one in named]
+    paths = [snapshot_of(Path(one)) for one in named]
     _check_usage(len(paths), average, decay)
     with ExitStack() as stack:
         opened = [

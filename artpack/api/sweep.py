@@ -153,7 +153,7 @@ def _measure(
 
 
 def _divergence(loss: Loss, packed: Packed) -> float:
-    with open_artifact(packed.content(), max_decoded_bytes=packed.symbols) as artifact:
+    with open_artifact(packed.content(), max_decoded_bytes=packed.decoded_bytes) as artifact:
         names = [tensor.name for tensor in artifact.header.plan.tensors]
         return loss({name: artifact.stored_tensor(name) for name in names})
 

@@ -8,7 +8,7 @@ the stream's own symbol frequencies.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,11 +74,13 @@ class Description:
         file_bytes: Size of the file.
         tensors: In the order stored.
         overhead: Name to bytes of what belongs to no tensor.
+        files: Name to size of the carried files, before they were compressed.
     """
 
     file_bytes: int
     tensors: tuple[TensorRow, ...]
     overhead: dict[str, int]
+    files: dict[str, int] = field(default_factory=dict)
 
     @property
     def weights(self) -> int:
@@ -129,9 +131,13 @@ def describe(artifact: "Artifact") -> Description:
         "header": artifact.preamble.header_stored_bytes,
         "trailer": TRAILER_BYTES,
     }
+    record = artifact.header.files
+    files = {} if record is None else dict(zip(record.names, record.sizes, strict=True))
+    if record is not None:
+        overhead["files"] = record.stored_bytes
     size = artifact.preamble.file_bytes
     assert sum(overhead.values()) + sum(stored) == size
-    return Description(size, rows, overhead)
+    return Description(size, rows, overhead, files)
 
 
 def _row(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from artpack.artifact.carried import FilesRecord, record_to_map
 from artpack.artifact.plan import Member, Plan
 from artpack.artifact.schema import encode_cbor
 from artpack.checkpoint import Bank, Tie
@@ -43,6 +44,7 @@ class Header:
         banks: Outputs that are stacks of stored tensors.
         model: Configuration of the model, or None.
         provenance: Who made this from what.
+        files: Files that are carried, or None.
     """
 
     plan: Plan
@@ -53,6 +55,19 @@ class Header:
     banks: tuple[Bank, ...]
     model: Config | None
     provenance: Config
+    files: FilesRecord | None = None
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Symbols of all parts, those of ties' targets again for each tie, and bytes of files."""
+        sizes = {
+            tensor.name: sum(part.rows * part.cols for part in tensor.parts)
+            for tensor in self.plan.tensors
+        }
+        banks = {bank.name: sum(sizes[member] for member in bank.members) for bank in self.banks}
+        tied = sum((sizes | banks)[tie.target] for tie in self.ties)
+        files = 0 if self.files is None else sum(self.files.sizes)
+        return sum(sizes.values()) + tied + files
 
 
 def encode_header(header: Header) -> bytes:
@@ -92,6 +107,8 @@ def encode_header(header: Header) -> bytes:
         "model": header.model,
         "provenance": header.provenance,
     }
+    if header.files is not None:
+        value["files"] = record_to_map(header.files)
     return encode_cbor(value)
 
 

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from artpack.artifact import format as fmt
+from artpack.artifact.carried import read_record
 from artpack.artifact.header import Header, StreamRecord, encode_header
 from artpack.artifact.plan import Member, Plan, StreamPlan, TensorPlan
 from artpack.artifact.schema import (
@@ -55,7 +56,9 @@ def decode_header(data: bytes) -> Header:
         UnknownStageError: It names a stage that this artpack does not have.
 
     """
-    value = as_map(decode_cbor(data), "header", HEADER_KEYS)
+    value = decode_cbor(data)
+    files = read_record(value.pop("files")) if "files" in value else None
+    as_map(value, "header", HEADER_KEYS)
     try:
         quantizers = [
             stage_from_json(QUANTIZERS, as_json(item, "quantizer"))
@@ -74,7 +77,7 @@ def decode_header(data: bytes) -> Header:
     outputs, ties, banks = _read_outputs(value, tensors)
     model = None if value["model"] is None else as_map(as_json(value["model"], "model"), "model")
     provenance = as_map(as_json(value["provenance"], "provenance"), "provenance")
-    header = Header(plan, hashes, records, outputs, ties, banks, model, provenance)
+    header = Header(plan, hashes, records, outputs, ties, banks, model, provenance, files)
     if encode_header(header) != data:
         raise CorruptError("the header says something in more words than it takes")
     return header

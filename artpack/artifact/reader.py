@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from artpack.artifact import format as fmt
+from artpack.artifact.carried import unpack_files
 from artpack.artifact.describe import Description, describe
 from artpack.artifact.header import Header
 from artpack.artifact.header_decoder import decode_header
@@ -84,22 +85,21 @@ class Artifact(Mapping[str, Tensor]):
         if max_decoded_bytes is None:
             max_decoded_bytes = fmt.max_decoded_bytes(self.preamble.file_bytes)
         plan, records = self.header.plan, self.header.records
-        total = 0
         offsets = [fmt.PREAMBLE_BYTES + self.preamble.header_stored_bytes]
         for s, (stream, record) in enumerate(zip(plan.streams, records, strict=True)):
             symbols = sum(rows * cols for rows, cols in plan.shapes(stream.members))
-            total += symbols
             if record.coded_bytes > fmt.max_coded_bytes(symbols):
                 raise CorruptError(f"stream {s} claims {record.coded_bytes} bytes for {symbols}")
             offsets.append(offsets[-1] + record.stored_bytes)
-        total += _tied_bytes(self.header)
+        total, files = self.header.decoded_bytes, self.header.files
         if total > max_decoded_bytes:
             raise CorruptError(
-                f"the streams and ties decode to {total} bytes, the limit is {max_decoded_bytes}:"
-                " raise the limit if you trust the file"
+                f"the streams, ties and files decode to {total} bytes,"
+                f" the limit is {max_decoded_bytes}: raise the limit if you trust the file"
             )
-        if offsets[-1] + fmt.TRAILER_BYTES != self.preamble.file_bytes:
-            raise CorruptError(f"the streams end at {offsets[-1]}, not at the trailer")
+        end = offsets[-1] + (0 if files is None else files.stored_bytes)
+        if end + fmt.TRAILER_BYTES != self.preamble.file_bytes:
+            raise CorruptError(f"the streams end at {end}, not at the trailer")
         return offsets
 
     def __enter__(self) -> Self:
@@ -144,6 +144,23 @@ class Artifact(Mapping[str, Tensor]):
     def model(self) -> Config | None:
         """Config of the model that the weights belong to, if the file says it."""
         return self.header.model
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """
+        Decode the small files that the artifact carries.
+
+        Returns:
+            Relative path, with ``/`` between folders, to content.
+
+        Raises:
+            ArtifactError: The file is damaged.
+
+        """
+        record = self.header.files
+        if record is None:
+            return {}
+        return unpack_files(record, self._read(self._offsets[-1], record.stored_bytes))
 
     def inspect(self) -> Description:
         """
@@ -299,16 +316,6 @@ class Artifact(Mapping[str, Tensor]):
             tuple(ties[name] for name in wanted if name in ties),
             tuple(banks[name] for name in made if name in banks),
         )
-
-
-def _tied_bytes(header: Header) -> int:
-    """Return how many symbols tied names stand for: a tie is short, and what it names is not."""
-    sizes = {
-        tensor.name: sum(part.rows * part.cols for part in tensor.parts)
-        for tensor in header.plan.tensors
-    }
-    banks = {bank.name: sum(sizes[member] for member in bank.members) for bank in header.banks}
-    return sum((sizes | banks)[tie.target] for tie in header.ties)
 
 
 def _places(plan: Plan) -> list[list[tuple[int, int, Member]]]:

@@ -36,7 +36,7 @@ class Verification:
     What a check of an artifact found.
 
     Attributes:
-        checked: How many streams and tensors were decoded without a fault.
+        checked: How many hashes, streams and tensors, and the files, were without a fault.
         faults: One line each; none means that the artifact is sound.
         errors: Error of each tensor, when there was a checkpoint to compare with.
         left_out: Names that only the checkpoint has.
@@ -88,6 +88,8 @@ def verify(
 
 def _checks(artifact: Artifact) -> Iterator[Callable[[], object]]:
     yield artifact.check_trailer
+    if artifact.header.files is not None:
+        yield lambda: artifact.files
     for s in range(len(artifact.header.records)):
         yield partial(artifact.stream, s)
     for tensor in artifact.header.plan.tensors:

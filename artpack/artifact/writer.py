@@ -47,13 +47,14 @@ def hash_symbols(quantized: Quantized) -> bytes:
     return digest.digest()
 
 
-def assemble(header: Header, streams: Sequence[bytes]) -> list[bytes]:
+def assemble(header: Header, streams: Sequence[bytes], files: bytes = b"") -> list[bytes]:
     """
     Put an artifact together in memory.
 
     Args:
         header: With one record for each stream.
         streams: The streams' bytes, in the header's order.
+        files: The bytes of carried files.
 
     Returns:
         The file's content in pieces, to be written one after another.
@@ -63,11 +64,12 @@ def assemble(header: Header, streams: Sequence[bytes]) -> list[bytes]:
 
     """
     assert [len(s) for s in streams] == [record.stored_bytes for record in header.records]
+    assert len(files) == (0 if header.files is None else header.files.stored_bytes)
     decoded = encode_header(header)
     stored = HEADER_CODEC.encode(decoded)
-    size = PREAMBLE_BYTES + len(stored) + sum(map(len, streams)) + TRAILER_BYTES
+    size = PREAMBLE_BYTES + len(stored) + sum(map(len, streams)) + len(files) + TRAILER_BYTES
     preamble = Preamble(len(stored), len(decoded), size, checksum(stored))
-    pieces = [preamble.pack(), stored, *streams]
+    pieces = [preamble.pack(), stored, *streams, files]
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece)

@@ -15,6 +15,7 @@ from torch import Tensor
 from artpack.checkpoint.banks import Bank, close_bank, find_banks, open_bank
 from artpack.checkpoint.prefixes import strip_given, strip_prefixes
 from artpack.checkpoint.reader import TensorReader
+from artpack.checkpoint.repository import refuse_adapter
 from artpack.checkpoint.sharded import (
     INDEX_SUFFIX,
     choose_file,
@@ -200,6 +201,7 @@ def open_checkpoint(
 
     """
     file = choose_file(path) if path.is_dir() else path
+    refuse_adapter(file)
     source = _source(file, key)
     notes = () if file == path else (f"took {file.name} of the folder",)
 

@@ -4,6 +4,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from torch import Tensor
 
+from artpack.checkpoint.repository import snapshot_of
 from artpack.checkpoint.safetensors_file import safetensors_source
 from artpack.checkpoint.sniff import Kind, sniff
 from artpack.checkpoint.source import Loaded, Source, listed, reason
@@ -30,7 +31,7 @@ def choose_file(folder: Path) -> Path:
     Choose the weights in a folder: safetensors before torch, an index before single files.
 
     Args:
-        folder: For example a snapshot of a Hugging Face repository.
+        folder: For example a Hugging Face repository, as it is or in the hub's cache.
 
     Returns:
         The file.
@@ -39,6 +40,7 @@ def choose_file(folder: Path) -> Path:
         CheckpointError: There is none, or there are several of the same rank.
 
     """
+    folder = snapshot_of(folder)
     for patterns in _PREFERRED:
         found = sorted(f for p in patterns for f in folder.glob(p) if _is_visible_file(f))
         if len(found) > 1:

@@ -3,17 +3,16 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from artpack.checkpoint.repository import CONFIG_NAME, repository_of
 from artpack.errors import CheckpointError, CorruptError, UnknownStageError, UsageError
 from artpack.models.build import check_shapes, expected_shapes
 from artpack.models.config import ModelConfig
+from artpack.models.kinds import describe_kind, kind_of, transformers_model
 from artpack.models.presets import PRESETS, preset
 from artpack.models.published import read_config
 from artpack.models.recognize import Shapes, recognize
 from artpack.stages import Config, JsonValue, nearest
 from artpack.stages.parsing import parse_json
-
-CONFIG_NAME = "config.json"
-"""The file that is read beside a raw checkpoint."""
 
 UNKNOWN_MODEL = "the artifact can be unpacked, but not scored without `model`"
 
@@ -23,20 +22,29 @@ class FoundModel(NamedTuple):
     A model, or why there is none.
 
     Attributes:
-        config: The model; None if it could not be found.
+        config: The model; None if it could not be found, or is another library's.
         notes: How it was found or what is missing, one line each.
+        other: What a header says of another library's model.
     """
 
     config: ModelConfig | None
     notes: tuple[str, ...]
+    other: Config | None = None
+
+    @property
+    def stored(self) -> Config | None:
+        """What a header says of the model."""
+        return self.other if self.config is None else self.config.to_json()
 
     @property
     def packing_notes(self) -> tuple[str, ...]:
         """The notes, and what an artifact without a model is good for."""
-        return self.notes if self.config else (*self.notes, UNKNOWN_MODEL)
+        return self.notes if self.stored else (*self.notes, UNKNOWN_MODEL)
 
     def needed(self, name: str) -> ModelConfig:
         """Return the model, or fail: ``name`` says whose it would be."""
+        if self.other is not None:
+            raise UsageError(f"{name}: {describe_kind(self.other)}; this needs one of this family")
         if self.config is None:
             raise UsageError(f"{name}: {'; '.join(self.notes)}; say it with `model`")
         return self.config
@@ -87,7 +95,7 @@ def find_model(shapes: Shapes, path: Path | None) -> FoundModel:
 
     """
     beside = _find_beside(shapes, path)
-    if beside.config is not None:
+    if beside.stored is not None:
         return beside
     try:
         config = recognize(shapes)
@@ -161,14 +169,14 @@ def stored_model(value: Config | None) -> ModelConfig | None:
         value: The header's field.
 
     Returns:
-        The model; None if the artifact does not say.
+        The model; None if the artifact does not say, or holds another library's.
 
     Raises:
         CorruptError: The field does not describe a model.
 
     """
     try:
-        return None if value is None else ModelConfig.from_json(value)
+        return None if value is None or kind_of(value) else ModelConfig.from_json(value)
     except (UsageError, UnknownStageError) as error:
         raise CorruptError(f"the artifact describes no model: {error}") from error
 
@@ -178,14 +186,18 @@ def _find_beside(shapes: Shapes, path: Path | None) -> FoundModel:
     if file is None or not file.is_file():
         return FoundModel(None, ())
     try:
-        config = _fitting(read_config(_read_json(file)), shapes, CONFIG_NAME)
+        value = _read_json(file)
+        if other := transformers_model(value):
+            note = f"model: {describe_kind(other)}; read from {CONFIG_NAME} beside the checkpoint"
+            return FoundModel(None, (note,), other)
+        config = _fitting(read_config(value), shapes, CONFIG_NAME)
     except (UsageError, UnknownStageError) as error:
         return FoundModel(None, (f"{CONFIG_NAME} beside the checkpoint is not used: {error}",))
     return FoundModel(config, (f"model: read from {CONFIG_NAME} beside the checkpoint",))
 
 
 def _config_beside(path: Path) -> Path:
-    return (path if path.is_dir() else path.parent) / CONFIG_NAME
+    return repository_of(path) / CONFIG_NAME
 
 
 def _read_json(file: Path) -> JsonValue:

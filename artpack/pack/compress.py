@@ -13,6 +13,7 @@ from functools import cached_property
 from importlib.metadata import version
 from itertools import islice
 
+from artpack.artifact.carried import PackedFiles
 from artpack.artifact.header import Header
 from artpack.artifact.plan import Member, Plan, StreamPlan, TensorPlan
 from artpack.artifact.writer import assemble, hash_symbols, record_stream
@@ -45,6 +46,7 @@ class Packed:
     Attributes:
         header: All but the streams' bytes.
         streams: Their bytes.
+        files: Those of carried files.
         unused_rules: Names of rules that matched no tensor.
         skipped: Candidates that a deadline cut off; 0 without one.
         prepared: The tensors that were quantized before they were packed.
@@ -52,6 +54,7 @@ class Packed:
 
     header: Header
     streams: tuple[bytes, ...]
+    files: bytes
     unused_rules: tuple[str, ...]
     skipped: int
     prepared: Mapping[str, Prepared]
@@ -59,7 +62,7 @@ class Packed:
     @cached_property
     def pieces(self) -> list[bytes]:
         """The file's content, to be written piece by piece."""
-        return assemble(self.header, self.streams)
+        return assemble(self.header, self.streams, self.files)
 
     @property
     def size_bytes(self) -> int:
@@ -67,10 +70,9 @@ class Packed:
         return sum(map(len, self.pieces))
 
     @property
-    def symbols(self) -> int:
-        """How many symbols the file decodes to."""
-        tensors = self.header.plan.tensors
-        return sum(part.rows * part.cols for tensor in tensors for part in tensor.parts)
+    def decoded_bytes(self) -> int:
+        """How many bytes the file decodes to, as its reader counts them."""
+        return self.header.decoded_bytes
 
     def content(self) -> bytes:
         """Return the file's content as one piece."""
@@ -85,6 +87,7 @@ def compress(
     prepared: Mapping[str, Prepared] | None = None,
     model: Config | None = None,
     provenance: Config | None = None,
+    files: PackedFiles | None = None,
     profile: Profile = DEFAULT,
     jobs: int = 1,
     deadline_s: float | None = None,
@@ -100,6 +103,7 @@ def compress(
         prepared: Tensors that are stored as given here and not by their rule.
         model: Config of the model that the weights belong to, stored as it is.
         provenance: What else to store about where all this comes from.
+        files: Small files that go with the weights.
         profile: How hard to look for small codings.
         jobs: Number of threads; the result does not depend on it.
         deadline_s: Stop trying candidates after this many seconds. The result then
@@ -137,11 +141,13 @@ def compress(
         banks=selection.banks,
         model=model,
         provenance=_provenance(checkpoint, spec, tensors, given) | (provenance or {}),
+        files=None if files is None else files.record,
     )
     used = {rule.name for rule in rules if rule is not None}
     return Packed(
         header,
         streams=tuple(one.coded.stored for _, one in chosen),
+        files=b"" if files is None else files.stored,
         unused_rules=tuple(rule.name for rule in spec.rules if rule.name not in used),
         skipped=0 if deadline is None else sum(one.skipped for _, one in chosen),
         prepared=given,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from artpack.artifact.carried import PackedFiles
 from artpack.calibration.file import Calibration
 from artpack.checkpoint import Checkpoint
 from artpack.checkpoint.selection import Selection
@@ -55,6 +56,7 @@ class PackInputs:
         calibration: None if nothing is known of the data.
         model: Config of the model that the weights belong to, stored as it is.
         provenance: What the file says of where it comes from.
+        files: Small files that go with the weights.
         loss: Measures what some tensors' errors add, in nats per token; None if the model
             cannot be run.
         objective: Makes what scales are learned by; None if the model cannot be run.
@@ -68,6 +70,7 @@ class PackInputs:
     calibration: Calibration | None = None
     model: Config | None = None
     provenance: Config = field(default_factory=dict)
+    files: PackedFiles | None = None
     loss: Loss | None = None
     objective: Callable[[], Objective] | None = None
     sensitivities_file: Path | None = None
@@ -269,6 +272,7 @@ class Packer:
             prepared=self._others | dict(adjusted),
             model=inputs.model,
             provenance=inputs.provenance,
+            files=inputs.files,
             profile=profile,
             jobs=inputs.jobs,
             deadline_s=self._deadline_s,

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
+from artpack.checkpoint.repository import CONFIG_NAME
 from artpack.checkpoint.source import reason
 from artpack.errors import CheckpointError, UsageError
 from artpack.evaluation.scoring.summary import Score
 from artpack.models.build import parameter_count
 from artpack.models.config import ModelConfig
-from artpack.models.find import CONFIG_NAME
 from artpack.stages import Config
 from artpack.stages.finite import without_nan
 from artpack.stages.progress import Progress

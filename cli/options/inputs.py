@@ -55,6 +55,11 @@ def inputs_options(command: Callable[..., R]) -> Callable[..., R]:
         metavar="N",
         help="Threads; the bytes stay the same.",
     )
+    @option_of(WEIGHTS)(
+        "--no-tokenizer",
+        is_flag=True,
+        help="Leave out the tokenizer of a Hugging Face folder.",
+    )
     @functools.wraps(command)
     def gathered(
         *,
@@ -70,6 +75,7 @@ def inputs_options(command: Callable[..., R]) -> Callable[..., R]:
         calibration_tokens: str | None,
         device: str | None,
         jobs: int,
+        no_tokenizer: bool,
         **others: Any,
     ) -> R:
         inputs = CompressInputs(
@@ -85,6 +91,7 @@ def inputs_options(command: Callable[..., R]) -> Callable[..., R]:
             calibration_tokens=calibration_tokens,
             device=choose_device(device),
             jobs=jobs,
+            tokenizer_files=not no_tokenizer,
         )
         return command(inputs=inputs, **others)
 

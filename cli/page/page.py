@@ -18,7 +18,7 @@ from artpack.artifact.describe import Description, TensorRow
 from artpack.artifact.header import Header
 from artpack.stages import JsonValue
 
-from ..render.cells import COLUMNS, TEXT_COLUMNS, other_cells, tensor_cells, total_cells
+from ..render.cells import COLUMNS, TEXT_COLUMNS, overhead_cells, tensor_cells, total_cells
 from ..render.markup import escape
 from .drawings import Piece, histogram, treemap
 
@@ -141,10 +141,8 @@ def _table(description: Description, hues: Mapping[str, str]) -> str:
         f"<td>{histogram(row.histogram)}</td></tr>"
         for t, row in enumerate(description.tensors)
     )
-    rest = [other_cells(name, size, description) for name, size in description.overhead.items()]
-    foot = "\n".join(
-        f"<tr>{_cells(cells)}<td></td></tr>" for cells in [*rest, total_cells(description)]
-    )
+    rest = [*overhead_cells(description), total_cells(description)]
+    foot = "\n".join(f"<tr>{_cells(cells)}<td></td></tr>" for cells in rest)
     return (
         f'<thead><tr>{heads}<th scope="col">codes</th></tr></thead>\n'
         f"<tbody>\n{body}\n</tbody>\n<tfoot>\n{foot}\n</tfoot>"
@@ -171,12 +169,18 @@ def _facts(header: Header) -> str:
         "Model": header.model,
         "Tied tensors": {tie.name: tie.target for tie in header.ties},
         "Banks": {bank.name: list(bank.members) for bank in header.banks},
+        "Files, bytes": _file_sizes(header),
     }
     return "\n".join(
         f'<section>\n<h2>{name}</h2>\n<div class="facts">{_tree(value)}</div>\n</section>'
         for name, value in sections.items()
         if value
     )
+
+
+def _file_sizes(header: Header) -> dict[str, JsonValue]:
+    record = header.files
+    return {} if record is None else dict(zip(record.names, record.sizes, strict=True))
 
 
 def _tree(value: JsonValue) -> str:

@@ -1,6 +1,7 @@
 """The rows of an artifact's table as text, the same in a terminal and on the page."""
 
 from artpack.artifact.describe import Description, TensorRow
+from artpack.checkpoint.source import listed
 from artpack.quantize.error_report import Report
 
 COLUMNS = (
@@ -72,6 +73,15 @@ def other_cells(name: str, size: int, description: Description) -> list[str]:
     """Write the row of bytes that belong to no tensor of the table."""
     share = f"{size / description.file_bytes:.2%}"
     return [name, "", "", "", "", f"{size:,}", "", "", "", share]
+
+
+def overhead_cells(description: Description) -> list[list[str]]:
+    """Write the rows of bytes that belong to no tensor, carried files named."""
+    rows = [other_cells(name, size, description) for name, size in description.overhead.items()]
+    for row in rows:
+        if row[0] == "files":
+            row[0] = f"files: {listed(description.files)}"
+    return rows
 
 
 def total_cells(description: Description) -> list[str]:

@@ -27,6 +27,7 @@ from .cells import (
     REPORT_COLUMNS,
     TEXT_COLUMNS,
     other_cells,
+    overhead_cells,
     report_cells,
     tensor_cells,
     total_cells,
@@ -66,6 +67,7 @@ def inspect_json(description: Description, rows: Sequence[TensorRow], header: He
             "weights": description.weights,
             "bits_per_weight": description.bits_per_weight,
             "overhead": description.overhead,
+            "files": description.files,
             "tensors": [row_json(row, description) for row in rows],
             "model": header.model,
             "provenance": header.provenance,
@@ -103,7 +105,7 @@ def inspect_table(description: Description, rows: Sequence[TensorRow], *, markdo
     )
     if hidden:
         lines.append(other_cells("tensors not shown", hidden, description))
-    lines += [other_cells(name, size, description) for name, size in description.overhead.items()]
+    lines += overhead_cells(description)
     lines.append(total_cells(description))
     _columns(COLUMNS, lines, markdown=markdown)
     reports = [report_cells(row.name, row.report) for row in rows if row.report is not None]

@@ -508,5 +508,5 @@ def test_ties_count_as_what_they_are_written_out_as() -> None:
         ]
     total, tied = sum(sizes), 800 * sizes[0]
     open_artifact(forged, max_decoded_bytes=total + tied).close()
-    with pytest.raises(CorruptError, match=f"ties decode to {total + tied} bytes"):
+    with pytest.raises(CorruptError, match=f"files decode to {total + tied} bytes"):
         open_artifact(forged, max_decoded_bytes=total + tied - 1)

@@ -104,7 +104,8 @@ def test_only_the_missing_fields_may_be_given(raw: Path) -> None:
 
 def test_a_published_checkpoint_is_recognised_by_its_tensors(tmp_path: Path) -> None:
     found = find_model(expected_shapes(PRESETS["pr1934"].config), tmp_path / "w.pt")
-    assert found == (PRESETS["pr1934"].config, ("model: the tensors are those of pr1934",))
+    assert found.config == PRESETS["pr1934"].config
+    assert found.notes == ("model: the tensors are those of pr1934",)
 
 
 def test_a_model_that_does_not_exist_is_a_usage_error(invoke: Invoke, raw: Path) -> None:

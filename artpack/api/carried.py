@@ -1,0 +1,94 @@
+"""Small files that go with weights into an artifact, and what the header says of their model."""
+
+import importlib.util
+import tempfile
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from artpack.checkpoint.repository import (
+    CONFIG_NAME,
+    model_files,
+    repository_of,
+    tokenizer_files,
+    vocabulary_files,
+)
+from artpack.checkpoint.source import listed
+from artpack.models.kinds import TRANSFORMERS
+
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+"""Nothing is fetched, and no code of a folder is run."""
+
+
+def find_files(path: Path, *, tokenizer: bool) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """
+    Read what lies beside weights of transformers and is needed to load them.
+
+    Args:
+        path: The file or folder of weights.
+        tokenizer: Whether the tokenizer is wanted.
+
+    Returns:
+        Relative path to content, and notes.
+
+    Raises:
+        CheckpointError: A file is too large to be carried.
+
+    """
+    folder = repository_of(path)
+    files = model_files(folder)
+    if tokenizer:
+        files |= _tokenizer(folder)
+    return files, (f"carried: {listed(files)}",) if files else ()
+
+
+def files_of_module(module: nn.Module) -> dict[str, bytes]:
+    """Write the configuration of a model of transformers; nothing for any other module."""
+    config: Any = getattr(module, "config", None)
+    if not type(module).__module__.startswith(f"{TRANSFORMERS}."):
+        return {}
+    named: Any = config.to_diff_dict() | {"architectures": [type(module).__name__]}
+    text = type(config).from_dict(named).to_json_string()
+    files = {CONFIG_NAME: text.encode()}
+    generation: Any = getattr(module, "generation_config", None)
+    if generation is not None:
+        files["generation_config.json"] = generation.to_json_string().encode()
+    return files
+
+
+def _tokenizer(folder: Path) -> dict[str, bytes]:
+    """Read a tokenizer's files; what ``tokenizer.json`` is made of only where it is missed."""
+    files, sources = tokenizer_files(folder), vocabulary_files(folder)
+    spare = {name: content for name, content in sources.items() if name not in files}
+    if not spare or importlib.util.find_spec(TRANSFORMERS) is None:
+        return files
+    config = {CONFIG_NAME: (folder / CONFIG_NAME).read_bytes()}
+    whole = _loaded(config | files | spare)
+    return files if whole is not None and whole == _loaded(config | files) else files | spare
+
+
+def _loaded(files: Mapping[str, bytes]) -> tuple[object, ...] | None:
+    """Load a tokenizer and return all that tells it from others; None if it cannot be loaded."""
+    transformers = import_module(TRANSFORMERS)
+    transformers.utils.logging.set_verbosity_error()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, content in files.items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_bytes(content)
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
+        except Exception:  # noqa: BLE001 - whatever transformers makes of a stranger's files
+            return None
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return (
+        type(tokenizer),
+        tokenizer.get_vocab() if backend is None else backend.to_str(),
+        tokenizer.special_tokens_map,
+        tokenizer.chat_template,
+        tokenizer.model_max_length,
+        tokenizer.padding_side,
+    )
