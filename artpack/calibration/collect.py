@@ -8,6 +8,7 @@ tokens, not to batches or ranks: neither changes the labels that are drawn.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,8 +65,8 @@ def collect(
     rows = max(1, settings.batch_tokens // windows.shape[1])
     draws = np.random.default_rng(seed).random(windows.shape, np.float32) if fisher else None
     ranks, moments = Ranks.current(), Moments()
-    with _frozen(runner.module), moments.watch(runner.sites()):
-        for low in _shares(len(windows), rows, ranks):
+    with _frozen(runner.module), moments.watch(runner.places()):
+        for low in range(ranks.rank * rows, len(windows), ranks.world * rows):
             part = slice(low, low + rows)
             ids = torch.from_numpy(windows[part]).to(settings.device)
             _run(runner, ids, None if draws is None else draws[part], settings)
@@ -74,22 +75,17 @@ def collect(
                     "calibrating", min(low + rows, len(windows)) * windows.shape[1], windows.size
                 )
     if ranks.world > 1:
-        idle = ranks.rank * rows >= len(windows)
-        _add_over_ranks(moments, counts=not idle)
+        _add_over_ranks(moments, settings.device, ranks.world)
     return moments
 
 
-def _shares(count: int, rows: int, ranks: Ranks) -> range:
-    """Return where this rank's batches start; one that has none runs the first."""
-    # Without a batch it would not know which sums, and of what shapes, it has nothing to add to.
-    first = ranks.rank * rows if ranks.rank * rows < count else 0
-    return range(first, count if first or not ranks.rank else rows, ranks.world * rows)
-
-
-def _add_over_ranks(moments: Moments, *, counts: bool) -> None:
+def _add_over_ranks(moments: Moments, device: str, world: int) -> None:
+    # An expert that no token of this rank reached may have been reached elsewhere.
+    known: list[Any] = [None] * world
+    torch.distributed.all_gather_object(known, moments.shapes())
+    for shapes in known:
+        moments.fill(shapes, device)
     for total in moments.tensors():
-        if not counts:
-            total.zero_()
         torch.distributed.all_reduce(total)
 
 

@@ -1,43 +1,30 @@
 """
-Second moments of what goes into linear maps, and of the gradients that come back to them.
+Second moments of what goes into stored matrices, and of the gradients that come back to them.
 
-Both are sums over tokens that hooks collect while a model runs, so memory is that of
-the sums. A map that runs several times in a pass (a looped layer, a module under two
-names) adds up all its visits. Nothing is summed below float32.
+Both are sums over tokens that are taken while a model runs, so memory is that of the
+sums. A matrix that is multiplied several times in a pass (a looped layer, the steps of a
+recurrent one) adds up all its visits. Nothing is summed below float32.
 """
 
-import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from artpack.calibration.products import Product
+from artpack.calibration.views import Axis, Part
+from artpack.calibration.watch import watching
 
 MAX_ROWS = 4096
 """Outputs up to which all products of gradients are summed, not their squares alone."""
 
 BLOCK = 256
 """Columns of a product at once: only blocks on and above the diagonal are multiplied."""
-
-
-@dataclass(frozen=True)
-class Sites:
-    """
-    Where a model multiplies with matrices and looks up rows.
-
-    Attributes:
-        maps: Stored tensor (rows, cols) and the module that takes (..., cols) to (..., rows).
-            A tensor may be listed with several modules: their sums are added.
-        tables: Stored tensor (rows, dim) and the module that takes indices (...) to
-            (..., dim).
-    """
-
-    maps: tuple[tuple[str, nn.Module], ...] = ()
-    tables: tuple[tuple[str, nn.Module], ...] = ()
 
 
 @dataclass(eq=False)
@@ -60,75 +47,98 @@ class Moments:
     rows: dict[str, Tensor] = field(default_factory=dict)
     lookups: dict[str, Tensor] = field(default_factory=dict)
     output_covariances: dict[str, Tensor] = field(default_factory=dict)
-    _last: tuple[weakref.ref[Tensor], Tensor] | None = None
+    _last: tuple[tuple[Any, ...], Tensor] | None = None
 
     @contextmanager
-    def watch(self, sites: Sites) -> Iterator[None]:
+    def watch(self, places: Mapping[str, Tensor]) -> Iterator[None]:
         """
         Collect from a model while the block runs.
 
-        Gradients are collected where autograd is on: tables give out rows that require
-        one, so the model's parameters need not and should not.
+        Gradients are collected where autograd is on: inputs and looked-up rows are made to
+        require one, so the model's parameters need not and should not.
 
         Args:
-            sites: Which modules to listen to.
+            places: Stored name to a view of the live tensor: a matrix (rows, cols), the
+                transpose of one that is stored the other way round, a kernel of a
+                convolution (rows, ...). Others are left out. Some of a model's tensors
+                may be watched at a time.
 
         Yields:
             Nothing.
 
         """
-        handles = list(self._attach(sites))
         try:
-            yield
+            with watching(places, self):
+                yield
         finally:
-            for handle in handles:
-                handle.remove()
             self._last = None
 
-    def _attach(self, sites: Sites) -> Iterator[RemovableHandle]:
-        for name, module in sites.maps:
-            yield module.register_forward_hook(partial(self._see_map, name))
-        for name, module in sites.tables:
-            yield module.register_forward_hook(partial(self._see_table, name))
+    def see_product(self, product: Product, *, backward: bool) -> None:
+        """Add the inputs of a matrix, or the gradients at its outputs."""
+        if product.along_columns and not backward:
+            self._see_inputs(product)
+        elif backward and not product.along_columns:
+            self._see_gradients(product.part, product.vectors)
 
-    def _see_map(self, name: str, _: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        gram = self._gram(inputs[0])
-        _add(self.hessians, name, gram)
+    def _see_inputs(self, product: Product) -> None:
+        part, gram = product.part, self._gram(product.vectors)
+        _add(self.hessians, part, gram, ("cols", "cols"), product.share * part.share_of("rows"))
+
+    def _see_gradients(self, part: Part, gradients: Tensor) -> None:
+        flat, share = gradients.detach().float(), part.share_of("cols")
+        _add(self.rows, part, flat.square().sum(0, dtype=torch.float64), ("rows",), share)
+        if part.shape[0] <= MAX_ROWS:
+            gram = _upper_gram(flat)
+            _add(self.output_covariances, part, gram, ("rows", "rows"), share)
+
+    def see_lookup(self, table: Part, index: Tensor, output: Tensor) -> None:
+        """Add the gradients of rows once they come back."""
         if output.requires_grad:
-            _on_gradient(output, partial(self._see_gradient, name))
+            see = partial(self._see_looked_up, table, index)
+            output.register_hook(see)  # type: ignore[no-untyped-call]
 
-    def _see_gradient(self, name: str, gradient: Tensor) -> None:
-        flat = gradient.detach().float().flatten(0, -2)
-        _add(self.rows, name, flat.square().sum(0, dtype=torch.float64))
-        if flat.shape[1] <= MAX_ROWS:
-            _add(self.output_covariances, name, _upper_gram(flat))
-
-    def _see_table(
-        self, name: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor
-    ) -> None:
-        if torch.is_grad_enabled():
-            if not output.requires_grad:
-                output.requires_grad_()
-            rows = len(module.get_parameter("weight"))
-            _on_gradient(output, partial(self._see_lookup, name, inputs[0], rows))
-
-    def _see_lookup(self, name: str, index: Tensor, rows: int, gradient: Tensor) -> None:
+    def _see_looked_up(self, table: Part, index: Tensor, gradient: Tensor) -> None:
         squares = gradient.detach().float().square().mean(-1, dtype=torch.float64).flatten()
-        empty = torch.zeros(rows, dtype=torch.float64, device=gradient.device)
-        _add(self.lookups, name, empty.index_add_(0, index.flatten(), squares))
+        count = table.rows.stop - table.rows.start
+        empty = torch.zeros(count, dtype=torch.float64, device=gradient.device)
+        found = empty.index_add_(0, index.flatten(), squares)
+        _add(self.lookups, table, found, ("rows",), 1.0)
 
-    def _gram(self, x: Tensor) -> Tensor:
+    def _gram(self, vectors: Tensor) -> Tensor:
         # Queries, keys and values read one and the same tensor: it is multiplied once.
-        if self._last is not None and self._last[0]() is x:
+        key = _identity(vectors)
+        if self._last is not None and self._last[0] == key:
             return self._last[1]
-        gram = _upper_gram(x.detach().float().flatten(0, -2))
-        self._last = weakref.ref(x), gram
+        gram = _upper_gram(vectors.detach().float())
+        self._last = key, gram
         return gram
 
     def tensors(self) -> Iterator[Tensor]:
-        """Yield every sum, in an order that depends on the model alone."""
-        for sums in (self.hessians, self.rows, self.lookups, self.output_covariances):
+        """Yield every sum, in an order that depends on the names alone."""
+        for sums in self._sums().values():
             yield from (sums[name] for name in sorted(sums))
+
+    def shapes(self) -> dict[str, dict[str, torch.Size]]:
+        """Return the shape of every sum, by the attribute that holds it and its name."""
+        return {
+            kind: {name: total.shape for name, total in sums.items()}
+            for kind, sums in self._sums().items()
+        }
+
+    def fill(self, shapes: Mapping[str, Mapping[str, torch.Size]], device: str) -> None:
+        """Start the sums that are not there yet at zero, as :meth:`shapes` has them."""
+        for kind, sums in self._sums().items():
+            dtype = torch.float64 if kind in {"rows", "lookups"} else torch.float32
+            for name, shape in shapes[kind].items():
+                sums.setdefault(name, torch.zeros(shape, dtype=dtype, device=device))
+
+    def _sums(self) -> dict[str, dict[str, Tensor]]:
+        return {
+            "hessians": self.hessians,
+            "rows": self.rows,
+            "lookups": self.lookups,
+            "output_covariances": self.output_covariances,
+        }
 
     def mean_hessians(self, tokens: int) -> dict[str, Tensor]:
         """Return ``sum x x' / tokens``, exactly symmetric, on the CPU; the sums are used up."""
@@ -147,15 +157,23 @@ class Moments:
         return _means(self.lookups, tokens)
 
 
-def _on_gradient(output: Tensor, see: Callable[[Tensor], None]) -> None:
-    output.register_hook(see)  # type: ignore[no-untyped-call]
+def _identity(tensor: Tensor) -> tuple[Any, ...]:
+    """Return what tells a tensor's content from any other."""
+    if tensor.is_inference():  # its changes are not counted
+        return (object(),)
+    storage = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+    version = tensor._version  # noqa: SLF001
+    return storage, tensor.storage_offset(), tensor.shape, tensor.stride(), version
 
 
-def _add(sums: dict[str, Tensor], name: str, more: Tensor) -> None:
-    if name in sums:
-        sums[name] += more
-    else:
-        sums[name] = more.clone()
+def _add(
+    sums: dict[str, Tensor], part: Part, more: Tensor, axes: tuple[Axis, ...], share: float
+) -> None:
+    """Add a share of something to the sums of a matrix, where its part has its place."""
+    if part.name not in sums:
+        sums[part.name] = more.new_zeros([part.size(axis) for axis in axes])
+    where = tuple(part.slice_of(axis) for axis in axes)
+    sums[part.name][where].add_(more, alpha=share)
 
 
 def _upper_gram(flat: Tensor) -> Tensor:
@@ -176,3 +194,24 @@ def _symmetric_means(sums: dict[str, Tensor], tokens: int) -> dict[str, Tensor]:
 
 def _means(sums: Mapping[str, Tensor], tokens: int) -> dict[str, Tensor]:
     return {name: (total / tokens).float().cpu() for name, total in sums.items()}
+
+
+def moments_bytes(places: Mapping[str, Tensor]) -> dict[str, int]:
+    """
+    Return the memory that sums take.
+
+    Args:
+        places: As :meth:`Moments.watch` takes them.
+
+    Returns:
+        Stored name to the bytes of all sums of a tensor that is multiplied, looked up and
+        reached by gradients.
+
+    """
+    wide = {name: place for name, place in places.items() if place.ndim > 1 and place.numel()}
+    return {name: _bytes(len(place), place.numel() // len(place)) for name, place in wide.items()}
+
+
+def _bytes(rows: int, cols: int) -> int:
+    covariances = rows**2 if rows <= MAX_ROWS else 0
+    return 4 * (cols**2 + covariances) + 2 * 8 * rows

@@ -7,7 +7,7 @@ from artpack.models.mechanisms import Softcap, Temperature
 
 
 class TiedHead(nn.Module):
-    """Multiplication with the token table; a module only so that hooks can see it."""
+    """Multiplication with the token table."""
 
     def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
         """Return raw logits, (..., dim) and (vocabulary, dim) to (..., vocabulary)."""

@@ -195,10 +195,11 @@ def simulate(grid: Grid, weight: Tensor, correction: Tensor | None = None) -> Te
     """
     fixed = None if correction is None else correction.detach()
     rounded = grid.project(weight.detach().float(), fixed).to(weight.dtype)
-    if not torch.is_grad_enabled():
-        return rounded
-    # The difference is exactly 0 and only carries the gradient.
-    return rounded + (weight - weight.detach())
+    # A copy whose content is replaced: its gradient is the weight's, and it stays known as
+    # the weight to whoever follows copies.
+    used = weight.clone()
+    with torch.no_grad():
+        return used.copy_(rounded)
 
 
 def _check_bits(bits: int) -> None:

@@ -1,6 +1,6 @@
 """The divergence of a model with some tensors replaced from the model as it is."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from artpack.checkpoint import Bank
 from artpack.errors import UsageError
+from artpack.runners.places import places
 from artpack.runners.protocol import Runner
 from artpack.runners.settings import REFERENCE, Settings
 
@@ -41,7 +42,7 @@ class Divergence:
         rows = max(1, settings.batch_tokens // windows.shape[1])
         self._batches = torch.split(torch.from_numpy(windows).to(settings.device), rows)
         self._stride = -(-windows.size * runner.vocab_size // MAX_LOGITS)
-        self._places = dict(_places(runner, banks))
+        self._places = {**runner.module.state_dict(), **places(runner.module, banks)}
         self._baseline = [log_probs.clone() for log_probs in self._run()]
 
     @torch.inference_mode()
@@ -91,11 +92,3 @@ class Divergence:
         finally:
             for name, tensor in kept.items():
                 self._places[name].copy_(tensor)
-
-
-def _places(runner: Runner, banks: Iterable[Bank]) -> Iterator[tuple[str, Tensor]]:
-    """Yield where each stored tensor lies in the model."""
-    state = runner.module.state_dict()
-    yield from state.items()
-    for bank in banks:
-        yield from zip(bank.members, state[bank.name].unbind(), strict=True)

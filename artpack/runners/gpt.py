@@ -3,11 +3,9 @@
 from torch import Tensor
 
 from artpack.calibration.file import hash_config
-from artpack.calibration.moments import Sites
 from artpack.models import GPT
 from artpack.models.document_mask import Documents
-from artpack.models.head import TiedHead
-from artpack.models.linear import Embedding, Linear
+from artpack.runners.places import places
 
 
 class GptRunner:
@@ -35,17 +33,6 @@ class GptRunner:
         """Return (n, V) from the hidden states (n, D) of some positions."""
         return self.module.logits(hidden)
 
-    def sites(self) -> Sites:
-        """
-        Find the maps and tables of the model, by the names they are stored under.
-
-        Returns:
-            Every matrix and table. Matrices in banks go by their unbanked names, and the
-            output head by that of the token table. Head gates are too small to be listed.
-
-        """
-        named = [(f"{name}.weight", module) for name, module in self.module.named_modules()]
-        maps = [(name, module) for name, module in named if isinstance(module, Linear)]
-        head = [("tok_emb.weight", module) for _, module in named if isinstance(module, TiedHead)]
-        tables = [(name, module) for name, module in named if isinstance(module, Embedding)]
-        return Sites((*maps, *head), tuple(tables))
+    def places(self) -> dict[str, Tensor]:
+        """Return where each stored tensor lies; matrices in banks by their unbanked names."""
+        return places(self.module)

@@ -1,10 +1,10 @@
 """Protocols of models: one to score, one to calibrate as well."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from torch import Tensor, nn
 
-from artpack.calibration.moments import Sites
 from artpack.models.document_mask import Documents
 
 
@@ -33,5 +33,5 @@ class Runner(LanguageModel, Protocol):
     def fingerprint(self) -> str:
         """Hash of what the model is, its weights aside, in hexadecimal."""
 
-    def sites(self) -> Sites:
-        """Return which modules multiply with which stored tensors, and which look up rows."""
+    def places(self) -> Mapping[str, Tensor]:
+        """Return stored name to a view of the live tensor, rows first."""

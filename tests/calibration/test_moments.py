@@ -5,18 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from artpack.calibration.moments import BLOCK, Moments, Sites
-
-
-def find_sites(module: nn.Module) -> Sites:
-    """Return linear maps and tables; a parameter that several share goes by its first name."""
-    first = {id(parameter): name for name, parameter in module.named_parameters()}
-    found = [part for part in module.modules() if isinstance(part, nn.Linear | nn.Embedding)]
-    named = [(first[id(part.weight)], part) for part in found]
-    return Sites(
-        maps=tuple((name, part) for name, part in named if isinstance(part, nn.Linear)),
-        tables=tuple((name, part) for name, part in named if isinstance(part, nn.Embedding)),
-    )
+from artpack.calibration.moments import BLOCK, Moments
 
 
 class Looped(nn.Module):
@@ -74,7 +63,7 @@ def test_sums_are_those_of_a_slow_reference() -> None:
     model = Looped().requires_grad_(requires_grad=False)
     ids, labels = torch.randint(7, (2, 4, 5), generator=torch.Generator().manual_seed(1))
     moments = Moments()
-    with moments.watch(find_sites(model)):
+    with moments.watch(dict(model.named_parameters())):
         logits = model(ids)
         torch.autograd.backward(
             F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
@@ -98,7 +87,7 @@ def test_sums_are_those_of_a_slow_reference() -> None:
 
 def test_without_autograd_only_inputs_are_summed() -> None:
     model, moments = Looped(), Moments()
-    with moments.watch(find_sites(model)), torch.no_grad():
+    with moments.watch(dict(model.named_parameters())), torch.no_grad():
         model(torch.zeros(1, 2, dtype=torch.int64))
     assert sorted(moments.hessians) == ["step.weight", "table.weight"]
     assert not moments.rows
@@ -108,7 +97,7 @@ def test_without_autograd_only_inputs_are_summed() -> None:
 
 def test_nothing_is_summed_once_the_watch_is_over() -> None:
     model, moments = Looped(), Moments()
-    with moments.watch(find_sites(model)):
+    with moments.watch(dict(model.named_parameters())):
         pass
     model(torch.zeros(1, 2, dtype=torch.int64))
     assert not moments.hessians
@@ -118,7 +107,7 @@ def test_nothing_is_summed_once_the_watch_is_over() -> None:
 def test_any_width_gives_an_exactly_symmetric_matrix(cols: int) -> None:
     linear, moments = nn.Sequential(nn.Linear(cols, 2)), Moments()
     x = torch.randn(5, cols, generator=torch.Generator().manual_seed(cols))
-    with moments.watch(find_sites(linear)), torch.no_grad():
+    with moments.watch(dict(linear.named_parameters())), torch.no_grad():
         linear(x)
         linear(x[:2])
     hessian = moments.mean_hessians(7)["0.weight"]
@@ -129,7 +118,7 @@ def test_any_width_gives_an_exactly_symmetric_matrix(cols: int) -> None:
 
 def test_bf16_activations_are_summed_in_float32() -> None:
     linear, moments = nn.Sequential(nn.Linear(1, 1, dtype=torch.bfloat16)), Moments()
-    with moments.watch(find_sites(linear)), torch.no_grad():
+    with moments.watch(dict(linear.named_parameters())), torch.no_grad():
         for _ in range(300):  # a bfloat16 sum of ones stops at 256
             linear(torch.ones(1, 1, dtype=torch.bfloat16))
     assert moments.mean_hessians(1)["0.weight"].item() == 300
@@ -138,7 +127,7 @@ def test_bf16_activations_are_summed_in_float32() -> None:
 def test_one_input_of_several_maps_is_seen_by_each() -> None:
     pair, moments = nn.ModuleList([nn.Linear(3, 2), nn.Linear(3, 4)]), Moments()
     x = torch.randn(4, 3)
-    with moments.watch(find_sites(pair)), torch.no_grad():
+    with moments.watch(dict(pair.named_parameters())), torch.no_grad():
         for part in pair:
             part(x)
         pair[0](x + 1)
