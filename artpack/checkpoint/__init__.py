@@ -1,7 +1,7 @@
 """
 A file of weights as ordered, named tensors.
 
-:func:`open_checkpoint` reads what ``torch.save`` wrote, safetensors, and the
+:func:`open_checkpoint` reads what ``torch.save`` wrote, safetensors, GGUF, and the
 folders and shard indexes of Hugging Face; :func:`from_state_dict` takes what
 is in memory already. Both give a :class:`Checkpoint`: tied tensors are stored
 once, three-dimensional banks are opened into one matrix a layer, and

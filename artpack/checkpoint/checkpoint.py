@@ -182,9 +182,9 @@ def open_checkpoint(
     Open a file or folder of weights.
 
     Args:
-        path: A file of ``torch.save``, a safetensors file, an index of shards
-            (``*.index.json``), or a folder that holds one of them. Files are told by
-            their content, not by their names.
+        path: A file of ``torch.save``, a safetensors file, a GGUF file, an index of
+            shards (``*.index.json``), or a folder that holds one of them. Files are told
+            by their content, not by their names.
         key: Where in a file of ``torch.save`` the state dict is, dots between
             the levels; None to look under the usual keys, see
             :data:`artpack.checkpoint.state_dict.USUAL_KEYS`.

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from artpack.checkpoint.source import Source, TensorInfo, reason
+from artpack.checkpoint.source import Deferred, Source, TensorInfo, reason
 from artpack.errors import CheckpointError
 
 MAPPED_BYTES = 32 << 20
@@ -22,6 +23,7 @@ class TensorReader:
     Pages of a map stay resident once they are touched, so the maps are made
     anew whenever the tensors read from them add up to more than the largest
     one and ``MAPPED_BYTES``. What the caller still holds stays valid, and resident.
+    A tensor that must be made is kept while it is read slice by slice.
 
     Attributes:
         infos: The tensors, in the source's order.
@@ -48,6 +50,7 @@ class TensorReader:
         largest = max(tensor.nbytes for tensor in loaded.tensors.values())
         self._most_bytes = max(largest, MAPPED_BYTES)
         self._mapped_bytes = 0
+        self._made: dict[str, Tensor] = {}
         self.notes = loaded.notes
         self.infos = tuple(
             TensorInfo(name, tuple(tensor.shape), tensor.dtype)
@@ -69,7 +72,7 @@ class TensorReader:
             CheckpointError: The file was changed since it was opened.
 
         """
-        size = self._view(name, place).nbytes
+        size = self._bytes(name, place)
         if self._mapped_bytes + size > self._most_bytes:
             self._map_anew()
         self._mapped_bytes += size
@@ -99,7 +102,7 @@ class TensorReader:
 
         """
         tensor = self._tensors[name]
-        if not tensor.numel():
+        if isinstance(tensor, Deferred) or not tensor.numel():
             return (name,)
         bits = tensor.is_conj(), tensor.is_neg()
         return tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, bits
@@ -147,14 +150,27 @@ class TensorReader:
     def close(self) -> None:
         """Drop the maps; tensors that were read stay valid."""
         self._tensors = {}
+        self._made = {}
+
+    def _bytes(self, name: str, place: int | tuple[int, ...] | None) -> int:
+        tensor = self._tensors[name]
+        axes = 0 if place is None else 1 if isinstance(place, int) else len(place)
+        return tensor.nbytes // max(1, math.prod(tensor.shape[:axes]))
 
     def _view(self, name: str, place: int | tuple[int, ...] | None) -> Tensor:
         tensor = self._tensors[name]
+        if isinstance(tensor, Deferred):
+            if place is None:
+                return tensor.make()
+            if name not in self._made:
+                self._made = {name: tensor.make()}
+            tensor = self._made[name]
         return tensor if place is None else tensor[place]
 
     def _map_anew(self) -> None:
         # A training run may have put its next checkpoint in the place of this one.
         self._check_unchanged()
+        self._made = {}
         self._tensors = self._source.load().tensors
         self._mapped_bytes = 0
 
@@ -177,8 +193,10 @@ def _hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_plain(name: str, tensor: Tensor) -> None:
+def _check_plain(name: str, tensor: Tensor | Deferred) -> None:
     """Refuse a tensor that is more, or less, than its elements."""
+    if isinstance(tensor, Deferred):
+        return
     if type(tensor) not in (Tensor, Parameter):
         raise CheckpointError(f"{name!r}: a {type(tensor).__name__}; save it as a plain tensor")
     if tensor.is_meta:

@@ -4,10 +4,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from torch import Tensor
 
+from artpack.checkpoint.gguf_file import gguf_source
 from artpack.checkpoint.repository import snapshot_of
 from artpack.checkpoint.safetensors_file import safetensors_source
 from artpack.checkpoint.sniff import Kind, sniff
-from artpack.checkpoint.source import Loaded, Source, listed, reason
+from artpack.checkpoint.source import Deferred, Loaded, Source, listed, reason
 from artpack.checkpoint.torch_file import torch_source
 from artpack.errors import CheckpointError, UsageError
 from artpack.stages.parsing import parse_json
@@ -59,7 +60,9 @@ def _choose_by_content(folder: Path) -> Path:
     if found:
         names = listed(file.name for file in found)
         raise CheckpointError(f"{folder}: which of {names}? give the file instead")
-    raise CheckpointError(f"{folder}: no weights in this folder (*.safetensors, *.bin, *.pt)")
+    raise CheckpointError(
+        f"{folder}: no weights in this folder (*.safetensors, *.bin, *.pt, *.gguf)"
+    )
 
 
 def _is_visible_file(path: Path) -> bool:
@@ -90,7 +93,7 @@ def index_source(path: Path) -> Source:
     shards = {shard: _shard_source(path, shard) for shard in names}
 
     def load() -> Loaded:
-        tensors: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor | Deferred] = {}
         notes: list[str] = []
         for shard, source in shards.items():
             loaded = source.load()
@@ -150,6 +153,9 @@ def file_source(path: Path, *, key: str | None = None) -> Source:
     """
     kind = sniff(path)
     by_name = Kind.SAFETENSORS if path.suffix == ".safetensors" else Kind.TORCH
+    if kind is Kind.GGUF:
+        refuse_key(key, path)
+        return gguf_source(path)
     if kind is Kind.TORCH or (kind is not Kind.SAFETENSORS and by_name is Kind.TORCH):
         return torch_source(path, key=key)
     refuse_key(key, path)

@@ -13,7 +13,6 @@ MAX_INDEX_BYTES = 64 << 20
 OTHERS = {
     b"version https://git-lfs": "a git-lfs pointer and not the weights: run 'git lfs pull' there",
     b"\x89ART\r\n\x1a\n": "an artifact of artpack and no checkpoint: unpack it first",
-    b"GGUF": "a GGUF file: convert it to safetensors first",
     b"\x89HDF": "an HDF5 file: convert it to safetensors first",
     b"\x93NUMPY": "an array of numpy: save a state dict with torch or safetensors",
     b"<": "a page of HTML or XML: the download went wrong",
@@ -27,6 +26,7 @@ class Kind(Enum):
     SAFETENSORS = "safetensors"
     TORCH = "torch"
     INDEX = "index"
+    GGUF = "gguf"
 
 
 def sniff(path: Path) -> Kind | None:
@@ -58,6 +58,8 @@ def sniff(path: Path) -> Kind | None:
     if head.startswith(b"PK\x03\x04"):
         _refuse_arrays(path)
         return Kind.TORCH
+    if head.startswith(b"GGUF"):
+        return Kind.GGUF
     if head.startswith(b"\x80"):
         return Kind.TORCH
     return Kind.INDEX if head.lstrip().startswith(b"{") and _is_index(path, size) else None

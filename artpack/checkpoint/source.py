@@ -1,7 +1,7 @@
 """Sources of tensors: files that can be mapped, and mapped again."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,27 @@ class TensorInfo:
         return self.weights * self.dtype.itemsize
 
 
+@dataclass(frozen=True, eq=False)
+class Deferred:
+    """
+    A tensor that is made each time it is asked for.
+
+    Attributes:
+        shape: Its axes.
+        dtype: Its dtype.
+        make: Makes it.
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    make: Callable[[], Tensor]
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory once it is made."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
 @dataclass(frozen=True)
 class Loaded:
     """
@@ -50,7 +71,7 @@ class Loaded:
         prefix: What the program that saved them puts before the names of a model's own.
     """
 
-    tensors: dict[str, Tensor]
+    tensors: Mapping[str, Tensor | Deferred]
     notes: tuple[str, ...] = ()
     prefix: str = ""
 

@@ -13,6 +13,7 @@ ENDINGS = (
     ".safetensors.index.json",
     ".bin.index.json",
     ".safetensors",
+    ".gguf",
     ".pt",
     ".pth",
     ".ckpt",

@@ -65,7 +65,7 @@ def test_a_key_is_for_files_of_torch_whatever_they_are_called(tmp_path: Path) ->
     [
         (POINTER.encode(), "a git-lfs pointer and not the weights: run 'git lfs pull'"),
         (b"\x89ART\r\n\x1a\n" + b"\0" * 50, "an artifact of artpack and no checkpoint"),
-        (b"GGUF\x03\0\0\0", "a GGUF file"),
+        (b"GGUF\x03\0\0\0", "a GGUF file, cut off"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         (b"<!doctype html><title>404</title>", "the download went wrong"),
     ],
