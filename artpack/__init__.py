@@ -1,61 +1,65 @@
 """artpack turns a trained checkpoint into the smallest file that still scores."""
 
-from artpack.api import (
-    AuditFindings,
-    AuditOptions,
-    AuditReport,
-    CompressInputs,
-    CompressResult,
-    Curve,
-    CurvePoint,
-    EvalResult,
-    ExportResult,
-    ImportResult,
-    Scoring,
-    TokenizeResult,
-    TrainResult,
-    TttOptions,
-    TttReport,
-    WindowOptions,
-    audit,
-    calibrate,
-    compress,
-    evaluate,
-    export_container,
-    import_container,
-    load,
-    load_into,
-    open,
-    save,
-    sweep,
-    tokenize,
-    train,
-    unpack,
-    verify,
-)
-from artpack.artifact.reader import Artifact
-from artpack.artifact.verify import Verification
-from artpack.calibration.file import Calibration
-from artpack.errors import (
-    ArtifactError,
-    ArtpackError,
-    BudgetError,
-    CheckpointError,
-    CorruptError,
-    RecipeError,
-    TruncatedError,
-    UnknownStageError,
-    UsageError,
-    VersionError,
-)
-from artpack.evaluation.audit.sample import Sample
-from artpack.evaluation.scoring.score import Comparison
-from artpack.evaluation.scoring.summary import Score
-from artpack.evaluation.tokens.stream import Stream
-from artpack.models import ModelConfig
-from artpack.runners.settings import Settings
-from artpack.stages.progress import Progress
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
 from artpack.version import __version__
+
+if TYPE_CHECKING:
+    from artpack.api.audit import audit
+    from artpack.api.audit_result import AuditFindings, AuditReport
+    from artpack.api.calibrate import calibrate
+    from artpack.api.compress import CompressResult, compress
+    from artpack.api.containers import (
+        ExportResult,
+        ImportResult,
+        export_container,
+        import_container,
+    )
+    from artpack.api.eval_options import (
+        AuditOptions,
+        TttOptions,
+        WindowOptions,
+    )
+    from artpack.api.eval_result import EvalResult, TttReport
+    from artpack.api.evaluate import evaluate
+    from artpack.api.files import (
+        load,
+        load_into,
+        open,
+        save,
+        unpack,
+        verify,
+    )
+    from artpack.api.inputs import CompressInputs
+    from artpack.api.scoring import Scoring
+    from artpack.api.sweep import Curve, CurvePoint, sweep
+    from artpack.api.tokenize import TokenizeResult, tokenize
+    from artpack.api.train import train
+    from artpack.artifact.reader import Artifact
+    from artpack.artifact.verify import Verification
+    from artpack.calibration.file import Calibration
+    from artpack.errors import (
+        ArtifactError,
+        ArtpackError,
+        BudgetError,
+        CheckpointError,
+        CorruptError,
+        RecipeError,
+        TruncatedError,
+        UnknownStageError,
+        UsageError,
+        VersionError,
+    )
+    from artpack.evaluation.audit.sample import Sample
+    from artpack.evaluation.scoring.score import Comparison
+    from artpack.evaluation.scoring.summary import Score
+    from artpack.evaluation.tokens.stream import Stream
+    from artpack.models import ModelConfig
+    from artpack.runners.settings import Settings
+    from artpack.stages.progress import Progress
+    from artpack.training.train import TrainResult
 
 __all__ = [
     "Artifact",
@@ -111,3 +115,66 @@ __all__ = [
     "unpack",
     "verify",
 ]
+
+_EXPORTS = {
+    "artpack.api.audit": ("audit",),
+    "artpack.api.audit_result": ("AuditFindings", "AuditReport"),
+    "artpack.api.calibrate": ("calibrate",),
+    "artpack.api.compress": ("CompressResult", "compress"),
+    "artpack.api.containers": (
+        "ExportResult",
+        "ImportResult",
+        "export_container",
+        "import_container",
+    ),
+    "artpack.api.eval_options": ("AuditOptions", "TttOptions", "WindowOptions"),
+    "artpack.api.eval_result": ("EvalResult", "TttReport"),
+    "artpack.api.evaluate": ("evaluate",),
+    "artpack.api.files": ("load", "load_into", "open", "save", "unpack", "verify"),
+    "artpack.api.inputs": ("CompressInputs",),
+    "artpack.api.scoring": ("Scoring",),
+    "artpack.api.sweep": ("Curve", "CurvePoint", "sweep"),
+    "artpack.api.tokenize": ("TokenizeResult", "tokenize"),
+    "artpack.api.train": ("train",),
+    "artpack.artifact.reader": ("Artifact",),
+    "artpack.artifact.verify": ("Verification",),
+    "artpack.calibration.file": ("Calibration",),
+    "artpack.errors": (
+        "ArtifactError",
+        "ArtpackError",
+        "BudgetError",
+        "CheckpointError",
+        "CorruptError",
+        "RecipeError",
+        "TruncatedError",
+        "UnknownStageError",
+        "UsageError",
+        "VersionError",
+    ),
+    "artpack.evaluation.audit.sample": ("Sample",),
+    "artpack.evaluation.scoring.score": ("Comparison",),
+    "artpack.evaluation.scoring.summary": ("Score",),
+    "artpack.evaluation.tokens.stream": ("Stream",),
+    "artpack.models": ("ModelConfig",),
+    "artpack.runners.settings": ("Settings",),
+    "artpack.stages.progress": ("Progress",),
+    "artpack.training.train": ("TrainResult",),
+}
+"""Module to what is exported of it, imported when it is asked for: torch takes seconds."""
+
+if not TYPE_CHECKING:  # type checkers know the names from above, and others are errors
+    _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
+
+    def __getattr__(name: str) -> object:
+        """Import what is exported, or a package below this one, when it is first asked for."""
+        if name in _HOMES:
+            value = getattr(import_module(_HOMES[name]), name)
+            globals()[name] = value
+            return value
+        if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
