@@ -10,29 +10,35 @@ from typing import Any
 
 import click
 
+from artpack.errors import ArtpackError, RecipeError, UsageError
+
 from .entry import EXIT_INTERRUPTED
+from .options.outputs import Command
 from .render.flags import with_flags
 from .render.markup import printable
 from .signals import interrupting
 from .written import Outputs
 
-COMMANDS = (
-    "tokenize",
-    "train",
-    "calibrate",
-    "compress",
-    "inspect",
-    "verify",
-    "unpack",
-    "import",
-    "export",
-    "sweep",
-    "eval",
-    "audit",
-    "models",
-    "recipes",
-    "demo",
-)
+COMMANDS = {
+    "tokenize": "Train a tokenizer on texts, and write them as token shards.",
+    "train": "Train a model from scratch.",
+    "calibrate": "Collect what compress needs to know of the data.",
+    "compress": "Pack a checkpoint, or the average of several.",
+    "inspect": "Show where the bytes of an artifact went.",
+    "verify": "Check every checksum and hash of an artifact.",
+    "unpack": "Decode an artifact into a file that other tools read.",
+    "import": "Repack the container of another system.",
+    "export": "Write an artifact as the container of another system.",
+    "sweep": "Pack to several budgets and by every recipe.",
+    "eval": "Score an artifact or a checkpoint in bits per byte.",
+    "audit": "Look for what is illegal about a score.",
+    "models": "List the models that --model knows by name.",
+    "recipes": "List the recipes and what each does.",
+    "demo": "Do all of this with the model that comes with artpack.",
+}
+"""In the order in which one uses them, each with what the list of commands says."""
+
+HELP = ("-h", "--help")
 EXIT_FAULT = 1
 EXIT_USAGE = 2
 
@@ -43,6 +49,15 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the commands in the order in which one uses them."""
         return list(COMMANDS)
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """Write the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def get_command(
         self,
@@ -58,16 +73,18 @@ class LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": HELP})
 @click.version_option(version("artpack"), prog_name="artpack")
 def artpack() -> None:
     """Turn a trained checkpoint into the smallest file that still scores."""
 
 
 def load(words: Sequence[str]) -> None:
-    """Import the command that words on the command line ask for, if there is one."""
+    """Import the command that is asked for, if there is one, and what it needs; help needs less."""
     for word in words[:1]:
-        artpack.get_command(click.Context(artpack), word)
+        command = artpack.get_command(click.Context(artpack), word)
+        if isinstance(command, Command) and not set(HELP) & set(words):
+            import_module(command.needs)
 
 
 def main() -> None:
@@ -110,8 +127,6 @@ def _show_usage(error: click.UsageError) -> None:
 
 
 def _exit_code(error: Exception) -> int | None:
-    from artpack.errors import ArtpackError, RecipeError, UsageError  # noqa: PLC0415 - imports torch
-
     if isinstance(error, UsageError | RecipeError):
         return EXIT_USAGE
     return EXIT_FAULT if isinstance(error, ArtpackError | OSError) else None

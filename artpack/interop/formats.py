@@ -24,12 +24,10 @@ class Format(NamedTuple):
 
     Attributes:
         system: Who writes it.
-        about: What it is, a few words.
         write: Container and file name to the file's bytes.
     """
 
     system: str
-    about: str
     write: Callable[[Container, str], bytes]
 
 
@@ -38,29 +36,17 @@ def _plainly(write: Callable[[Container], bytes]) -> Callable[[Container, str], 
 
 
 FORMATS = {
-    per_stream.NAME: Format(
-        "pr2086", "five-level payloads, each in xz or lrzip", _plainly(per_stream.write)
-    ),
-    per_group.NAME: Format(
-        "pr1934", "matrices of one role together, in lrzip", _plainly(per_group.write)
-    ),
-    byte_shuffle.NAME: Format(
-        "pr1934", "torch.save, bytes shuffled, in Brotli", _plainly(byte_shuffle.write)
-    ),
-    byte_shuffle.NAME_XZ: Format(
-        "pr1934", "torch.save, bytes shuffled, in xz", _plainly(byte_shuffle.write_xz)
-    ),
-    torch_zstd.NAME: Format("pr576", "torch.save, in zstd", _plainly(torch_zstd.write)),
+    per_stream.NAME: Format("pr2086", _plainly(per_stream.write)),
+    per_group.NAME: Format("pr1934", _plainly(per_group.write)),
+    byte_shuffle.NAME: Format("pr1934", _plainly(byte_shuffle.write)),
+    byte_shuffle.NAME_XZ: Format("pr1934", _plainly(byte_shuffle.write_xz)),
+    torch_zstd.NAME: Format("pr576", _plainly(torch_zstd.write)),
     **{
-        form: Format(
-            "pr826", f"torch.save, in {name}", _plainly(partial(torch_lzma.write, form=form))
-        )
-        for form, name in zip(torch_lzma.PACKERS, ("xz", "zstd", "zlib"), strict=True)
+        form: Format("pr826", _plainly(partial(torch_lzma.write, form=form)))
+        for form in torch_lzma.PACKERS
     },
     rans_archive.NAME: Format(
-        "pr1123",
-        "torch.save of rANS streams",
-        lambda container, name: rans_archive.write(container, file_name=name),
+        "pr1123", lambda container, name: rans_archive.write(container, file_name=name)
     ),
 }
 """Name to format."""

@@ -2,48 +2,32 @@
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 
 import artpack
-from artpack.api.tokens import LIMIT_TOKENS
-from artpack.calibration.collect import CALIBRATION
-from artpack.calibration.file import write_calibration
-from artpack.runners.settings import Settings
-from artpack.system.ranks import Ranks, joined
 
-from ..options.outputs import Command, Output
+from ..options.outputs import Command
+from ..options.scoring import WHAT
 from ..options.shared import (
     EXISTING,
+    POSITIVE,
     checkpoint_argument,
-    choose_device,
     device_option,
     json_option,
-    key_option,
-    model_option,
-    precision_option,
-    strip_option,
+    model_options,
+    output_option,
+    reference_option,
 )
 from ..render import calibrate as render
 from ..render.progress import progress
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs="artpack.api.calibrate")
 @checkpoint_argument
-@click.option(
-    "-o",
-    "--output",
-    type=Output(),
-    required=True,
-    help="The calibration, a file of safetensors.",
-)
-@click.option(
-    "--tokens",
-    metavar="FILE",
-    help="What to run: token shards (quote a pattern with *), .npy arrays, or a .txt"
-    " of UTF-8 text with NUL between its documents.",
-)
+@output_option("The calibration, a file of safetensors.")
+@click.option("--tokens", metavar="FILE", help=f"What to run: {WHAT}")
 @click.option(
     "--tokenizer",
     type=EXISTING,
@@ -53,7 +37,7 @@ from ..render.progress import progress
 @click.option(
     "--self-generate",
     "self_generated",
-    type=click.IntRange(min=1),
+    type=POSITIVE,
     metavar="N",
     help="Instead of --tokens, run N tokens that the model writes itself.",
 )
@@ -66,8 +50,8 @@ from ..render.progress import progress
 )
 @click.option(
     "--limit-tokens",
-    type=click.IntRange(min=1),
-    default=LIMIT_TOKENS,
+    type=POSITIVE,
+    default=131_072,
     show_default=True,
     help="Run no more tokens than this, in windows spread evenly over FILE.",
 )
@@ -89,62 +73,35 @@ from ..render.progress import progress
     show_default=True,
     help="Of everything that is drawn.",
 )
-@model_option
-@key_option
-@strip_option
+@model_options
 @device_option
-@precision_option
+@reference_option
 @click.option(
-    "--batch-tokens",
-    type=click.IntRange(min=1),
-    default=CALIBRATION.batch_tokens,
-    show_default=True,
-    help="Tokens a pass.",
+    "--batch-tokens", type=POSITIVE, default=2048, show_default=True, help="Tokens a pass."
 )
 @json_option
 def calibrate(
     *,
     checkpoint: Path,
     output: Path,
-    tokens: str | None,
-    tokenizer: Path | None,
-    self_generated: int | None,
-    temperature: float,
-    limit_tokens: int,
-    window_tokens: int | None,
-    fisher: bool,
-    seed: int,
-    model: str | None,
-    key: str | None,
-    strip_prefix: str | None,
-    device: str | None,
-    precision: Literal["fp32", "bf16"],
+    device: str,
+    precision: Any,
     batch_tokens: int,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """
     Run CHECKPOINT's model over tokens and keep what compress needs to know of them.
 
     Shared among processes with torchrun --nproc-per-node N -m artpack_cli calibrate ...
     """
+    from artpack.calibration.file import write_calibration  # noqa: PLC0415 - imports torch
+    from artpack.system.ranks import Ranks, joined  # noqa: PLC0415 - imports torch
+
     started = time.monotonic()
-    with joined(choose_device(device)) as own, progress() as told:
-        found = artpack.calibrate(
-            checkpoint,
-            tokens,
-            tokenizer=tokenizer,
-            self_generated=self_generated,
-            temperature=temperature,
-            limit_tokens=limit_tokens,
-            window_tokens=window_tokens,
-            fisher=fisher,
-            seed=seed,
-            model=model,
-            key=key,
-            strip_prefix=strip_prefix,
-            settings=Settings(own, precision, batch_tokens),
-            progress=told,
-        )
+    with joined(device) as own, progress() as told:
+        run = artpack.Settings(own, precision, batch_tokens)
+        found = artpack.calibrate(checkpoint, settings=run, progress=told, **settings)
         if Ranks.current().rank:
             return
         size = write_calibration(output, found)

@@ -4,40 +4,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
 import artpack
-from artpack import AuditOptions, TttOptions, WindowOptions
-from artpack.api.evaluate import default_settings
-from artpack.evaluation.ttt.saved_state import own_path
-from artpack.runners.settings import REFERENCE
-from artpack.system.ranks import Ranks, joined
+from artpack.errors import UsageError
 
 from ..entry import EXIT_INTERRUPTED
 from ..main import EXIT_FAULT
-from ..options.outputs import Command
+from ..options.outputs import Command, Output
 from ..options.scoring import (
     faithful_option,
     ngram_option,
-    placement_option,
     sidecar_option,
-    stride_option,
     tokenizer_option,
     tokens_option,
-    window_option,
+    windows_options,
 )
 from ..options.shared import (
     EXISTING,
     FOLDER,
-    choose_device,
+    POSITIVE,
     device_option,
     json_option,
-    key_option,
-    model_option,
-    precision_option,
-    strip_option,
+    model_options,
+    reference_option,
 )
 from ..options.ttt import ttt_options
 from ..render import eval as render
@@ -45,10 +37,10 @@ from ..render import ttt as render_ttt
 from ..render.progress import progress
 
 
-@click.command("eval", cls=Command)
+@click.command("eval", cls=Command, needs="artpack.api.evaluate")
 @click.argument("artifact", type=EXISTING, required=False)
 @tokens_option
-@tokenizer_option
+@tokenizer_option()
 @sidecar_option
 @click.option(
     "--check-bytes",
@@ -56,21 +48,14 @@ from ..render.progress import progress
     help="Decode the tokens and count their bytes again, token by token; exit code 1 if"
     " the counts differ or text is lost. Without ARTIFACT, do only that.",
 )
-@window_option
-@stride_option
-@placement_option
-@click.option(
-    "--limit-tokens", type=click.IntRange(min=1), help="Score no more than the first so many."
-)
+@windows_options(fewest_tokens=1, limit="Score no more than the first so many.")
 @click.option(
     "--baseline",
     type=EXISTING,
     metavar="CHECKPOINT",
     help="Score this too, and say how far ARTIFACT is from it.",
 )
-@model_option
-@key_option
-@strip_option
+@model_options
 @faithful_option
 @click.option(
     "--hf",
@@ -80,14 +65,21 @@ from ..render.progress import progress
     " (needs pip install 'artpack[hf]').",
 )
 @device_option
-@precision_option
+@reference_option
 @click.option(
     "--batch-tokens",
-    type=click.IntRange(min=1),
-    help=f"Tokens a forward pass; by default {REFERENCE.batch_tokens}, with --hf one window.",
+    type=POSITIVE,
+    help="Tokens a forward pass; by default 16384, with --hf one window.",
 )
 @click.option("--compile", "compiled", is_flag=True, help="Run the layers through torch.compile.")
 @ttt_options
+@click.option(
+    "--save-curve",
+    "curve",
+    type=Output(),
+    metavar="FILE.csv",
+    help="Write the running score of every chunk.",
+)
 @ngram_option
 @click.option(
     "--audit",
@@ -98,15 +90,12 @@ from ..render.progress import progress
 def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     *,
     artifact: Path | None,
-    window_tokens: int,
-    stride_tokens: int | None,
-    placement: str,
-    limit_tokens: int | None,
+    windows: "artpack.WindowOptions",
     hf: Path | None,
-    device: str | None,
-    precision: Literal["fp32", "bf16"],
+    device: str,
+    precision: Any,
     batch_tokens: int | None,
-    ttt: TttOptions | None,
+    ttt: "artpack.TttOptions | None",
     curve: Path | None,
     audit: bool,
     as_json: bool,
@@ -118,19 +107,18 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     Its model is the one stored in it, or --model, or the config.json beside it.
     Shared among processes with torchrun --nproc-per-node N -m artpack_cli eval ...
     """
-    windows = WindowOptions(
-        placement=placement,
-        window_tokens=window_tokens,
-        stride_tokens=stride_tokens,
-        limit_tokens=limit_tokens,
-    )
+    from artpack.api.evaluate import default_settings  # noqa: PLC0415 - imports torch
+    from artpack.system.ranks import Ranks, joined  # noqa: PLC0415 - imports torch
+
+    if curve is not None and (ttt is None or ttt.attribute):
+        raise UsageError("--save-curve goes with --ttt, and not with --attribute")
     usual = default_settings(windows, hf=hf is not None)
-    with joined(choose_device(device)) as own, progress() as told, _resumable(ttt):
+    with joined(device) as own, progress() as told, _resumable(ttt):
         result = artpack.evaluate(
             artifact,
             windows=windows,
             ttt=ttt,
-            audit=AuditOptions() if audit else None,
+            audit=artpack.AuditOptions() if audit else None,
             hf=hf,
             settings=replace(
                 usual,
@@ -160,8 +148,10 @@ class Interrupted(click.ClickException):
 
 
 @contextmanager
-def _resumable(ttt: TttOptions | None) -> Iterator[None]:
+def _resumable(ttt: "artpack.TttOptions | None") -> Iterator[None]:
     """Say of an evaluation that was stopped how it is carried on, if there is a state."""
+    from artpack.evaluation.ttt.saved_state import own_path  # noqa: PLC0415 - imports torch
+
     try:
         yield
     except KeyboardInterrupt:

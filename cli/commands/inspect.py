@@ -1,40 +1,23 @@
 """``artpack inspect``: where the bytes of an artifact went."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from artpack.artifact.describe import TensorRow, describe
-from artpack.artifact.reader import open_artifact
 from artpack.errors import UsageError
-from artpack.stages.patterns import compiled
-from artpack.system.atomic import write_atomically
 
 from ..options.outputs import Command, Output
 from ..options.shared import artifact_argument, json_option, limit_option
-from ..page.page import html_page
-from ..render import tables as render
-
-SORTS: dict[str, Callable[[TensorRow], float | str]] = {
-    "bytes": lambda row: -row.stored_bytes,
-    "bits": lambda row: -row.bits_per_weight,
-    "name": lambda row: row.name,
-}
+from ..render import inspect as render
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs="artpack.artifact.reader")
 @artifact_argument
 @json_option
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+@click.option("--html", type=Output(), metavar="FILE", help="Write one self-contained page.")
 @click.option(
-    "--html",
-    type=Output(),
-    metavar="FILE",
-    help="Write one self-contained page.",
-)
-@click.option(
-    "--sort", type=click.Choice(list(SORTS)), help="Order of the rows; by default as stored."
+    "--sort", type=click.Choice(list(render.SORTS)), help="Order of the rows; by default as stored."
 )
 @click.option("--tensor", default="", metavar="REGEX", help="Only tensors whose name matches.")
 @limit_option
@@ -49,6 +32,9 @@ def inspect(
     max_decoded_bytes: int | None,
 ) -> None:
     """Show where the bytes of ARTIFACT went, to the byte."""
+    from artpack.artifact.reader import open_artifact  # noqa: PLC0415 - imports torch
+    from artpack.stages.patterns import compiled  # noqa: PLC0415 - imports torch
+
     if sum([as_json, markdown, html is not None]) > 1:
         raise click.UsageError("--json, --markdown and --html exclude each other")
     if html is not None and (tensor or sort):
@@ -58,15 +44,14 @@ def inspect(
     except UsageError as error:
         raise click.BadParameter(str(error), param_hint="--tensor") from error
     with open_artifact(artifact, max_decoded_bytes=max_decoded_bytes) as opened:
-        description, header = describe(opened), opened.header
+        description, header = opened.inspect(), opened.header
     if html is not None:
-        write_atomically(html, [html_page(artifact.name, description, header).encode()])
-        render.written(html)
+        render.page(html, artifact.name, description, header)
         return
     rows = [row for row in description.tensors if wanted.found_in(row.name)]
     if sort is not None:
-        rows.sort(key=SORTS[sort])
+        rows.sort(key=render.SORTS[sort])
     if as_json:
-        render.inspect_json(description, rows, header)
+        render.as_json(description, rows, header)
     else:
-        render.inspect_table(description, rows, markdown=markdown)
+        render.as_table(description, rows, markdown=markdown)

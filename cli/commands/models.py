@@ -2,15 +2,16 @@
 
 import click
 
-from artpack.models import PRESETS, parameter_count
-
+from ..options.outputs import Command
 from ..options.shared import json_option
-from ..render import eval as render_eval
+from ..render import models as render
 
 
-@click.command()
+@click.command(cls=Command, needs="artpack.models")
 @json_option
 def models(*, as_json: bool) -> None:
     """List the models that --model knows by name, and their numbers of parameters."""
+    from artpack.models import PRESETS, parameter_count  # noqa: PLC0415 - imports torch
+
     counts = {name: parameter_count(preset.config) for name, preset in PRESETS.items()}
-    render_eval.models(PRESETS, counts, as_json=as_json)
+    render.report(PRESETS, counts, as_json=as_json)

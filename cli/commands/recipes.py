@@ -2,10 +2,8 @@
 
 import click
 
-from artpack.recipes import load_recipe, recipe_names, recipe_text
-
 from ..options.shared import json_option
-from ..render import tables as render
+from ..render import recipes as render
 
 
 @click.group(invoke_without_command=True)
@@ -13,8 +11,10 @@ from ..render import tables as render
 @click.pass_context
 def recipes(context: click.Context, *, as_json: bool) -> None:
     """List the recipes and what each does."""
+    from artpack.recipes import load_recipe, recipe_names  # noqa: PLC0415 - imports torch
+
     if context.invoked_subcommand is None:
-        render.recipes([load_recipe(name) for name in recipe_names()], as_json=as_json)
+        render.listed([load_recipe(name) for name in recipe_names()], as_json=as_json)
 
 
 @recipes.command()
@@ -22,4 +22,6 @@ def recipes(context: click.Context, *, as_json: bool) -> None:
 @json_option
 def show(*, name: str, as_json: bool) -> None:
     """Print one recipe."""
-    render.recipe(load_recipe(name), recipe_text(name)[1], as_json=as_json)
+    from artpack.recipes import load_recipe, recipe_text  # noqa: PLC0415 - imports torch
+
+    render.shown(load_recipe(name), recipe_text(name)[1], as_json=as_json)

@@ -1,38 +1,31 @@
 """``artpack sweep``: bytes against loss, for the frontier and every other recipe."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 import artpack
-from artpack import CompressInputs, Scoring
 
 from ..options.budget import scoring_options
 from ..options.inputs import inputs_options
 from ..options.outputs import Command, Output
-from ..options.shared import json_option, profile_option
+from ..options.shared import json_option, output_option, profile_option
 from ..options.sizes import SizeList
 from ..render import sweep as render
 from ..render.plot import check_ending
 from ..render.progress import progress
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs="artpack.api.sweep")
 @inputs_options
 @click.option(
     "--budgets",
     type=SizeList(),
     required=True,
-    help="SizeList of files on the frontier: 8M,12M,16M.",
+    help="Sizes of files on the frontier: 8M,12M,16M.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=Output(),
-    required=True,
-    metavar="FILE.csv",
-    help="A line for each file that was made.",
-)
+@output_option("A line for each file that was made.", metavar="FILE.csv")
 @click.option(
     "--plot",
     "picture",
@@ -45,20 +38,25 @@ from ..render.progress import progress
 @json_option
 def sweep(
     *,
-    inputs: CompressInputs,
     budgets: tuple[int, ...],
     output: Path,
     picture: Path | None,
     profile: str,
-    scoring: Scoring | None,
+    scoring: "artpack.Scoring | None",
     as_json: bool,
+    **inputs: Any,
 ) -> None:
     """Pack CHECKPOINT to several budgets and by every recipe, and say what each file costs."""
     if picture is not None:
         check_ending(picture)
     with progress() as told:
         curve = artpack.sweep(
-            inputs, budgets, scoring=scoring, profile=profile, made=render.made, progress=told
+            artpack.CompressInputs(**inputs),
+            budgets,
+            scoring=scoring,
+            profile=profile,
+            made=render.made,
+            progress=told,
         )
     curve.save(output)
     if picture is not None:

@@ -6,23 +6,15 @@ from typing import Any
 import click
 
 import artpack
-from artpack.training.tokenize import SHARD_TOKENS
 
 from ..options.outputs import Command, Output
-from ..options.shared import EXISTING, json_option
+from ..options.shared import EXISTING, POSITIVE, json_option, output_option
 from ..render import train as render
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs="artpack.api.tokenize")
 @click.argument("texts", type=EXISTING, nargs=-1, required=True)
-@click.option(
-    "-o",
-    "--output",
-    type=Output(folder=True),
-    required=True,
-    metavar="DIR",
-    help="Where to; made if it is missing.",
-)
+@output_option("Where to; made if it is missing.", type=Output(folder=True), metavar="DIR")
 @click.option(
     "--vocab",
     "vocab_size",
@@ -46,20 +38,10 @@ from ..render import train as render
     help="Share of the documents that is held out, chosen by hash.",
 )
 @click.option(
-    "--shard-tokens",
-    type=click.IntRange(min=1),
-    default=SHARD_TOKENS,
-    show_default=True,
-    help="Tokens a shard.",
+    "--shard-tokens", type=POSITIVE, default=10_000_000, show_default=True, help="Tokens a shard."
 )
 @json_option
-def tokenize(
-    *,
-    texts: tuple[Path, ...],
-    output: Path,
-    as_json: bool,
-    **settings: Any,
-) -> None:
+def tokenize(*, texts: tuple[Path, ...], output: Path, as_json: bool, **settings: Any) -> None:
     """
     Train a tokenizer on TEXTS and write them as token shards.
 

@@ -5,25 +5,18 @@ from pathlib import Path
 import click
 
 import artpack
-from artpack.api.files import DTYPES
 
-from ..options.outputs import Command, Output
-from ..options.shared import artifact_argument, limit_option
-from ..render import tables as render
+from ..options.outputs import Command
+from ..options.shared import artifact_argument, limit_option, output_option
+from ..render import inspect as render
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs="artpack.api.files")
 @artifact_argument
-@click.option(
-    "-o",
-    "--output",
-    type=Output(),
-    required=True,
-    help="A .safetensors or .pt file.",
-)
+@output_option("A .safetensors or .pt file.")
 @click.option(
     "--dtype",
-    type=click.Choice(list(DTYPES)),
+    type=click.Choice(["fp32", "bf16", "fp16"]),
     help="Of floating-point tensors; by default their own.",
 )
 @limit_option
@@ -31,6 +24,8 @@ def unpack(
     *, artifact: Path, output: Path, dtype: str | None, max_decoded_bytes: int | None
 ) -> None:
     """Decode ARTIFACT into a file that other tools read."""
+    from artpack.api.files import DTYPES  # noqa: PLC0415 - imports torch
+
     count, size = artpack.unpack(
         artifact,
         output,

@@ -1,12 +1,14 @@
 """``artpack verify``: prove that an artifact is sound."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 import artpack
 
 from ..main import EXIT_FAULT
+from ..options.outputs import Command
 from ..options.shared import (
     EXISTING,
     artifact_argument,
@@ -15,10 +17,10 @@ from ..options.shared import (
     limit_option,
     strip_option,
 )
-from ..render import tables as render
+from ..render import verify as render
 
 
-@click.command()
+@click.command(cls=Command, needs="artpack.api.files")
 @artifact_argument
 @click.option(
     "--against",
@@ -30,22 +32,8 @@ from ..render import tables as render
 @strip_option
 @limit_option
 @json_option
-def verify(
-    *,
-    artifact: Path,
-    against: Path | None,
-    key: str | None,
-    strip_prefix: str | None,
-    max_decoded_bytes: int | None,
-    as_json: bool,
-) -> int:
+def verify(*, artifact: Path, as_json: bool, **settings: Any) -> int:
     """Check every checksum and hash of ARTIFACT; exit code 1 on any fault."""
-    result = artpack.verify(
-        artifact,
-        against=against,
-        key=key,
-        strip_prefix=strip_prefix,
-        max_decoded_bytes=max_decoded_bytes,
-    )
-    render.verification(artifact, result, as_json=as_json)
+    result = artpack.verify(artifact, **settings)
+    render.report(artifact, result, as_json=as_json)
     return EXIT_FAULT if result.faults else 0

@@ -1,12 +1,13 @@
-"""Options in groups, so that the help of a command with many of them fits on a screen."""
+"""Options in groups for the help, and several options as one argument."""
 
+import functools
 from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+Decorator: TypeAlias = Callable[[F], F]
 OWN = "Options"
 WEIGHTS = "Weights"
 DATA = "Data"
@@ -61,6 +62,45 @@ def write_grouped(
                 formatter.write_dl(records)
 
 
-def option_of(group: str) -> Callable[..., Callable[[F], F]]:
+def option_of(group: str) -> Callable[..., Decorator[Any]]:
     """Return ``click.option`` for options of a group."""
-    return partial(click.option, cls=GroupedOption, group=group)
+    return functools.partial(click.option, cls=GroupedOption, group=group)
+
+
+def together(*options: Decorator[Any]) -> Decorator[Any]:
+    """Return one decorator that gives a command several options, in this order."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def as_argument(name: str, make: Callable[..., Any], *options: Decorator[Any]) -> Decorator[Any]:
+    """
+    Return a decorator that gives a command several options as one argument.
+
+    Args:
+        name: Of the argument.
+        make: Values of the options, by name, to the value of the argument.
+        *options: The options.
+
+    Returns:
+        The decorator.
+
+    """
+    declared = together(*options)(lambda: None).__click_params__
+    names = {param.name for param in declared}
+
+    def decorate(command: F) -> F:
+        @functools.wraps(command)
+        def call(**params: Any) -> Any:
+            own = {key: params.pop(key) for key in names}
+            return command(**{name: make(**own)}, **params)
+
+        decorated: F = together(*options)(call)
+        return decorated
+
+    return decorate

@@ -9,17 +9,16 @@ from typing import Any
 
 import click
 
-from artpack.checkpoint import checkpoint_files
 from artpack.errors import ArtpackError, UsageError
 from artpack.system.atomic import check_folder, check_writable
 
 from ..written import Outputs
 from .groups import write_grouped
 
-READ_AS = {
+_READ_AS = {
     "artifact": "artifact",
     "checkpoint": "checkpoint",
-    "checkpoints": "checkpoint",
+    "source": "checkpoint",
     "file": "source",
     "tokens": "tokens",
     "tokenizer": "tokenizer",
@@ -44,7 +43,18 @@ class Output(click.Path):
 
 
 class Command(click.Command):
-    """A command whose outputs are looked at before it begins, and whose options have groups."""
+    """
+    A command whose outputs are looked at before it begins, and whose options have groups.
+
+    Args:
+        *args: As click takes them.
+        needs: Module of the library that it cannot do without, imported before it runs.
+        **others: As click takes them.
+    """
+
+    def __init__(self, *args: Any, needs: str = "artpack.errors", **others: Any) -> None:
+        super().__init__(*args, **others)
+        self.needs = needs
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options by group."""
@@ -106,12 +116,14 @@ def refuse_inputs(output: Path) -> None:
         if names_files and not isinstance(param.type, Output):
             for path in _files(ctx.params.get(param.name or "")):
                 if path.samefile(output):
-                    what = READ_AS.get(param.name or "", "input")
+                    what = _READ_AS.get(param.name or "", "input")
                     raise UsageError(f"{output}: would replace its {what}: give another name")
 
 
 def _files(value: object) -> Iterator[Path]:
     """Yield the files that a parameter names: one, a pattern's, or a checkpoint's shards."""
+    from artpack.checkpoint import checkpoint_files  # noqa: PLC0415 - imports torch
+
     if isinstance(value, tuple):
         for one in value:
             yield from _files(one)

@@ -1,21 +1,22 @@
 """
 Arguments and options that several commands share; each is spelled and explained once.
 
-``ARTIFACT`` is a packed file, ``CHECKPOINT`` weights in any form that artpack reads.
+``ARTIFACT`` is a packed file, ``CHECKPOINT`` weights in any form that artpack reads. Names
+are those of the library's arguments. Nothing of the library is imported here that takes
+time, so choices and defaults are spelled out; tests compare them with the library's.
 """
 
 from pathlib import Path
+from typing import Any
 
 import click
-import torch
 
-from artpack.api.sources import check_device
-from artpack.coding.profiles import PROFILES
-
-from .groups import METHOD, OUTPUT, WEIGHTS, option_of
+from .groups import METHOD, OUTPUT, WEIGHTS, Decorator, option_of, together
+from .outputs import Output
 
 EXISTING = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+POSITIVE = click.IntRange(min=1)
 
 artifact_argument = click.argument("artifact", type=EXISTING)
 checkpoint_argument = click.argument("checkpoint", type=EXISTING)
@@ -26,40 +27,70 @@ strip_option = option_of(WEIGHTS)(
     "--strip-prefix", metavar="PREFIX", help="Take this off the front of names."
 )
 model_option = option_of(WEIGHTS)(
-    "--model",
-    metavar="NAME|FILE",
-    help="A preset, a config, or fields that shapes hide.",
+    "--model", metavar="NAME|FILE", help="A preset, a config, or fields that shapes hide."
 )
+model_options = together(model_option, key_option, strip_option)
 json_option = option_of(OUTPUT)("--json", "as_json", is_flag=True, help="Print JSON.")
-device_option = option_of(METHOD)(
-    "--device", type=click.Choice(["cpu", "cuda"]), help="By default cuda where there is one."
-)
-precision_option = option_of(METHOD)(
-    "--precision",
-    type=click.Choice(["fp32", "bf16"]),
-    default="fp32",
-    show_default=True,
-    help="fp32 is the reference, bf16 autocasts.",
-)
 profile_option = option_of(METHOD)(
     "--profile",
-    type=click.Choice(list(PROFILES)),
+    type=click.Choice(["fast", "default", "max"]),
     default="default",
     show_default=True,
     metavar="NAME",
     help="Search: fast, default or max.",
 )
+jobs_option = option_of(METHOD)(
+    "--jobs",
+    type=POSITIVE,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Threads; the bytes stay the same.",
+)
 limit_option = click.option(
     "--max-decoded-bytes",
     type=click.IntRange(min=0),
-    help="Refuse an ARTIFACT that decodes to more symbols than this; by default 64 MiB and"
-    " 256 times its size. Raise it for a file that you trust.",
+    help="Refuse a file that decodes to more than this; by default 64 MiB and 256 times its"
+    " size. Raise it for a file that you trust.",
 )
 
 
-def choose_device(asked: str | None) -> str:
+def set_option(example: str) -> Decorator[Any]:
+    """Return the option that changes a recipe."""
+    about = f"Change the recipe: {example}."
+    return option_of(METHOD)("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=about)
+
+
+def output_option(about: str, **others: Any) -> Decorator[Any]:
+    """Return the option of the file, or the folder, that a command writes."""
+    settings = {"type": Output(), "required": True, **others}
+    return click.option("-o", "--output", help=about, **settings)
+
+
+def precision_option(default: str, about: str) -> Decorator[Any]:
+    """Return the option of the precision that a model is run in."""
+    choice = click.Choice(["fp32", "bf16"])
+    return option_of(METHOD)(
+        "--precision", type=choice, default=default, show_default=True, help=about
+    )
+
+
+def _device(_ctx: click.Context, _param: click.Parameter, asked: str | None) -> str:
     """Return the kind of device that was asked for, or the best that there is."""
+    import torch  # noqa: PLC0415 - takes long, and is needed only now
+
+    from artpack.api.sources import check_device  # noqa: PLC0415 - imports torch
+
     if asked is not None:
         check_device(asked)
         return asked
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+device_option = option_of(METHOD)(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    callback=_device,
+    help="By default cuda where there is one.",
+)
+reference_option = precision_option("fp32", "fp32 is the reference, bf16 autocasts.")

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from artpack.artifact.reader import open_artifact
+import artpack
 from artpack.errors import ArtifactError, UsageError
 
 from .groups import OUTPUT, option_of
+from .outputs import check_output, refuse_inputs
 
 ENDING = ".artpack"
 ENDINGS = (
@@ -26,9 +27,7 @@ ENDINGS = (
 """What files of weights end in. All else that follows a dot belongs to the name."""
 
 force_option = option_of(OUTPUT)(
-    "--force",
-    is_flag=True,
-    help="Without -o: replace other weights' artifact.",
+    "--force", is_flag=True, help="Without -o: replace other weights' artifact."
 )
 
 
@@ -60,24 +59,38 @@ def default_target(source: Path) -> Path:
     return named.with_name((next(stems, "") or named.name) + ENDING)
 
 
-def check_replaceable(target: Path, source_sha256: Callable[[], str | None]) -> None:
+def checked_target(source: Path, source_sha256: Callable[[], str], *, force: bool) -> Path:
     """
-    Check that what has an artifact's default name is an older artifact of the same source.
+    Name the artifact of a file, and check that it may be written.
 
     Args:
-        target: The artifact; nothing may be there.
-        source_sha256: Gives the hash of the source; called only if something is there.
+        source: The weights.
+        source_sha256: Gives their hash; called only if there is something of that name.
+        force: Replace whatever is there.
+
+    Returns:
+        As :func:`default_target`.
 
     Raises:
-        UsageError: Something else is there.
+        UsageError: There is something else than an older artifact of the same source.
 
     """
+    target = default_target(source)
+    refuse_inputs(target)
+    check_output(target)
+    if not force:
+        _check_replaceable(target, source_sha256)
+    return target
+
+
+def _check_replaceable(target: Path, source_sha256: Callable[[], str]) -> None:
+    """Check that what has an artifact's default name is an older artifact of the same source."""
     if not target.exists():
         return
     what = "no artifact"
     if target.is_file():
         try:
-            with open_artifact(target) as artifact:
+            with artpack.open(target) as artifact:
                 found = artifact.header.provenance.get("source_sha256")
         except ArtifactError:
             pass

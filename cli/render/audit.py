@@ -3,28 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import click
+import artpack
 
-from artpack import AuditReport
-
-from .flags import with_flags
-from .markup import printable
-from .tables import print_json, print_note
+from .tables import aligned, show
 
 
-def report(result: AuditReport, *, as_json: bool) -> None:
+def report(result: "artpack.AuditReport", *, as_json: bool) -> None:
     """Print an audit on its own."""
     found = result.to_json()
-    if as_json:
-        found["notes"] = list(map(with_flags, found["notes"]))
-        print_json(found)
-        return
-    for note in found["notes"]:
-        print_note(note)
     rows = [*lines(found), *(("sha256", f"{d}  {path}") for path, d in found["sha256"].items())]
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        click.echo(printable(f"{name:<{width}}  {value}"))
+    show(found, aligned(rows), as_json=as_json)
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

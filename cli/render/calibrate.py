@@ -2,16 +2,13 @@
 
 from pathlib import Path
 
-import click
+import artpack
 
-from artpack import Calibration
-
-from .flags import with_flags
-from .tables import print_json, print_note
+from .tables import show
 
 
 def summary(
-    found: Calibration,
+    found: "artpack.Calibration",
     checkpoint: Path,
     output: Path,
     *,
@@ -25,25 +22,20 @@ def summary(
     window_tokens = settings["window_tokens"]
     assert isinstance(window_tokens, int)
     windows = found.tokens // window_tokens
-    if as_json:
-        print_json(
-            {
-                "checkpoint": str(checkpoint),
-                "calibration": str(output),
-                "windows": windows,
-                "window_tokens": window_tokens,
-                "tokens": found.tokens,
-                "hessians": len(found.hessians),
-                "bytes": size,
-                "seconds": seconds,
-                "fingerprint": found.fingerprint,
-                "notes": list(map(with_flags, found.notes)),
-            }
-        )
-        return
-    for note in found.notes:
-        print_note(note)
-    click.echo(
+    facts = {
+        "checkpoint": str(checkpoint),
+        "calibration": str(output),
+        "windows": windows,
+        "window_tokens": window_tokens,
+        "tokens": found.tokens,
+        "hessians": len(found.hessians),
+        "bytes": size,
+        "seconds": seconds,
+        "fingerprint": found.fingerprint,
+        "notes": found.notes,
+    }
+    line = (
         f"{output}: {windows:,} windows of {window_tokens:,} tokens,"
         f" {len(found.hessians)} matrices, {size:,} bytes, {seconds:.1f} s"
     )
+    show(facts, [line], as_json=as_json)

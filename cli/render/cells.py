@@ -1,8 +1,10 @@
 """The rows of an artifact's table as text, the same in a terminal and on the page."""
 
-from artpack.artifact.describe import Description, TensorRow
-from artpack.checkpoint.source import listed
-from artpack.quantize.error_report import Report
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from artpack.artifact.describe import Description, TensorRow
+    from artpack.quantize.error_report import Report
 
 COLUMNS = (
     "tensor",
@@ -30,7 +32,7 @@ TEXT_COLUMNS = frozenset({"tensor", "shape", "grid", "coding"})
 """Text starts at the left of its column; everything else is a number and ends at the right."""
 
 
-def tensor_cells(row: TensorRow, description: Description) -> list[str]:
+def tensor_cells(row: "TensorRow", description: "Description") -> list[str]:
     """
     Write one tensor's row.
 
@@ -56,7 +58,7 @@ def tensor_cells(row: TensorRow, description: Description) -> list[str]:
     ]
 
 
-def report_cells(name: str, report: Report) -> list[str]:
+def report_cells(name: str, report: "Report") -> list[str]:
     """Write one tensor's report, a cell for each of ``REPORT_COLUMNS``."""
     weighted = report.weighted_error
     return [
@@ -69,14 +71,16 @@ def report_cells(name: str, report: Report) -> list[str]:
     ]
 
 
-def other_cells(name: str, size: int, description: Description) -> list[str]:
+def other_cells(name: str, size: int, description: "Description") -> list[str]:
     """Write the row of bytes that belong to no tensor of the table."""
     share = f"{size / description.file_bytes:.2%}"
     return [name, "", "", "", "", f"{size:,}", "", "", "", share]
 
 
-def overhead_cells(description: Description) -> list[list[str]]:
+def overhead_cells(description: "Description") -> list[list[str]]:
     """Write the rows of bytes that belong to no tensor, carried files named."""
+    from artpack.checkpoint.source import listed  # noqa: PLC0415 - imports torch
+
     rows = [other_cells(name, size, description) for name, size in description.overhead.items()]
     for row in rows:
         if row[0] == "files":
@@ -84,7 +88,7 @@ def overhead_cells(description: Description) -> list[list[str]]:
     return rows
 
 
-def total_cells(description: Description) -> list[str]:
+def total_cells(description: "Description") -> list[str]:
     """Write the row of the whole file."""
     weights, size = f"{description.weights:,}", f"{description.file_bytes:,}"
     bits = f"{description.bits_per_weight:.3f}"

@@ -2,20 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
+import artpack
 
-from artpack import CompressResult
-from artpack.evaluation.scoring.estimate import Estimate
-from artpack.evaluation.scoring.score import Comparison
+from .inspect import as_table, row_json
+from .tables import show
 
-from .flags import with_flags
-from .tables import inspect_table, print_json, print_note, row_json
+if TYPE_CHECKING:
+    from artpack.evaluation.scoring.estimate import Estimate
 
 
 def summary(
-    result: CompressResult,
+    result: "artpack.CompressResult",
     *,
     checkpoint: str,
     artifact: str | None,
@@ -23,28 +22,30 @@ def summary(
     as_json: bool,
 ) -> None:
     """Print what was made; with ``artifact`` None nothing was written, and all tensors show."""
-    if as_json:
-        where = {"checkpoint": checkpoint, "artifact": artifact}
-        print_json({**where, **_numbers(result), "seconds": seconds, **_tensors(result, artifact)})
-        return
+    found = {
+        "checkpoint": checkpoint,
+        "artifact": artifact,
+        **_numbers(result),
+        "seconds": seconds,
+    }
     if artifact is None:
-        inspect_table(result.description, result.description.tensors, markdown=False)
-    for note in result.notes:
-        print_note(note)
-    click.echo(
+        description = result.description
+        found["tensors"] = [row_json(row, description) for row in description.tensors]
+        if not as_json:
+            as_table(description, description.tensors)
+    line = (
         f"{artifact or 'nothing written'}:"
         f" {result.source_bytes:,} -> {result.size_bytes:,} bytes,"
         f" {result.bits_per_weight:.3f} bits per weight,"
         f" {result.source_bytes / result.size_bytes:.2f} times smaller, {seconds:.1f} s"
     )
-    for line in _lines(result):
-        click.echo(line)
+    show(found, [line, *_lines(result)], as_json=as_json)
 
 
-def _numbers(result: CompressResult) -> dict[str, Any]:
+def _numbers(result: "artpack.CompressResult") -> dict[str, Any]:
     return {
         "recipe": result.recipe,
-        "notes": list(map(with_flags, result.notes)),
+        "notes": result.notes,
         "bytes_in": result.source_bytes,
         "bytes_out": result.size_bytes,
         "weights": result.weights,
@@ -55,14 +56,7 @@ def _numbers(result: CompressResult) -> dict[str, Any]:
     }
 
 
-def _tensors(result: CompressResult, artifact: str | None) -> dict[str, Any]:
-    if artifact is not None:
-        return {}
-    description = result.description
-    return {"tensors": [row_json(row, description) for row in description.tensors]}
-
-
-def _fit(result: CompressResult) -> dict[str, Any]:
+def _fit(result: "artpack.CompressResult") -> dict[str, Any]:
     goal, chosen, loss = result.goal, result.chosen, result.loss_nats
     found: dict[str, Any] = {"limit_bytes": goal.limit_bytes, "code_bytes": goal.code_bytes}
     if chosen is not None:
@@ -85,7 +79,7 @@ def _fit(result: CompressResult) -> dict[str, Any]:
     return found
 
 
-def _score(result: CompressResult, comparison: Comparison) -> dict[str, Any]:
+def _score(result: "artpack.CompressResult", comparison: "artpack.Comparison") -> dict[str, Any]:
     increase = comparison.bits_per_byte_increase
     return {
         "bpb_increase": asdict(increase),
@@ -95,12 +89,12 @@ def _score(result: CompressResult, comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _per_kb(result: CompressResult, loss: float | None) -> float | None:
+def _per_kb(result: "artpack.CompressResult", loss: float | None) -> float | None:
     worth = None if loss is None else result.worth_of(loss)
     return None if worth is None else 1000 * worth
 
 
-def _lines(result: CompressResult) -> Iterator[str]:
+def _lines(result: "artpack.CompressResult") -> Iterator[str]:
     """Yield what is known of the budget, the loss and the score."""
     goal = result.goal
     if goal.limit_bytes is not None:
@@ -116,13 +110,13 @@ def _lines(result: CompressResult) -> Iterator[str]:
         yield _score_line(result, result.comparison)
 
 
-def _made(result: CompressResult) -> str:
+def _made(result: "artpack.CompressResult") -> str:
     drafts = sum(trial.draft for trial in result.trials)
     files = len(result.trials) - drafts
     return f"{drafts} drafts and {files} file{'s' * (files > 1)} made"
 
 
-def _score_line(result: CompressResult, comparison: Comparison) -> str:
+def _score_line(result: "artpack.CompressResult", comparison: "artpack.Comparison") -> str:
     increase = comparison.bits_per_byte_increase
     worth = _per_kb(result, increase.value)
     more = "" if worth is None else f"; another KB would save {worth:.7f} bits per byte"
@@ -133,6 +127,6 @@ def _score_line(result: CompressResult, comparison: Comparison) -> str:
     )
 
 
-def _shown(estimate: Estimate, style: str) -> str:
+def _shown(estimate: "Estimate", style: str) -> str:
     error = "" if estimate.stderr is None else f" ± {estimate.stderr:.5f}"
     return f"{estimate.value:{style}}{error}"

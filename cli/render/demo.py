@@ -5,12 +5,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
-from rich.table import Table
 
 from .estimate import estimate
-from .tables import add_row, print_json, print_table
+from .tables import print_json, print_table
 
-COLUMNS = ("bytes", "bits per weight", "bits per byte", "increase", "learning", "checks", "audit")
+COLUMNS = (
+    "recipe",
+    "bytes",
+    "bits per weight",
+    "bits per byte",
+    "increase",
+    "learning",
+    "checks",
+    "audit",
+)
 
 
 def command(words: Sequence[str]) -> None:
@@ -23,13 +31,8 @@ def report(rows: Sequence[Mapping[str, Any]], seconds: float, *, as_json: bool) 
     if as_json:
         print_json({"rows": list(rows), "seconds": round(seconds, 1)})
         return
-    table = Table("recipe", box=None, pad_edge=False)
-    for column in COLUMNS:
-        table.add_column(column, justify="right")
-    for row in rows:
-        add_row(table, _cells(row))
     click.echo()
-    print_table(table)
+    print_table(COLUMNS, map(_cells, rows), text=COLUMNS[:1])
     click.echo(
         f"\nbits per byte of held-out text, ± the standard error over chapters; learning:"
         f" the same with test-time training, score first. {seconds:.0f} s"

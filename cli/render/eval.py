@@ -1,58 +1,20 @@
-"""The output of the evaluation commands."""
+"""The output of ``artpack eval``."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import click
-from rich.table import Table
-
-from artpack import EvalResult
-from artpack.models.presets import Preset
+import artpack
 
 from . import audit, ngram, ttt
 from .estimate import estimate
-from .flags import with_flags
-from .markup import printable
-from .tables import add_row, print_json, print_note, print_table
+from .tables import aligned, show
 
 
-def models(presets: Mapping[str, Preset], counts: Mapping[str, int], *, as_json: bool) -> None:
-    """Print the presets, with the parameters that they have and those that were published."""
-    if as_json:
-        print_json(
-            {
-                name: {
-                    "parameters": counts[name],
-                    "published_parameters": preset.parameters,
-                    "about": preset.remark,
-                    "config": preset.config.to_json(),
-                }
-                for name, preset in presets.items()
-            }
-        )
-        return
-    table = Table("model", box=None, pad_edge=False)
-    table.add_column("parameters", justify="right")
-    table.add_column("published", justify="right")
-    table.add_column("what it is")
-    for name, preset in presets.items():
-        numbers = f"{counts[name]:,}", f"{preset.parameters:,}"
-        add_row(table, (name, *numbers, preset.remark))
-    print_table(table)
-
-
-def report(result: EvalResult, *, as_json: bool) -> None:
+def report(result: "artpack.EvalResult", *, as_json: bool) -> None:
     """Print what an evaluation found."""
     found = result.to_json()
-    if as_json:
-        print_json({**found, "notes": list(map(with_flags, found["notes"]))})
-        return
-    for note in found["notes"]:
-        print_note(note)
     rows = [*_lines(found), *ttt.lines(found), *ngram.lines(found), *audit.lines(found)]
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        click.echo(printable(f"{name:<{width}}  {value}"))
+    show(found, aligned(rows), as_json=as_json)
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,66 +1,53 @@
-"""The output of import and export, for people and for programs."""
+"""The output of import and export."""
 
 from pathlib import Path
+from typing import Any
 
-import click
+import artpack
 
-from artpack import ExportResult, ImportResult
-
-from .flags import with_flags
-from .markup import printable
-from .tables import print_json, print_note
+from .tables import show
 
 
 def imported(
-    result: ImportResult, file: Path, artifact: Path, *, seconds: float, as_json: bool
+    result: "artpack.ImportResult", file: Path, artifact: Path, *, seconds: float, as_json: bool
 ) -> None:
     """Print what import did."""
     saved = result.source_bytes - result.size_bytes
-    if as_json:
-        print_json(
-            {
-                "file": str(file),
-                "artifact": str(artifact),
-                "format": result.format,
-                "system": result.system,
-                "sha256": result.sha256,
-                "notes": list(map(with_flags, result.notes)),
-                "tensors": result.tensors,
-                "bytes_in": result.source_bytes,
-                "bytes_out": result.size_bytes,
-                "bytes_saved": saved,
-                "seconds": seconds,
-            }
-        )
-        return
-    for note in result.notes:
-        print_note(note)
+    found = {
+        "file": str(file),
+        "artifact": str(artifact),
+        **_container(result),
+        "sha256": result.sha256,
+        "notes": result.notes,
+        "bytes_saved": saved,
+        "seconds": seconds,
+    }
     share = abs(saved) / result.source_bytes
-    click.echo(
-        f"{printable(str(artifact))}: {result.source_bytes:,} -> {result.size_bytes:,} bytes,"
+    line = (
+        f"{artifact}: {result.source_bytes:,} -> {result.size_bytes:,} bytes,"
         f" {abs(saved):,} {'more' if saved < 0 else 'saved'} ({share:.2%});"
         f" {result.tensors} tensors out of {result.format} ({result.system}),"
         f" the same integers, {seconds:.1f} s"
     )
+    show(found, [line], as_json=as_json)
 
 
-def exported(result: ExportResult, artifact: Path, file: Path, *, as_json: bool) -> None:
+def exported(result: "artpack.ExportResult", artifact: Path, file: Path, *, as_json: bool) -> None:
     """Print what export did."""
-    if as_json:
-        print_json(
-            {
-                "artifact": str(artifact),
-                "file": str(file),
-                "format": result.format,
-                "system": result.system,
-                "tensors": result.tensors,
-                "bytes_in": result.source_bytes,
-                "bytes_out": result.size_bytes,
-            }
-        )
-        return
-    click.echo(
-        f"{printable(str(file))}: {result.size_bytes:,} bytes,"
+    found = {"artifact": str(artifact), "file": str(file), **_container(result)}
+    line = (
+        f"{file}: {result.size_bytes:,} bytes,"
         f" {result.tensors} tensors in {result.format} ({result.system}),"
         f" the same integers as in {result.source_bytes:,} bytes"
     )
+    show(found, [line], as_json=as_json)
+
+
+def _container(result: "artpack.ImportResult | artpack.ExportResult") -> dict[str, Any]:
+    return {
+        "format": result.format,
+        "system": result.system,
+        "tensors": result.tensors,
+        "bytes_in": result.source_bytes,
+        "bytes_out": result.size_bytes,
+    }

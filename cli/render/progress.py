@@ -16,12 +16,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from artpack.stages.progress import Progress as Told
-from artpack.system.ranks import Ranks
+import artpack
 
 
 @contextmanager
-def progress(*, line_seconds: float | None = None) -> Iterator[Told]:
+def progress(*, line_seconds: float | None = None) -> Iterator["artpack.Progress"]:
     """
     Show a bar with an estimate on a terminal.
 
@@ -32,6 +31,8 @@ def progress(*, line_seconds: float | None = None) -> Iterator[Told]:
         What is told how far the job is.
 
     """
+    from artpack.system.ranks import Ranks  # noqa: PLC0415 - imports torch
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

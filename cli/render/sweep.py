@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
-from artpack import Curve, CurvePoint
+import artpack
 
-from .flags import with_flags
 from .plot import draw_curves
-from .tables import add_row, print_json, print_note, print_table
+from .tables import print_table, show
 
 COLUMNS = {
     "recipe": "recipe",
@@ -24,29 +22,24 @@ COLUMNS = {
 }
 
 
-def made(point: CurvePoint) -> None:
+def made(point: "artpack.CurvePoint") -> None:
     """Say that a file was made; on stderr, for a sweep takes long."""
     click.echo(f"{point.recipe}: {point.bytes:,} bytes, KL {point.kl_nats:.6f}", err=True)
 
 
-def report(curve: Curve, *, as_json: bool) -> None:
+def report(curve: "artpack.Curve", *, as_json: bool) -> None:
     """Print all files, the smallest first."""
     rows = [asdict(point) for point in curve.points]
+    show({"files": rows, "notes": curve.notes}, (), as_json=as_json)
     if as_json:
-        print_json({"files": rows, "notes": list(map(with_flags, curve.notes))})
         return
-    for note in curve.notes:
-        print_note(note)
-    table = Table(box=None)
-    shown = [key for key in COLUMNS if any(row[key] is not None for row in rows)]
-    for key in shown:
-        table.add_column(COLUMNS[key], justify="left" if key == "recipe" else "right")
-    for row in sorted(rows, key=lambda row: int(row["bytes"])):
-        add_row(table, [_cell(key, row[key]) for key in shown])
-    print_table(table)
+    keys = [key for key in COLUMNS if any(row[key] is not None for row in rows)]
+    rows.sort(key=lambda row: int(row["bytes"]))
+    cells = ([_cell(key, row[key]) for key in keys] for row in rows)
+    print_table([COLUMNS[key] for key in keys], cells, text=("recipe",))
 
 
-def draw(path: Path, curve: Curve) -> None:
+def draw(path: Path, curve: "artpack.Curve") -> None:
     """Draw bytes against loss, a curve for each recipe."""
     curves: dict[str, list[tuple[float, float]]] = {}
     for point in curve.points:
