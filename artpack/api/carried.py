@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from artpack.checkpoint.gguf_model import hugging_face_files
 from artpack.checkpoint.repository import (
     CONFIG_NAME,
     model_files,
@@ -16,6 +17,8 @@ from artpack.checkpoint.repository import (
     tokenizer_files,
     vocabulary_files,
 )
+from artpack.checkpoint.sharded import choose_file
+from artpack.checkpoint.sniff import Kind, sniff
 from artpack.checkpoint.source import listed
 from artpack.models.kinds import TRANSFORMERS
 
@@ -43,6 +46,12 @@ def find_files(path: Path, *, tokenizer: bool) -> tuple[dict[str, bytes], tuple[
     if tokenizer:
         files |= _tokenizer(folder)
     return files, (f"carried: {listed(files)}",) if files else ()
+
+
+def files_of_gguf(path: Path) -> dict[str, bytes]:
+    """Write config and tokenizer of a GGUF file, or a folder with one; nothing for others."""
+    file = choose_file(path) if path.is_dir() else path
+    return hugging_face_files(file)[0] if sniff(file) is Kind.GGUF else {}
 
 
 def files_of_module(module: nn.Module) -> dict[str, bytes]:

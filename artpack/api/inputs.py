@@ -144,7 +144,7 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
         selection = select(opened.checkpoint, include=inputs.include, exclude=inputs.exclude)
         found = _find_model(inputs, opened, selection)
         files, carried = opened.files, tuple[str, ...]()
-        if found.other is not None and opened.path is not None:
+        if not files and found.other is not None and opened.path is not None:
             files, carried = find_files(opened.path, tokenizer=inputs.tokenizer_files)
         notes = (*opened.checkpoint.notes, *found.packing_notes, *carried)
         pack = PackInputs(

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from artpack.api.carried import files_of_module
+from artpack.api.carried import files_of_gguf, files_of_module
 from artpack.checkpoint import (
     Average,
     Checkpoint,
@@ -41,7 +41,8 @@ class Opened:
         path: File of the last checkpoint; None for weights in memory.
         config: The model's config, if the weights came in a module of ours.
         provenance: What an artifact says of where they come from.
-        files: What a module of another library needs besides its weights.
+        files: What a model of another library needs besides its weights, where that lies in
+            no folder beside them.
     """
 
     checkpoint: Checkpoint
@@ -99,7 +100,7 @@ def open_source(
             for path in paths
         ]
         if average is None:
-            yield Opened(opened[0], paths[0], None, {})
+            yield Opened(opened[0], paths[0], None, {}, files_of_gguf(paths[0]))
             return
         count = len(opened)
         weights = mean_weights(count) if decay is None else ema_weights(count, decay)

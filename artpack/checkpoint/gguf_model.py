@@ -1,5 +1,6 @@
 """Config and tokenizer of a GGUF file, as transformers reads them."""
 
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -59,6 +60,13 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
         UsageError: It is not installed, or too old.
 
     """
+    status = path.stat()
+    return _read_metadata(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=1)
+def _read_metadata(path: Path, _stamp: tuple[int, ...]) -> dict[str, Any] | None:
+    """Remember the last file: walking through a vocabulary takes transformers seconds."""
     reader = import_transformers(READER)
     try:
         fields: dict[str, Any] = reader.load_gguf_checkpoint(str(path))["config"]

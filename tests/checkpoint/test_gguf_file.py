@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 import torch
@@ -20,6 +19,11 @@ from artpack.checkpoint.gguf_model import (
 )
 from artpack.checkpoint.optional import import_transformers
 from artpack.errors import UsageError
+
+pytest.importorskip("gguf", reason="gguf is not installed")
+pytest.importorskip("transformers", reason="transformers is not installed")
+import gguf
+
 from tests.checkpoint.gguf_cases import KINDS, drawn, gpt2, llama, qwen2, write
 
 

@@ -3,12 +3,16 @@
 import struct
 from pathlib import Path
 
-import gguf
 import pytest
 
 from artpack.checkpoint import open_checkpoint
 from artpack.checkpoint.gguf_header import read_gguf_header
 from artpack.errors import CheckpointError
+
+pytest.importorskip("gguf", reason="gguf is not installed")
+pytest.importorskip("transformers", reason="transformers is not installed")
+import gguf
+
 from tests.checkpoint.gguf_cases import KINDS, drawn, llama, write
 
 ARCHITECTURE = ("general.architecture", 8, "llama")
