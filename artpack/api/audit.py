@@ -189,7 +189,7 @@ def _evaluator(run: EvalRun, recipe: AnyRecipe | None, mixer: str | None) -> Eva
     elif isinstance(model, GPT):
         evaluator = Adapting(model, recipe, settings)
     else:
-        raise UsageError("`ttt` takes no `hf` or `compiled`")
+        raise UsageError("`ttt` takes a model of artpack's own, and no `compiled`")
     if mixer is None:
         return evaluator
     check_mixer(mixer)

@@ -1,21 +1,25 @@
 """The job of ``artpack.calibrate``: what quantizers need to know of the data."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from artpack.api.sources import Opened, WeightSource, build_model, open_source
-from artpack.api.tokens import LIMIT_TOKENS, TokenSource, choose_window, read_windows
+from artpack.api.find_model import known_runnable
+from artpack.api.runnable import DataOptions, GptModel, TransformersModel
+from artpack.api.running import collect, start
+from artpack.api.sources import WeightSource, check_device, open_source
+from artpack.api.tokens import TokenSource
 from artpack.calibration.collect import CALIBRATION
-from artpack.calibration.collect import calibrate as collect_calibration
 from artpack.calibration.file import Calibration
-from artpack.calibration.windows import Windows
-from artpack.checkpoint.selection import select
 from artpack.errors import UsageError
-from artpack.evaluation.tokens.stream import read_tokenizer
-from artpack.models import GPT, ModelConfig
-from artpack.models.find import choose_model
+from artpack.models import ModelConfig
+from artpack.runners.batches import TokenBatches
 from artpack.runners.gpt import GptRunner
+from artpack.runners.hugging_face import TransformersRunner
+from artpack.runners.losses import LossName
+from artpack.runners.module import Forward
+from artpack.runners.protocol import Runner, Writer
 from artpack.runners.self_generate import self_generate
 from artpack.runners.settings import Settings
 from artpack.stages.progress import Progress
@@ -25,11 +29,14 @@ def calibrate(
     source: WeightSource,
     tokens: TokenSource | None = None,
     *,
+    batches: Iterable[Any] | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     self_generated: int | None = None,
     temperature: float = 1.0,
-    limit_tokens: int = LIMIT_TOKENS,
+    limit_tokens: int | None = None,
     window_tokens: int | None = None,
+    loss: LossName | None = None,
+    forward: Forward | None = None,
     fisher: bool = True,
     seed: int = 0,
     model: ModelConfig | str | None = None,
@@ -39,18 +46,25 @@ def calibrate(
     progress: Progress | None = None,
 ) -> Calibration:
     """
-    Run a model over tokens and collect what its quantizers need to know of them.
+    Run a model over data and collect what its quantizers need to know of it.
 
     In a torch process group each process runs its share and all return the same.
 
     Args:
-        source: Weights of a model that artpack can run.
+        source: Weights of a model that artpack or transformers can run, or any module.
         tokens: What to run: files, or an array of ids (tokens,).
-        tokenizer: SentencePiece model of the tokens; text needs it.
+        batches: Instead of ``tokens``, batches as the model takes them: a tensor, a tuple of
+            arguments, or a mapping of named arguments each.
+        tokenizer: SentencePiece model of the tokens, where the model has none of its own.
         self_generated: Instead of ``tokens``, run so many that the model writes itself.
         temperature: What it writes them at, above 0.
-        limit_tokens: Run no more than this, in windows spread evenly over the tokens.
+        limit_tokens: Run no more than this, in windows spread evenly over the tokens; None
+            for 131,072, and fewer for large models.
         window_tokens: Tokens a window; by default what the model was trained with.
+        loss: What a change of the outputs costs: ``logits`` (KL divergence), ``outputs``
+            (squared error over their variance), ``cosine``, or a function from the outputs
+            before (n, d) and after to the loss of each row (n,). By default what fits.
+        forward: Runs a module on a batch, and returns its outputs.
         fisher: Collect gradients too; without them it takes half the time.
         seed: Of everything that is drawn.
         model: The weights' model, a config, preset or file; None to find it.
@@ -64,65 +78,50 @@ def calibrate(
 
     Raises:
         CheckpointError: The weights are not usable.
-        UsageError: The model is not known, or the tokens are not for it.
+        UsageError: The model is not known, or the data is not for it.
+
+    >>> import torch
+    >>> layer = torch.nn.Linear(2, 3)
+    >>> found = calibrate(layer, batches=[torch.tensor([[3.0, 0.0], [1.0, 2.0]])])
+    >>> found.hessians["weight"].tolist()
+    [[5.0, 1.0], [1.0, 2.0]]
 
     """
-    if (tokens is None) == (self_generated is None):
-        raise UsageError("give what to run: either `tokens` or `self_generated`")
+    if sum(given is not None for given in (tokens, batches, self_generated)) != 1:
+        raise UsageError("give what to run: one of `tokens`, `batches` and `self_generated`")
+    data = DataOptions(
+        tokens=tokens,
+        tokenizer=tokenizer,
+        batches=batches,
+        limit_tokens=limit_tokens,
+        window_tokens=window_tokens,
+    )
+    check_device(settings.device)
     with open_source(source, key=key, strip_prefix=strip_prefix) as opened:
-        config, notes = _known_model(opened, model)
-        size, more = choose_window(window_tokens, config, opened.path)
-        built = build_model(opened.checkpoint, config, settings.device)
-        if tokens is not None:
-            windows = read_windows(
-                tokens, config, size, tokenizer=tokenizer, limit_tokens=limit_tokens
-            )
+        known, notes = known_runnable(opened, model, forward)
+        runner = known.build(opened.checkpoint, settings.device)
+        if self_generated is None:
+            chosen, more = known.batches(data, settings)
         else:
-            assert self_generated is not None
-            bos_id = 1 if tokenizer is None else read_tokenizer(tokenizer).bos_id()
-            windows = self_generate(
-                built,
-                max(1, self_generated // size),
-                size,
-                bos_id=bos_id,
+            if not isinstance(known, GptModel | TransformersModel):
+                raise UsageError("only language models write: give `tokens` or `batches`")
+            window, more = known.window(window_tokens)
+            written = self_generate(
+                _writer(runner),
+                max(1, self_generated // window),
+                window,
+                bos_id=known.bos_id(tokenizer),
                 temperature=temperature,
                 seed=seed,
                 progress=progress,
             )
-        found = collect(
-            opened, built, windows, fisher=fisher, seed=seed, settings=settings, progress=progress
-        )
-        return replace(found, notes=(*opened.checkpoint.notes, *notes, *more))
+            chosen = TokenBatches(written, settings.batch_tokens)
+        running = start(opened, runner, chosen, loss=loss, device=settings.device)
+        found = collect(running, fisher=fisher, seed=seed, settings=settings, progress=progress)
+        return replace(found, notes=(*opened.checkpoint.notes, *notes, *more, *found.notes))
 
 
-def collect(
-    opened: Opened, model: GPT, windows: Windows, *, settings: Settings, **options: Any
-) -> Calibration:
-    """
-    Collect the calibration of weights whose model is built.
-
-    Args:
-        opened: The weights.
-        model: Their model.
-        windows: What to run.
-        settings: Device, precision and tokens a pass.
-        **options: As :func:`artpack.calibration.collect.calibrate` takes them.
-
-    Returns:
-        The calibration.
-
-    """
-    return collect_calibration(
-        GptRunner(model),
-        windows,
-        weights_sha256=opened.checkpoint.weights_sha256,
-        settings=settings,
-        **options,
-    )
-
-
-def _known_model(
-    opened: Opened, asked: ModelConfig | str | None
-) -> tuple[ModelConfig, tuple[str, ...]]:
-    found = choose_model(asked, select(opened.checkpoint).shapes, opened.path, opened.config)
-    return found.needed(opened.name), found.notes
+def _writer(runner: Runner) -> Writer:
+    if not isinstance(runner, GptRunner | TransformersRunner):
+        raise UsageError("only language models write: give `tokens` or `batches`")
+    return runner

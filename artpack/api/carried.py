@@ -20,7 +20,9 @@ from artpack.checkpoint.repository import (
 from artpack.checkpoint.sharded import choose_file
 from artpack.checkpoint.sniff import Kind, sniff
 from artpack.checkpoint.source import listed
-from artpack.models.kinds import TRANSFORMERS
+from artpack.errors import UsageError
+from artpack.models.kinds import TRANSFORMERS, transformers_model
+from artpack.stages.parsing import parse_json
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 """Nothing is fetched, and no code of a folder is run."""
@@ -52,6 +54,18 @@ def files_of_gguf(path: Path) -> dict[str, bytes]:
     """Write config and tokenizer of a GGUF file, or a folder with one; nothing for others."""
     file = choose_file(path) if path.is_dir() else path
     return hugging_face_files(file)[0] if sniff(file) is Kind.GGUF else {}
+
+
+def files_beside(path: Path) -> dict[str, bytes] | None:
+    """Read all that lies beside weights of transformers; None for any other weights."""
+    config = repository_of(path) / CONFIG_NAME
+    if not config.is_file():
+        return None
+    try:
+        known = transformers_model(parse_json(config.read_bytes()))
+    except UsageError:
+        return None
+    return None if known is None else find_files(path, tokenizer=True)[0]
 
 
 def files_of_module(module: nn.Module) -> dict[str, bytes]:

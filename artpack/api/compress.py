@@ -1,14 +1,16 @@
 """The job of ``artpack.compress``: weights into one small file."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from artpack.api.inputs import CompressInputs, OpenedInputs, open_inputs
 from artpack.api.notes import notes_of
-from artpack.api.scoring import FileScorer, Scoring, need_model
+from artpack.api.runnable import GptModel, TransformersModel
+from artpack.api.scoring import FileScorer, Scoring, measured_loss
 from artpack.api.sources import WeightSource
 from artpack.api.tokens import TokenSource
 from artpack.artifact.describe import Description, describe
@@ -20,10 +22,14 @@ from artpack.evaluation.scoring.score import Comparison
 from artpack.evaluation.ttt.load import recipe_data, stored_recipe
 from artpack.models import ModelConfig
 from artpack.pack.budget import Trial, loss_per_byte
+from artpack.pack.compress import Packed
 from artpack.pack.packer import Goal, Packer, PackResult
+from artpack.pack.sensitivities import Loss
 from artpack.quantize.error_report import Report
 from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE, load_recipe
 from artpack.recipes.spec import PlanSpec
+from artpack.runners.losses import LossName
+from artpack.runners.module import Forward
 from artpack.runners.settings import Settings
 from artpack.stages import Config
 from artpack.stages.progress import Progress
@@ -136,6 +142,9 @@ def compress(
     model: ModelConfig | str | None = None,
     calibration: Calibration | str | os.PathLike[str] | None = None,
     calibration_tokens: TokenSource | None = None,
+    calibration_batches: Iterable[Any] | None = None,
+    loss: LossName | None = None,
+    forward: Forward | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     scoring: Scoring | None = None,
     tune_steps: int = 0,
@@ -161,8 +170,9 @@ def compress(
         source: A file or folder, a state dict, a module, or paths to be averaged.
         budget: Make the best file of no more bytes than this, ``code_bytes`` included.
         code_bytes: Bytes of code that count into the budget.
-        max_loss_increase: Make the smallest file that scores no more bits per byte above
-            its checkpoint than this, on ``scoring``.
+        max_loss_increase: Make the smallest file that is no worse than its checkpoint by
+            more than this: in bits per byte on ``scoring``, or without it in the unit of the
+            loss on calibration data.
         recipe: What to do, a name, a TOML file or a spec. By default the frontier where
             there is a calibration or a goal, else int6.
         overrides: Changes to the recipe: ``matrices.quantizer.bits=5``.
@@ -170,7 +180,10 @@ def compress(
         calibration: What is known of the data, or its file. With ``calibration_tokens``, a
             file that is missing is written.
         calibration_tokens: Calibrate with these tokens: files, or an array of ids (tokens,).
-        tokenizer: SentencePiece model of these tokens; text needs it.
+        calibration_batches: Instead of tokens, batches as the model takes them.
+        loss: What a change of the model's outputs costs, see :func:`artpack.calibrate`.
+        forward: Runs a module on a batch, and returns its outputs.
+        tokenizer: SentencePiece model of the tokens, where the model has none of its own.
         scoring: Score the file beside its checkpoint on these tokens.
         tune_steps: Learn the scales of lattices for so many steps of 4,096 tokens.
         include: Pack only tensors in whose name this regular expression is found.
@@ -215,6 +228,9 @@ def compress(
         model=model,
         calibration=calibration,
         calibration_tokens=calibration_tokens,
+        calibration_batches=calibration_batches,
+        loss=loss,
+        forward=forward,
         tokenizer=tokenizer,
         device=device,
         jobs=jobs,
@@ -222,7 +238,7 @@ def compress(
         tokenizer_files=tokenizer_files,
     )
     goal = Goal(budget, code_bytes, max_loss_increase)
-    _check(goal, scoring, deadline_s)
+    _check(goal, deadline_s)
     spec = choose_recipe(recipe, overrides, data=chosen.has_data or goal != Goal())
     carried = _carried(ttt)
     with open_inputs(chosen, progress) as inputs:
@@ -236,7 +252,7 @@ def compress(
             tune_steps=tune_steps,
             progress=progress,
         )
-        result = packer.make(goal, None if scorer is None else scorer.increase)
+        result = packer.make(goal, _increase(scorer, pack.loss, goal))
         return _result(result, inputs, spec, goal, scorer)
 
 
@@ -285,16 +301,30 @@ def make_scorer(
     """
     if scoring is None:
         return None
-    config = need_model(inputs.opened, inputs.config, "nothing to score")
+    if not isinstance(inputs.model, GptModel | TransformersModel):
+        raise UsageError(
+            f"{inputs.opened.name}: no language model to score: say which with `model`"
+        )
     settings = Settings(device=inputs.pack.device)
-    return FileScorer(scoring, inputs.opened, config, settings, progress)
+    return FileScorer(scoring, inputs.opened, inputs.model, settings, progress)
 
 
-def _check(goal: Goal, scoring: Scoring | None, deadline_s: float | None) -> None:
+def _increase(
+    scorer: FileScorer | None, loss: Loss | None, goal: Goal
+) -> Callable[[Packed], float] | None:
+    """Return what measures how much worse a file is than its checkpoint."""
+    if scorer is not None:
+        return scorer.increase
+    if loss is not None:
+        return partial(measured_loss, loss)
+    if goal.max_loss_increase is not None:
+        raise UsageError("`max_loss_increase` is measured: give `scoring`, or `calibration_tokens`")
+    return None
+
+
+def _check(goal: Goal, deadline_s: float | None) -> None:
     if goal.limit_bytes is not None and goal.max_loss_increase is not None:
         raise UsageError("`budget` and `max_loss_increase`: give one of them")
-    if goal.max_loss_increase is not None and scoring is None:
-        raise UsageError("`max_loss_increase` is measured on scored tokens: give `scoring`")
     if goal.limit_bytes is None and goal.code_bytes:
         raise UsageError("`code_bytes` counts into a budget: give `budget`")
     if goal.file_limit is not None and goal.file_limit <= 0:

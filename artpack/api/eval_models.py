@@ -2,35 +2,33 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from torch import nn
 
+from artpack.api.carried import files_beside, files_of_module
 from artpack.api.compress import CompressResult
-from artpack.api.eval_tokens import (
-    EvalTokens,
-    PathLike,
-    ScoredTokens,
-    hash_files,
-    text_note,
-)
+from artpack.api.eval_tokens import EvalTokens, ScoredTokens
 from artpack.api.sources import WeightSource
 from artpack.artifact.reader import Artifact, open_artifact
-from artpack.artifact.weights import Weights, read_weights, weights_of
+from artpack.artifact.weights import Weights, is_artifact, read_weights, weights_of
 from artpack.checkpoint import from_state_dict, restore
 from artpack.errors import UsageError
 from artpack.evaluation.scoring.compiled import Compiled
-from artpack.evaluation.scoring.hugging_face import check_text, read_causal_lm, tokenize_documents
-from artpack.evaluation.tokens.stream import is_text, read_text
 from artpack.models import GPT, ModelConfig, build
 from artpack.models.defects import as_meant, as_published
 from artpack.models.find import choose_model, stored_model
+from artpack.models.kinds import TRANSFORMERS, kind_of
+from artpack.runners.hugging_face import TransformersRunner, build_transformers
 from artpack.runners.protocol import LanguageModel
 from artpack.stages import Config
 from artpack.stages.finite import check_weights
+
+Files: TypeAlias = Mapping[str, bytes]
+"""Relative path to content."""
 
 EvalSource: TypeAlias = WeightSource | CompressResult
 """An artifact or a checkpoint, a state dict, a module of ours, or a file that was just packed."""
@@ -96,11 +94,42 @@ class _Read:
     size_bytes: int | None = None
 
 
+def transformers_files(source: EvalSource | None, options: ModelOptions) -> Files | None:
+    """
+    Find the config and the tokenizer of a model of transformers.
+
+    Args:
+        source: The weights.
+        options: How the model is found.
+
+    Returns:
+        Relative path to content; None for any other model.
+
+    Raises:
+        ArtifactError: An artifact is damaged.
+
+    """
+    if source is None or options.model is not None or isinstance(source, GPT):
+        return None
+    if isinstance(source, nn.Module):
+        return files_of_module(source) or None
+    if isinstance(source, Artifact):
+        return _files_of(source)
+    if isinstance(source, Mapping):
+        return None
+    if not isinstance(source, CompressResult) and not is_artifact(Path(source)):
+        return files_beside(Path(source))
+    packed = isinstance(source, CompressResult)
+    with _open_packed(source) if packed else open_artifact(Path(source)) as artifact:
+        return _files_of(artifact)
+
+
 def with_models(
     tokens: EvalTokens,
     source: EvalSource | None,
     baseline: EvalSource | None,
     options: ModelOptions,
+    files: Files | None = None,
 ) -> EvalInputs:
     """
     Read weights, find out what model they belong to, and build it.
@@ -110,6 +139,7 @@ def with_models(
         source: The weights; None for no model.
         baseline: Weights of the same model, to compare with.
         options: How the model is found, and how it runs.
+        files: Config and tokenizer, if it is a model of transformers.
 
     Returns:
         Models and tokens; the tokens alone where a check of their bytes has failed.
@@ -124,68 +154,57 @@ def with_models(
         return EvalInputs(**vars(tokens))
     others = [] if baseline is None else [_read(baseline, "the baseline", options)]
     scored = _read(source, "the weights", options)
-    config, notes = _choose_model(scored, options.model)
-    run = as_published(config) if options.faithful else as_meant(config)
-    if run != config:
-        notes = (*notes, _defect_note(faithful=options.faithful))
     weights = [*others, scored]
-    built = [build(run, one.weights.tensors).to(options.device) for one in weights]
-    for one, model in zip(weights, built, strict=True):
-        check_weights(dict(model.named_parameters()), one.name)
+    built = _build_own(weights, options) if files is None else _build_other(weights, files, options)
     return EvalInputs(
         tokens.stream,
         tokens.tokenizer,
         {one.name: one.weights.sha256 for one in weights} | tokens.sha256,
-        (*tokens.notes, *(note for one in weights for note in one.weights.notes), *notes),
+        (*tokens.notes, *(note for one in weights for note in one.weights.notes), *built.notes),
         tokens.texts,
         tokens.check,
-        models=tuple(map(Compiled, built)) if options.compiled else tuple(built),
-        vocab_size=run.vocab_size,
-        config=run,
+        models=tuple(map(Compiled, built.models)) if options.compiled else built.models,
+        vocab_size=built.vocab_size,
+        max_tokens=built.max_tokens,
+        config=built.config,
         ttt=scored.weights.ttt,
         size_bytes=scored.size_bytes,
     )
 
 
-def read_hugging_face(
-    folder: PathLike, tokens: ScoredTokens, options: ModelOptions, *, check: bool
-) -> EvalInputs:
-    """
-    Read a model of Hugging Face and tokenize a text with its own tokenizer.
+class _Built(NamedTuple):
+    models: tuple[LanguageModel, ...]
+    vocab_size: int
+    max_tokens: int | None = None
+    config: ModelConfig | None = None
+    notes: tuple[str, ...] = ()
 
-    Args:
-        folder: As ``save_pretrained`` writes it.
-        tokens: A text.
-        options: How the model runs.
-        check: Report the comparison of the text with what its tokens decode to.
 
-    Returns:
-        Model and tokens.
+def _build_own(weights: Sequence[_Read], options: ModelOptions) -> _Built:
+    """Build models of this project's own, all by the config of the last."""
+    config, notes = _choose_model(weights[-1], options.model)
+    run = as_published(config) if options.faithful else as_meant(config)
+    if run != config:
+        notes = (*notes, _defect_note(faithful=options.faithful))
+    built = [build(run, one.weights.tensors).to(options.device) for one in weights]
+    for one, model in zip(weights, built, strict=True):
+        check_weights(dict(model.named_parameters()), one.name)
+    return _Built(tuple(built), run.vocab_size, config=run, notes=notes)
 
-    Raises:
-        CheckpointError: transformers cannot read the folder.
-        UsageError: transformers is not installed, or the tokens are no text.
 
-    """
-    if not isinstance(tokens, str | os.PathLike) or not is_text(str(tokens)):
-        what = f"{tokens}: " if isinstance(tokens, str | os.PathLike) else ""
-        raise UsageError(f"{what}`hf` scores plain text, a file that ends in .txt")
-    folder, path = Path(folder), Path(tokens)
-    model, tokenizer = read_causal_lm(folder)
-    text = read_text(path)
-    stream = tokenize_documents(text, tokenizer)
-    found = check_text(stream, text, tokenizer)
-    placed: LanguageModel = model.to(options.device)
-    return EvalInputs(
-        stream,
-        None,
-        hash_files([*sorted(p for p in folder.iterdir() if p.is_file()), path]),
-        (text_note(tokens, stream), *found.losses.lines()),
-        check=found if check else None,
-        models=(Compiled(placed) if options.compiled else placed,),
-        vocab_size=model.vocab_size,
-        max_tokens=model.max_tokens,
-    )
+def _build_other(weights: Sequence[_Read], files: Files, options: ModelOptions) -> _Built:
+    """Build models of transformers, all by the config of the last."""
+    built = []
+    for one in weights:
+        runner = TransformersRunner(build_transformers(files, one.weights.tensors))
+        if not runner.is_causal:
+            raise UsageError(
+                f"{one.name}: {type(runner.module).__name__} predicts no next token: it can be"
+                " packed, unpacked and loaded, but has no bits per byte"
+            )
+        runner.module.to(options.device)
+        built.append(runner)
+    return _Built(tuple(built), built[-1].vocab_size, built[-1].max_tokens)
 
 
 def name_of(source: EvalSource | None, tokens: ScoredTokens) -> str:
@@ -207,8 +226,8 @@ def name_of(source: EvalSource | None, tokens: ScoredTokens) -> str:
 
 def _read(source: EvalSource, what: str, options: ModelOptions) -> _Read:
     if isinstance(source, CompressResult):
-        content, size = source.content(), source.result.packed.decoded_bytes
-        with open_artifact(content, max_decoded_bytes=size) as artifact:
+        content = source.content()
+        with open_artifact(content, max_decoded_bytes=_decoded(source)) as artifact:
             weights = weights_of(artifact, hashlib.sha256(content).hexdigest())
         return _Read(what, weights, size_bytes=len(content))
     if isinstance(source, Mapping | nn.Module):
@@ -216,6 +235,15 @@ def _read(source: EvalSource, what: str, options: ModelOptions) -> _Read:
     path = Path(source)
     weights = read_weights(path, key=options.key, strip_prefix=options.strip_prefix)
     return _Read(str(path), weights, path, size_bytes=path.stat().st_size)
+
+
+def _decoded(source: CompressResult) -> int:
+    return source.result.packed.decoded_bytes
+
+
+def _files_of(artifact: Artifact) -> Files | None:
+    known = artifact.header.model
+    return artifact.files if known is not None and kind_of(known) == TRANSFORMERS else None
 
 
 def _read_memory(source: WeightSource, what: str) -> _Read:

@@ -1,7 +1,7 @@
 """Tokens to score, wherever they are, with the bytes that they stand for."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
@@ -15,6 +15,7 @@ from artpack.api.tokens import token_pattern
 from artpack.errors import UsageError
 from artpack.evaluation.tokens.byte_check import ByteCheck, check_bytes, find_losses
 from artpack.evaluation.tokens.documents import DOCUMENT_SEPARATOR
+from artpack.evaluation.tokens.hugging_face import check_text, tokenize_documents
 from artpack.evaluation.tokens.shards import find_shards
 from artpack.evaluation.tokens.stream import (
     Stream,
@@ -24,6 +25,7 @@ from artpack.evaluation.tokens.stream import (
     read_tokenizer,
     stream_of,
 )
+from artpack.runners.hugging_face import read_tokenizer as read_own_tokenizer
 
 PathLike: TypeAlias = str | os.PathLike[str]
 ScoredTokens: TypeAlias = PathLike | Stream | NDArray[np.integer]
@@ -109,6 +111,40 @@ def read_eval_tokens(
         tuple(_notes(tokens, stream, processor, found, counted=sidecar is not None)),
         texts,
         found if check else None,
+    )
+
+
+def read_model_text(tokens: ScoredTokens, files: Mapping[str, bytes], *, check: bool) -> EvalTokens:
+    """
+    Tokenize a text with the tokenizer that a model of transformers comes with.
+
+    Args:
+        tokens: A text.
+        files: Of the model.
+        check: Report the comparison of the text with what its tokens decode to.
+
+    Returns:
+        The tokens.
+
+    Raises:
+        UsageError: The tokens are no text, or there is no tokenizer in the files.
+
+    """
+    if not isinstance(tokens, str | os.PathLike) or not is_text(os.fspath(tokens)):
+        what = f"{tokens}: " if isinstance(tokens, str | os.PathLike) else "`tokens`: "
+        raise UsageError(
+            f"{what}this model is scored on plain text, a file that ends in .txt; or give"
+            " the `tokenizer` of these tokens"
+        )
+    text, own = read_text(Path(tokens)), read_own_tokenizer(files)
+    stream = tokenize_documents(text, own)
+    found = check_text(stream, text, own)
+    return EvalTokens(
+        stream,
+        None,
+        hash_files([Path(tokens)]),
+        (text_note(tokens, stream), *found.losses.lines()),
+        check=found if check else None,
     )
 
 

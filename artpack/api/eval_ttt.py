@@ -90,7 +90,7 @@ def _one_model(run: EvalRun) -> GPT:
         raise UsageError("`ttt` places the windows itself: leave `placement` out")
     models = run.inputs.models
     if len(models) != 1 or not isinstance(models[0], GPT):
-        raise UsageError("`ttt` takes no `baseline`, `hf` or `compiled`")
+        raise UsageError("`ttt` takes one model of artpack's own, no `baseline` or `compiled`")
     return models[0]
 
 

@@ -1,11 +1,13 @@
 """The job of ``artpack.evaluate``: the score of a model, and what packing cost."""
 
+from dataclasses import replace
+
 from artpack.api.audit import audit_score
 from artpack.api.eval_models import (
     EvalSource,
     ModelOptions,
     name_of,
-    read_hugging_face,
+    transformers_files,
     with_models,
 )
 from artpack.api.eval_ngram import score_mixed
@@ -13,17 +15,19 @@ from artpack.api.eval_options import AuditOptions, TttOptions, WindowOptions
 from artpack.api.eval_result import EvalResult, EvalScores
 from artpack.api.eval_run import EvalRun, score_windows
 from artpack.api.eval_tokens import (
-    PathLike,
     ScoredTokens,
     Sidecar,
     Tokenizer,
     read_eval_tokens,
+    read_model_text,
 )
 from artpack.api.eval_ttt import score_learning
 from artpack.api.sources import check_device
 from artpack.errors import UsageError
 from artpack.evaluation.ngram.mixing import check_mixer
+from artpack.evaluation.tokens.stream import Stream
 from artpack.models import ModelConfig
+from artpack.runners.hugging_face import fitting
 from artpack.runners.settings import Settings
 from artpack.stages.progress import Progress
 from artpack.system.ranks import Ranks
@@ -41,7 +45,6 @@ def evaluate(
     ttt: TttOptions | str | None = None,
     ngram: str | None = None,
     audit: AuditOptions | None = None,
-    hf: PathLike | None = None,
     model: ModelConfig | str | None = None,
     key: str | None = None,
     strip_prefix: str | None = None,
@@ -57,9 +60,10 @@ def evaluate(
 
     Args:
         source: The weights: an artifact, a checkpoint, a state dict, a module of ours, or
-            what ``compress`` returned. None with ``hf``, or to check the bytes alone.
+            what ``compress`` returned. None to check the bytes alone.
         tokens: What is scored: files, an array of ids (tokens,), or a ``Stream``.
-        tokenizer: The SentencePiece model of the tokens; only a ``Stream`` does without.
+        tokenizer: The SentencePiece model of the tokens. A ``Stream`` does without, and text
+            where the model has a tokenizer of its own.
         sidecar: Bytes per token; CaseOps tokens need them.
         check_bytes: Decode the tokens and count their bytes again, token by token. Where
             the counts differ or text is lost, nothing is scored.
@@ -68,7 +72,6 @@ def evaluate(
         ttt: How the model learns while it is scored, or its recipe; None if it does not.
         ngram: Mix n-grams of what was scored in, with ``learned`` or ``published`` weights.
         audit: Audit a prefix, too, as ``artpack.audit`` does.
-        hf: Instead of ``source``, a folder with a causal language model of Hugging Face.
         model: The weights' model, a config, preset or file; None to find it.
         key: Where in a file of ``torch.save`` the weights are.
         strip_prefix: What to take off their names.
@@ -103,10 +106,10 @@ def evaluate(
     """
     windows = windows or WindowOptions()
     learning = TttOptions(recipe=ttt) if isinstance(ttt, str) else ttt
-    _check(source, hf, ttt=learning, ngram=ngram, audit=audit, baseline=baseline, compiled=compiled)
-    if source is None and hf is None and not check_bytes:
-        raise UsageError("nothing to score: give `source` or `hf`, or `check_bytes`")
-    settings = settings or default_settings(windows, hf=hf is not None)
+    _check(source, ttt=learning, ngram=ngram, audit=audit, baseline=baseline, compiled=compiled)
+    if source is None and not check_bytes:
+        raise UsageError("nothing to score: give `source`, or `check_bytes`")
+    settings = settings or Settings()
     check_device(settings.device)
     options = ModelOptions(
         model=model,
@@ -116,12 +119,16 @@ def evaluate(
         compiled=compiled,
         device=settings.device,
     )
-    if hf is not None:
-        _check_hf(options, tokenizer=tokenizer, sidecar=sidecar, baseline=baseline, audit=audit)
-        inputs = read_hugging_face(hf, tokens, options, check=check_bytes)
+    files = transformers_files(source, options)
+    if files is not None:
+        _check_other(learning, audit, faithful=faithful)
+    if files is not None and tokenizer is None and not isinstance(tokens, Stream):
+        read = read_model_text(tokens, files, check=check_bytes)
     else:
         read = read_eval_tokens(tokens, tokenizer, sidecar, check=check_bytes, faithful=faithful)
-        inputs = with_models(read, source, baseline, options)
+    inputs = with_models(read, source, baseline, options, files)
+    if files is not None:
+        settings = replace(settings, batch_tokens=fitting(settings, inputs.vocab_size))
     run = EvalRun(inputs, windows, settings, faithful, progress)
     scores = _scores(run, learning, ngram) if inputs.scorable else EvalScores()
     findings = None
@@ -129,7 +136,7 @@ def evaluate(
         findings = audit_score(run, audit, ttt=learning, ngram=ngram)
     return EvalResult(
         **vars(scores),
-        what=str(hf) if hf is not None else name_of(source, tokens),
+        what=name_of(source, tokens),
         byte_check=inputs.check,
         audit=findings,
         windows=windows,
@@ -143,21 +150,6 @@ def evaluate(
     )
 
 
-def default_settings(windows: WindowOptions, *, hf: bool = False) -> Settings:
-    """
-    Return how models are run unless told otherwise.
-
-    Args:
-        windows: What is run.
-        hf: Whether a model of Hugging Face is; one window a pass, then.
-
-    Returns:
-        The CPU in float32.
-
-    """
-    return Settings(batch_tokens=windows.window_tokens) if hf else Settings()
-
-
 def _scores(run: EvalRun, ttt: TttOptions | None, ngram: str | None) -> EvalScores:
     if ngram is not None:
         return score_mixed(ngram, run, ttt)
@@ -166,7 +158,6 @@ def _scores(run: EvalRun, ttt: TttOptions | None, ngram: str | None) -> EvalScor
 
 def _check(
     source: EvalSource | None,
-    hf: PathLike | None,
     *,
     ttt: TttOptions | None,
     ngram: str | None,
@@ -175,25 +166,19 @@ def _check(
     compiled: bool,
 ) -> None:
     """Check that what is given goes together."""
-    if source is not None and hf is not None:
-        raise UsageError("`source` and `hf` are two models: give one")
-    if source is None and hf is None and baseline is not None:
+    if source is None and baseline is not None:
         raise UsageError("`baseline` is compared with `source`: give both")
     if ngram is not None:
         check_mixer(ngram)
-    if audit is not None and hf is None:
+    if audit is not None:
         _check_audit(ttt, alone=source is not None and baseline is None and not compiled)
 
 
-def _check_hf(options: ModelOptions, **others: object) -> None:
-    """Check that nothing is given that a model of Hugging Face has no use for."""
-    others |= {name: getattr(options, name) for name in ("model", "key", "strip_prefix")}
-    others["faithful"] = options.faithful or None
-    given = [f"`{name}`" for name, value in others.items() if value is not None]
-    if given:
-        raise UsageError(
-            f"`hf` takes no {', '.join(given)}: it counts the bytes of the text itself"
-        )
+def _check_other(ttt: TttOptions | None, audit: AuditOptions | None, *, faithful: bool) -> None:
+    """Check that nothing is asked of a model of transformers that only our own can do."""
+    asked = {"ttt": ttt is not None, "audit": audit is not None, "faithful": faithful}
+    if names := [f"`{name}`" for name, given in asked.items() if given]:
+        raise UsageError(f"{', '.join(names)}: only for models of artpack's own so far")
 
 
 def _check_audit(ttt: TttOptions | None, *, alone: bool) -> None:

@@ -1,41 +1,32 @@
 """Inputs of a packed file: weights, their model, and what is known of the data."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from artpack.api.calibrate import collect
-from artpack.api.carried import find_files
-from artpack.api.sources import Opened, WeightSource, build_model, open_source
-from artpack.api.tokens import TokenSource, choose_window, read_windows
+from artpack.api.find_model import describe_model, find_runnable
+from artpack.api.runnable import DataOptions, Runnable
+from artpack.api.running import Running, collect, start
+from artpack.api.sources import Opened, WeightSource, check_device, open_source
+from artpack.api.tokens import TokenSource
 from artpack.artifact.carried import pack_files
 from artpack.calibration.collect import CALIBRATION
-from artpack.calibration.file import (
-    Calibration,
-    hash_config,
-    read_calibration,
-    write_calibration,
-)
-from artpack.calibration.windows import Windows, hash_tokens
-from artpack.checkpoint.repository import CONFIG_NAME
-from artpack.checkpoint.selection import Selection, select
+from artpack.calibration.file import Calibration, read_calibration, write_calibration
+from artpack.checkpoint.selection import select
 from artpack.errors import UsageError
-from artpack.models import GPT, ModelConfig
-from artpack.models.defects import as_meant
-from artpack.models.find import FoundModel, choose_model
-from artpack.models.kinds import transformers_model
+from artpack.models import ModelConfig
 from artpack.pack.packer import PackInputs
 from artpack.runners.distillation import Distillation
 from artpack.runners.divergence import Divergence
-from artpack.runners.gpt import GptRunner
+from artpack.runners.losses import LossName
+from artpack.runners.module import Forward
+from artpack.runners.protocol import Runner
 from artpack.runners.settings import Settings
 from artpack.stages import Config
-from artpack.stages.parsing import parse_json
 from artpack.stages.progress import Progress
 from artpack.system.atomic import check_writable
 
@@ -60,6 +51,9 @@ class CompressInputs:
         calibration: What is known of the data, or its file. With ``calibration_tokens``, a
             file that is missing is written.
         calibration_tokens: Calibrate with these tokens.
+        calibration_batches: Calibrate with these batches, as the model takes them.
+        loss: What a change of its outputs costs, see :func:`artpack.calibrate`.
+        forward: Runs a module on a batch, and returns its outputs.
         tokenizer: SentencePiece model of these tokens; text needs it.
         device: Where the model runs and quantizers compute.
         jobs: Threads; the bytes do not depend on it.
@@ -78,6 +72,9 @@ class CompressInputs:
     model: ModelConfig | str | None = None
     calibration: Calibration | str | os.PathLike[str] | None = None
     calibration_tokens: TokenSource | None = None
+    calibration_batches: Iterable[Any] | None = None
+    loss: LossName | None = None
+    forward: Forward | None = None
     tokenizer: str | os.PathLike[str] | None = None
     device: str = "cpu"
     jobs: int = 1
@@ -87,7 +84,16 @@ class CompressInputs:
     @property
     def has_data(self) -> bool:
         """Whether anything will be known of the data."""
-        return self.calibration is not None or self.calibration_tokens is not None
+        return self.calibration is not None or self.data.given
+
+    @cached_property
+    def data(self) -> DataOptions:
+        """What the model is run over."""
+        return DataOptions(
+            tokens=self.calibration_tokens,
+            batches=self.calibration_batches,
+            tokenizer=self.tokenizer,
+        )
 
     def open(self) -> AbstractContextManager[Opened]:
         """Open the weights."""
@@ -112,13 +118,13 @@ class OpenedInputs:
 
     Attributes:
         opened: The weights.
-        config: Their model, if it is known.
+        model: How their model is run; None if nobody knows.
         pack: What a packer needs.
         notes: What was decided on the way, one line each.
     """
 
     opened: Opened
-    config: ModelConfig | None
+    model: Runnable | None
     pack: PackInputs
     notes: tuple[str, ...]
 
@@ -137,63 +143,87 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
 
     Raises:
         CheckpointError: The weights are not usable.
-        UsageError: The calibration is for others, or there are tokens and no model.
+        UsageError: The calibration is for others, or there is data and no model to run.
 
     """
-    with inputs.open() as opened:
+    with inputs.open() as source:
+        chosen = select(source.checkpoint, include=inputs.include, exclude=inputs.exclude)
+        found = describe_model(
+            source, inputs.model, chosen.shapes, tokenizer_files=inputs.tokenizer_files
+        )
+        model = find_runnable(source, found, inputs.forward)
+        opened, known, running = _with_data(inputs, source, model, progress)
         selection = select(opened.checkpoint, include=inputs.include, exclude=inputs.exclude)
-        found = _find_model(inputs, opened, selection)
-        files, carried = opened.files, tuple[str, ...]()
-        if not files and found.other is not None and opened.path is not None:
-            files, carried = find_files(opened.path, tokenizer=inputs.tokenizer_files)
-        notes = (*opened.checkpoint.notes, *found.packing_notes, *carried)
         pack = PackInputs(
             opened.checkpoint,
             selection,
             model=found.stored,
             provenance=dict(opened.provenance),
-            files=pack_files(files | dict(inputs.files or {})),
+            files=pack_files({**found.files, **(inputs.files or {})}),
             device=inputs.device,
             jobs=inputs.jobs,
         )
-        data, more = _with_data(inputs, opened, found.config, pack, progress)
-        yield OpenedInputs(opened, found.config, data, (*notes, *more))
-
-
-def _find_model(inputs: CompressInputs, opened: Opened, selection: Selection) -> FoundModel:
-    """Find the model of the weights; that of a module of transformers says what it is."""
-    if opened.files and inputs.model is None:
-        return FoundModel(None, (), transformers_model(parse_json(opened.files[CONFIG_NAME])))
-    return choose_model(inputs.model, selection.shapes, opened.path, opened.config)
+        if known is not None:
+            pack = _calibrated(pack, known, _file(inputs.calibration))
+        if running is not None:
+            pack = _runnable(pack, running, inputs.device)
+        more = () if known is None else known.notes
+        own = (*opened.checkpoint.notes, *found.notes, *(running.notes if running else ()))
+        yield OpenedInputs(opened, model, pack, (*own, *more))
 
 
 def _with_data(
-    inputs: CompressInputs,
-    opened: Opened,
-    config: ModelConfig | None,
-    pack: PackInputs,
-    progress: Progress | None,
-) -> tuple[PackInputs, tuple[str, ...]]:
-    """Add what is known of the data; return notes, too."""
+    inputs: CompressInputs, opened: Opened, model: Runnable | None, progress: Progress | None
+) -> tuple[Opened, Calibration | None, Running | None]:
+    """Read or collect a calibration; return the weights as it sees them, and what was run."""
     file = _file(inputs.calibration)
-    if inputs.calibration_tokens is None:
+    if not inputs.data.given:
         known = read_calibration(file) if file is not None else inputs.calibration
         if known is None:
-            return pack, ()
+            return opened, None, None
         assert isinstance(known, Calibration)
-        check_fits(known, opened, config, file)
-        return _calibrated(pack, known, file), ()
-    if config is None:
-        raise UsageError("nothing to run `calibration_tokens` with: say the model with `model`")
+        opened = oriented(opened, known)
+        check_fits(known, opened, model, file)
+        return opened, known, None
+    if model is None:
+        raise UsageError(
+            "nothing to run `calibration_tokens` or `calibration_batches` with: say the model"
+            " with `model`"
+        )
     if file is not None and not file.exists():
         check_writable(file)
-    size, notes = choose_window(None, config, opened.path)
-    windows = read_windows(inputs.calibration_tokens, config, size, tokenizer=inputs.tokenizer)
+    check_device(inputs.device)
     settings = replace(CALIBRATION, device=inputs.device)
-    model = build_model(opened.checkpoint, config, inputs.device)
-    known = _read_or_collect(inputs, opened, model, windows, settings=settings, progress=progress)
-    pack = _calibrated(pack, known, file)
-    return _runnable(pack, model, windows, settings), notes
+    batches, notes = model.batches(inputs.data, settings)
+    runner = model.build(opened.checkpoint, inputs.device)
+    running = start(opened, runner, batches, loss=inputs.loss, device=inputs.device, notes=notes)
+    known = _read_or_collect(inputs, running, settings=settings, progress=progress)
+    return running.opened, known, running
+
+
+def oriented(opened: Opened, calibration: Calibration) -> Opened:
+    """
+    Turn those matrices that a calibration saw from the other side.
+
+    Args:
+        opened: The weights.
+        calibration: What is known of the data.
+
+    Returns:
+        The weights as the calibration has them.
+
+    Raises:
+        UsageError: The calibration does not say, or names others.
+
+    """
+    named = calibration.fingerprint.get("transposed", [])
+    names = opened.checkpoint.names
+    if not isinstance(named, list) or any(name not in names for name in named):
+        raise UsageError("the calibration is for other weights: collect it again")
+    if not named:
+        return opened
+    turned = opened.checkpoint.oriented([str(name) for name in named])
+    return replace(opened, checkpoint=turned)
 
 
 def _file(calibration: Calibration | str | os.PathLike[str] | None) -> Path | None:
@@ -203,34 +233,31 @@ def _file(calibration: Calibration | str | os.PathLike[str] | None) -> Path | No
 
 
 def _read_or_collect(
-    inputs: CompressInputs,
-    opened: Opened,
-    model: GPT,
-    windows: Windows,
-    *,
-    settings: Settings,
-    progress: Progress | None,
+    inputs: CompressInputs, running: Running, *, settings: Settings, progress: Progress | None
 ) -> Calibration:
     file = _file(inputs.calibration)
     known = inputs.calibration if isinstance(inputs.calibration, Calibration) else None
     if file is not None and file.exists():
         known = read_calibration(file)
     if known is None:
-        known = collect(opened, model, windows, settings=settings, progress=progress)
+        known = collect(running, settings=settings, progress=progress)
         if file is not None:
             write_calibration(file, known)
         return known
-    check_fits(known, opened, model.config, file)
-    if known.fingerprint.get("tokens_sha256") != hash_tokens(windows):
+    check_fits(known, running.opened, running.runner, file)
+    if known.fingerprint.get("tokens_sha256") != running.batches.sha256:
         raise UsageError(
-            f"{file or 'calibration'}: the calibration is for other tokens:"
-            " leave `calibration_tokens` out"
+            f"{file or 'calibration'}: the calibration is for other data: leave"
+            " `calibration_tokens` and `calibration_batches` out"
         )
     return known
 
 
 def check_fits(
-    calibration: Calibration, opened: Opened, config: ModelConfig | None, file: Path | None = None
+    calibration: Calibration,
+    opened: Opened,
+    model: Runnable | Runner | None,
+    file: Path | None = None,
 ) -> None:
     """
     Check that a calibration was collected with these weights and this model.
@@ -238,7 +265,7 @@ def check_fits(
     Args:
         calibration: What is known of the data.
         opened: The weights.
-        config: Their model; not compared if it is not known.
+        model: Their model; not compared if it is not known.
         file: Where the calibration comes from, for the message.
 
     Raises:
@@ -251,7 +278,7 @@ def check_fits(
         calibration.check_fit(
             {info.name: info.shape for info in checkpoint.tensors},
             weights_sha256=checkpoint.weights_sha256,
-            model_sha256=None if config is None else hash_config(as_meant(config).to_json()),
+            model_sha256=None if model is None else model.fingerprint,
         )
     except UsageError as error:
         raise UsageError(f"{file}: {error}" if file else str(error)) from None
@@ -263,32 +290,16 @@ def _calibrated(pack: PackInputs, known: Calibration, file: Path | None) -> Pack
     return replace(pack, calibration=known, provenance=provenance, sensitivities_file=kept)
 
 
-def _runnable(pack: PackInputs, model: GPT, windows: Windows, settings: Settings) -> PackInputs:
-    """Add what measures losses on some of the windows, and learns on the others."""
-    runner, banks, measured = GptRunner(model), pack.selection.banks, _measured(windows)
-    unseen = np.delete(windows, measured, axis=0)
-    spread = windows[measured]
-    loss = Divergence(
-        runner,
-        spread,
-        banks=banks,
-        settings=replace(settings, batch_tokens=2 * spread.shape[1]),
-    )
+def _runnable(pack: PackInputs, running: Running, device: str) -> PackInputs:
+    """Add what measures losses on some of the batches, and learns on the others."""
+    measured, learned = running.batches.split(MEASURED_TOKENS)
+    loss = Divergence(running.runner, measured, running.places, settings=Settings(device=device))
 
     def objective() -> Distillation:
-        learned = unseen if len(unseen) else windows
-        return Distillation(
-            runner, learned, banks=banks, settings=replace(settings, precision="bf16")
-        )
+        settings = Settings(device=device, precision="bf16")
+        return Distillation(running.runner, learned, running.places, settings=settings)
 
     return replace(pack, loss=loss, objective=objective)
-
-
-def _measured(windows: Windows) -> NDArray[np.int64]:
-    """Return which windows losses are measured on, at most half of them; none is learned from."""
-    count = max(1, min(len(windows) // 2, MEASURED_TOKENS // windows.shape[1]))
-    spread: NDArray[np.int64] = np.arange(count) * (len(windows) // count)
-    return spread
 
 
 def sensitivities_file(calibration: Path) -> Path:

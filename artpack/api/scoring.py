@@ -2,22 +2,18 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from artpack.api.sources import Opened, build_model
-from artpack.api.tokens import WINDOW_TOKENS
+from artpack.api.runnable import GptModel, Language, tensors_of
+from artpack.api.sources import Opened
 from artpack.artifact.reader import open_artifact
-from artpack.errors import UsageError
 from artpack.evaluation.scoring.score import Comparison, compare
-from artpack.evaluation.tokens.stream import read_stream, read_tokenizer
 from artpack.evaluation.windows.placements import place
 from artpack.evaluation.windows.plan import share_rows
-from artpack.models import ModelConfig, build
-from artpack.models.defects import as_meant
-from artpack.models.find import find_training_window
 from artpack.pack.compress import Packed
+from artpack.pack.sensitivities import Loss
 from artpack.runners.settings import Settings
 from artpack.stages.progress import Progress
 
@@ -29,12 +25,12 @@ class Scoring:
 
     Attributes:
         tokens: Shards, arrays or text.
-        tokenizer: Their SentencePiece model.
+        tokenizer: Their SentencePiece model; None where the model has one of its own.
         limit_tokens: Score no more than the first so many; None for all.
     """
 
     tokens: str | os.PathLike[str]
-    tokenizer: str | os.PathLike[str]
+    tokenizer: str | os.PathLike[str] | None
     limit_tokens: int | None = None
 
 
@@ -45,7 +41,7 @@ class FileScorer:
     Args:
         scoring: Which tokens.
         opened: The weights that files are compared with.
-        config: Their model.
+        model: Their model.
         settings: How models are run.
         progress: Told how far it is.
     """
@@ -54,18 +50,18 @@ class FileScorer:
         self,
         scoring: Scoring,
         opened: Opened,
-        config: ModelConfig,
+        model: Language,
         settings: Settings,
         progress: Progress | None = None,
     ) -> None:
-        self._config, self._settings, self._progress = as_meant(config), settings, progress
-        self._baseline = build_model(opened.checkpoint, config, settings.device)
-        tokenizer = read_tokenizer(scoring.tokenizer)
-        stream = read_stream(os.fspath(scoring.tokens), tokenizer)
+        self._model, self._progress = model, progress
+        stream = model.stream(os.fspath(scoring.tokens), scoring.tokenizer)
+        self._baseline = model.language_model(tensors_of(opened.checkpoint), settings.device)
         self._stream = stream.first(scoring.limit_tokens)
-        window = find_training_window(config, opened.path) or WINDOW_TOKENS
+        window, _ = model.window(None)
         plan = place("sequential", self._stream.ids, window, window, bos_id=stream.bos_id)
-        self._plan = share_rows(plan)
+        self._plan = share_rows(plan) if isinstance(model, GptModel) else plan
+        self._settings = replace(settings, batch_tokens=model.batch_tokens(settings))
         self._last: tuple[Packed, Comparison] | None = None
 
     def increase(self, packed: Packed) -> float:
@@ -85,7 +81,7 @@ class FileScorer:
         """Score tensors under the model's own names beside the checkpoint."""
         return compare(
             self._baseline,
-            build(self._config, weights).to(self._settings.device),
+            self._model.language_model(weights, self._settings.device),
             self._stream.ids,
             self._plan,
             self._stream.byte_counts,
@@ -95,22 +91,18 @@ class FileScorer:
         )
 
 
-def need_model(opened: Opened, config: ModelConfig | None, why: str) -> ModelConfig:
+def measured_loss(loss: Loss, packed: Packed) -> float:
     """
-    Insist on a model.
+    Decode a file and measure what its errors cost on calibration data.
 
     Args:
-        opened: Whose.
-        config: The model, if it is known.
-        why: What it is needed for, in a few words.
+        loss: Measures that.
+        packed: The file.
 
     Returns:
-        The model.
-
-    Raises:
-        UsageError: It is not known.
+        The loss, in its unit.
 
     """
-    if config is None:
-        raise UsageError(f"{opened.name}: {why}: say the model with `model`")
-    return config
+    with open_artifact(packed.content(), max_decoded_bytes=packed.decoded_bytes) as artifact:
+        names = [tensor.name for tensor in artifact.header.plan.tensors]
+        return loss({name: artifact.stored_tensor(name) for name in names})

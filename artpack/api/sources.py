@@ -43,6 +43,7 @@ class Opened:
         provenance: What an artifact says of where they come from.
         files: What a model of another library needs besides its weights, where that lies in
             no folder beside them.
+        module: The module that the weights came in, if they did.
     """
 
     checkpoint: Checkpoint
@@ -50,6 +51,7 @@ class Opened:
     config: ModelConfig | None
     provenance: Config
     files: dict[str, bytes] = field(default_factory=dict)
+    module: nn.Module | None = None
 
     @property
     def name(self) -> str:
@@ -88,8 +90,9 @@ def open_source(
         state = source if isinstance(source, Mapping) else source.state_dict()
         config = source.config if isinstance(source, GPT) else None
         with from_state_dict(state) as checkpoint:
-            files = files_of_module(source) if isinstance(source, nn.Module) else {}
-            yield Opened(checkpoint, None, config, {}, files)
+            module = source if isinstance(source, nn.Module) else None
+            files = {} if module is None else files_of_module(module)
+            yield Opened(checkpoint, None, config, {}, files, module)
         return
     named = (source,) if isinstance(source, str | os.PathLike) else source
     paths = [snapshot_of(Path(one)) for one in named]

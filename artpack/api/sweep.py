@@ -10,13 +10,11 @@ from pathlib import Path
 
 from artpack.api.compress import make_scorer
 from artpack.api.inputs import CompressInputs, OpenedInputs, open_inputs
-from artpack.api.scoring import Scoring
-from artpack.artifact.reader import open_artifact
+from artpack.api.scoring import Scoring, measured_loss
 from artpack.coding.profiles import Profile, profile_named
 from artpack.errors import ArtpackError, UsageError
 from artpack.pack.compress import Packed
 from artpack.pack.packer import Goal, Packer
-from artpack.pack.sensitivities import Loss
 from artpack.recipes import FRONTIER_RECIPE, load_recipe, recipe_names
 from artpack.stages.progress import Progress
 from artpack.system.atomic import write_atomically
@@ -149,13 +147,7 @@ def _measure(
         return scored
     if loss is None:
         raise UsageError("nothing to measure a loss on: give `calibration_tokens` or `scoring`")
-    return lambda packed: (_divergence(loss, packed), None, None, None, None)
-
-
-def _divergence(loss: Loss, packed: Packed) -> float:
-    with open_artifact(packed.content(), max_decoded_bytes=packed.decoded_bytes) as artifact:
-        names = [tensor.name for tensor in artifact.header.plan.tensors]
-        return loss({name: artifact.stored_tensor(name) for name in names})
+    return lambda packed: (measured_loss(loss, packed), None, None, None, None)
 
 
 def _files(

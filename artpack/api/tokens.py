@@ -1,6 +1,7 @@
 """Tokens to calibrate with, wherever they are."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -71,23 +72,44 @@ def read_windows(
             id is beyond the vocabulary.
 
     """
-    ids = _read(tokens, tokenizer, config.vocab_size)
+
+    def encode(text: str) -> NDArray[np.uint32]:
+        if tokenizer is None:
+            raise UsageError(f"{tokens}: text needs its `tokenizer`")
+        return tokenize_text(text, read_tokenizer(Path(tokenizer))).ids
+
+    ids = read_ids(tokens, encode, config.vocab_size)
     return cut_windows(ids, window_tokens, limit_tokens=limit_tokens)
 
 
-def _read(
-    tokens: TokenSource, tokenizer: str | os.PathLike[str] | None, vocab_size: int
+def read_ids(
+    tokens: TokenSource, encode: Callable[[str], NDArray[np.uint32]], vocab_size: int
 ) -> NDArray[np.uint32]:
+    """
+    Read token ids.
+
+    Args:
+        tokens: Where they are.
+        encode: Turns text into ids.
+        vocab_size: Every id must be below this.
+
+    Returns:
+        The ids, (tokens,).
+
+    Raises:
+        UsageError: A file is missing or lies about itself, or an id is beyond the vocabulary.
+
+    """
     if isinstance(tokens, np.ndarray):
         return _checked(tokens, vocab_size)
     pattern = token_pattern(tokens)
     if not is_text(pattern):
         return read_tokens(pattern, vocab_size=vocab_size)
-    if tokenizer is None:
-        raise UsageError(f"{pattern}: text needs its `tokenizer`")
-    ids = tokenize_text(read_text(Path(pattern)), read_tokenizer(Path(tokenizer))).ids
+    ids = encode(read_text(Path(pattern)))
     if int(ids.max()) >= vocab_size:
-        raise UsageError(f"{tokenizer}: its ids go beyond the model's vocabulary of {vocab_size}")
+        raise UsageError(
+            f"{pattern}: ids of its tokenizer go beyond the model's vocabulary of {vocab_size}"
+        )
     return ids
 
 

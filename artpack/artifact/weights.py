@@ -58,7 +58,7 @@ def read_weights(path: Path, *, key: str | None = None, strip_prefix: str | None
         OSError: The file cannot be read.
 
     """
-    if path.is_file() and _starts_with(path, MAGIC):
+    if is_artifact(path):
         return _read_artifact(path)
     with open_checkpoint(path, key=key, strip_prefix=strip_prefix) as source:
         stored = {info.name: source.read(info.name) for info in source.tensors}
@@ -95,6 +95,9 @@ def weights_of(artifact: Artifact, sha256: str) -> Weights:
     return Weights(artifact.load(), header.model, sha256, packed=True, ttt=carried)
 
 
-def _starts_with(path: Path, magic: bytes) -> bool:
+def is_artifact(path: Path) -> bool:
+    """Return whether a path is a file that begins as artifacts do."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
-        return file.read(len(magic)) == magic
+        return file.read(len(MAGIC)) == MAGIC

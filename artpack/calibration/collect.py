@@ -1,26 +1,24 @@
 """
-The collection of a calibration: a model runs over windows, and moments are summed up.
+The collection of a calibration: a model runs over batches, and moments are summed up.
 
-Windows are dealt to ranks batch by batch and the sums are added up over ranks, so
-every rank ends with the same calibration. Random numbers belong to positions of the
-tokens, not to batches or ranks: neither changes the labels that are drawn.
+Batches are dealt to ranks and the sums are added up over ranks, so every rank ends with
+the same calibration. Random numbers belong to positions of the tokens, not to batches or
+ranks: neither changes the labels that are drawn.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from artpack.calibration.file import Calibration
 from artpack.calibration.moments import Moments
-from artpack.calibration.windows import Windows, hash_tokens
-from artpack.models.generate import draw_tokens
+from artpack.errors import UsageError
+from artpack.runners.batches import Batches, Draws
+from artpack.runners.places import Places
 from artpack.runners.protocol import Runner
 from artpack.runners.settings import Settings
 from artpack.stages.progress import Progress
@@ -30,13 +28,11 @@ from artpack.version import __version__
 CALIBRATION = Settings(batch_tokens=2048)
 """Few tokens at once: with output_covariances, lm6m keeps 200 KB of activations a token."""
 
-_POSITIONS_AT_ONCE = 2048
-"""Bounds the logits in memory."""
-
 
 def collect(
     runner: Runner,
-    windows: Windows,
+    batches: Batches,
+    places: Places,
     *,
     fisher: bool = True,
     seed: int = 0,
@@ -44,48 +40,51 @@ def collect(
     progress: Progress | None = None,
 ) -> Moments:
     """
-    Run a model over windows and sum up its moments over all ranks.
+    Run a model over batches and sum up its moments over all ranks.
 
-    With ``fisher``, every position draws one label from the model's own distribution,
-    and the summed loss of these labels goes back through the model. That is one sample
-    of the true Fisher information, not the empirical one of the data's labels.
+    With ``fisher``, the loss of every output is drawn once, see
+    :meth:`~artpack.runners.losses.OutputLoss.sample`, and goes back through the model. That
+    is one sample of the true Fisher information, not the empirical one of the data's labels.
 
     Args:
         runner: Its model is on ``settings.device`` and in evaluation mode.
-        windows: What to run; each starts anew.
+        batches: What to run; each starts anew.
+        places: Where its stored tensors are.
         fisher: Collect gradients too.
-        seed: Of the labels.
-        settings: Device, precision and tokens a batch.
+        seed: Of the draws.
+        settings: Device and precision.
         progress: Told after every batch.
 
     Returns:
-        Sums over all windows, the same in every rank.
+        Sums over all batches, the same in every rank.
+
+    Raises:
+        UsageError: Gradients do not reach the outputs.
 
     """
-    rows = max(1, settings.batch_tokens // windows.shape[1])
-    draws = np.random.default_rng(seed).random(windows.shape, np.float32) if fisher else None
     ranks, moments = Ranks.current(), Moments()
-    with _frozen(runner.module), moments.watch(runner.places()):
-        for low in range(ranks.rank * rows, len(windows), ranks.world * rows):
-            part = slice(low, low + rows)
-            ids = torch.from_numpy(windows[part]).to(settings.device)
-            _run(runner, ids, None if draws is None else draws[part], settings)
+    with _frozen(runner.module), moments.watch(places):
+        for index in _share(len(batches), ranks):
+            batch = batches.load(index, settings.device)
+            draws = batches.draws(index, seed) if fisher else None
+            moments.positions += _run(runner, batch, draws, settings)
             if progress is not None:
-                progress(
-                    "calibrating", min(low + rows, len(windows)) * windows.shape[1], windows.size
-                )
+                progress("calibrating", min(index + ranks.world, len(batches)), len(batches))
     if ranks.world > 1:
-        _add_over_ranks(moments, settings.device, ranks.world)
+        _add_over_ranks(moments, counts=ranks.rank < len(batches))
     return moments
 
 
-def _add_over_ranks(moments: Moments, device: str, world: int) -> None:
-    # An expert that no token of this rank reached may have been reached elsewhere.
-    known: list[Any] = [None] * world
-    torch.distributed.all_gather_object(known, moments.shapes())
-    for shapes in known:
-        moments.fill(shapes, device)
+def _share(count: int, ranks: Ranks) -> range:
+    """Return which batches are this rank's; one that has none runs the first."""
+    # Without a batch it would not know which sums, and of what shapes, it has nothing to add to.
+    return range(ranks.rank if ranks.rank < count else 0, count, ranks.world)
+
+
+def _add_over_ranks(moments: Moments, *, counts: bool) -> None:
     for total in moments.tensors():
+        if not counts:
+            total.zero_()
         torch.distributed.all_reduce(total)
 
 
@@ -101,31 +100,41 @@ def _frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_()
 
 
-def _run(
-    runner: Runner, ids: Tensor, draws: NDArray[np.float32] | None, settings: Settings
-) -> None:
-    """Run windows (B, T), and if there are draws (B, T), go back from the labels they choose."""
-    autocast = torch.autocast(ids.device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+def _run(runner: Runner, batch: Any, draws: Draws | None, settings: Settings) -> int:
+    """Run a batch, and if there are draws, go back from what they choose; return its rows."""
+    if draws is not None:
+        _ask_for_gradients(batch)
+    autocast = torch.autocast(
+        torch.device(settings.device).type, torch.bfloat16, enabled=settings.precision == "bf16"
+    )
     with autocast, torch.set_grad_enabled(draws is not None):
-        hidden = runner.hidden(ids)
-    states = hidden.detach().flatten(0, 1).requires_grad_(draws is not None)
-    uniform = None if draws is None else torch.from_numpy(draws).flatten().to(ids.device)
-    for low in range(0, len(states), _POSITIONS_AT_ONCE):
-        part = slice(low, low + _POSITIONS_AT_ONCE)
-        with autocast, torch.set_grad_enabled(uniform is not None):
-            logits = runner.logits(states[part]).float()
-        if uniform is not None:
-            labels = draw_tokens(logits.detach(), uniform[part])
-            torch.autograd.backward(F.cross_entropy(logits, labels, reduction="sum"))
-    if states.grad is not None:
-        torch.autograd.backward(hidden, states.grad.view_as(hidden))
+        outputs = runner.outputs(runner.states(batch))
+    if draws is not None:
+        sampled = runner.loss.sample(outputs, draws)
+        if not sampled.requires_grad:
+            raise UsageError("no gradient comes back from the model's outputs: leave `fisher` out")
+        torch.autograd.backward(sampled)
+    return len(outputs)
+
+
+def _ask_for_gradients(batch: Any) -> None:
+    """Let gradients reach what the first maps give: for that, their inputs have to want them."""
+    if isinstance(batch, Tensor) and batch.is_floating_point():
+        batch.requires_grad_()
+    elif isinstance(batch, Mapping):
+        _ask_for_gradients(tuple(batch.values()))
+    elif isinstance(batch, tuple):
+        for value in batch:
+            _ask_for_gradients(value)
 
 
 def calibrate(
     runner: Runner,
-    windows: Windows,
+    batches: Batches,
+    places: Places,
     *,
     weights_sha256: str,
+    transposed: Sequence[str] = (),
     fisher: bool = True,
     seed: int = 0,
     settings: Settings = CALIBRATION,
@@ -136,11 +145,13 @@ def calibrate(
 
     Args:
         runner: Its model is on ``settings.device`` and in evaluation mode.
-        windows: What to run.
-        weights_sha256: Hash of its weights, as ``Checkpoint.weights_sha256`` has it.
+        batches: What to run.
+        places: Where its stored tensors are.
+        weights_sha256: Hash of these, as ``Checkpoint.weights_sha256`` has it.
+        transposed: Which of the checkpoint's matrices are stored transposed.
         fisher: Collect gradients too.
-        seed: Of the labels that gradients are taken for.
-        settings: Device, precision and tokens a batch.
+        seed: Of the draws that gradients are taken for.
+        settings: Device and precision.
         progress: Told after every batch.
 
     Returns:
@@ -148,9 +159,9 @@ def calibrate(
 
     """
     moments = collect(
-        runner, windows, fisher=fisher, seed=seed, settings=settings, progress=progress
+        runner, batches, places, fisher=fisher, seed=seed, settings=settings, progress=progress
     )
-    tokens = windows.size
+    tokens = int(moments.positions)
     return Calibration(
         hessians=_reached(moments.mean_hessians(tokens)),
         row_information=_reached(moments.mean_rows(tokens)),
@@ -161,12 +172,13 @@ def calibrate(
             "artpack": __version__,
             "weights_sha256": weights_sha256,
             "model_sha256": runner.fingerprint,
-            "tokens_sha256": hash_tokens(windows),
+            "tokens_sha256": batches.sha256,
+            "transposed": list(transposed),
             "settings": {
-                "window_tokens": windows.shape[1],
                 "fisher": fisher,
                 "seed": seed if fisher else None,
                 "precision": settings.precision,
+                "loss": runner.loss.unit,
             },
         },
     )

@@ -1,61 +1,58 @@
-"""The divergence of a model with some tensors replaced from the model as it is."""
+"""The loss of a model with some tensors replaced, against the model as it is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from artpack.checkpoint import Bank
 from artpack.errors import UsageError
-from artpack.runners.places import places
+from artpack.runners.batches import Batches
+from artpack.runners.places import Places
 from artpack.runners.protocol import Runner
 from artpack.runners.settings import REFERENCE, Settings
 
-MAX_LOGITS = 1 << 25
+MAX_OUTPUTS = 1 << 25
 """Bounds what is kept of the model as it is: 128 MiB of float32."""
 
 
 class Divergence:
     """
-    Mean KL divergence of a model with other tensors from the model as it is.
+    Mean loss of a model with other tensors, against the model as it is.
 
     Args:
         runner: Its model is on ``settings.device`` and in evaluation mode; as it was after
             every call.
-        windows: int64 ``(windows, tokens)``: what both run over.
-        banks: Parameters of the model that are stacks of stored tensors.
-        settings: Precision and batch size.
+        batches: What both run over.
+        places: Where its stored tensors are.
+        settings: Device and precision.
     """
 
     def __init__(
         self,
         runner: Runner,
-        windows: NDArray[np.int64],
+        batches: Batches,
+        places: Places,
         *,
-        banks: Sequence[Bank] = (),
         settings: Settings = REFERENCE,
     ) -> None:
         self._runner, self._settings = runner, settings
-        rows = max(1, settings.batch_tokens // windows.shape[1])
-        self._batches = torch.split(torch.from_numpy(windows).to(settings.device), rows)
-        self._stride = -(-windows.size * runner.vocab_size // MAX_LOGITS)
-        self._places = {**runner.module.state_dict(), **places(runner.module, banks)}
-        self._baseline = [log_probs.clone() for log_probs in self._run()]
+        self._batches, self._places = batches, places
+        self._stride = 1
+        self._stride = self._needed_stride()
+        self._baseline = [runner.loss.reference(outputs).clone() for outputs in self._run()]
 
     @torch.inference_mode()
     def __call__(self, replaced: Mapping[str, Tensor]) -> float:
         """
-        Measure the divergence.
+        Measure the loss.
 
         Args:
             replaced: Stored name to tensor, in place of the model's own.
 
         Returns:
-            Nats per token, over every position, or over every n-th where they are too many
-            to keep.
+            Mean over every row of outputs, or over every n-th where they are too many to
+            keep, in the unit of the runner's loss.
 
         Raises:
             UsageError: The model has no such tensor.
@@ -63,21 +60,27 @@ class Divergence:
         """
         total, count = 0.0, 0
         with self._with(replaced):
-            for baseline, other in zip(self._baseline, self._run(), strict=True):
-                total += float((baseline.exp() * (baseline - other)).sum(dtype=torch.float64))
-                count += len(other)
+            for baseline, outputs in zip(self._baseline, self._run(), strict=True):
+                rows = self._runner.loss.distance(baseline, outputs)
+                total += float(rows.sum(dtype=torch.float64))
+                count += len(baseline)
         return total / count
+
+    def _needed_stride(self) -> int:
+        """Return how many rows apart those must be that are kept."""
+        first = next(iter(self._run()))
+        return -(-len(self._batches) * first.numel() // MAX_OUTPUTS)
 
     @torch.inference_mode()
     def _run(self) -> Iterator[Tensor]:
-        """Yield each batch's logarithms of probabilities, (positions, vocabulary)."""
-        for ids in self._batches:
-            with torch.autocast(
-                ids.device.type, torch.bfloat16, enabled=self._settings.precision == "bf16"
-            ):
-                hidden = self._runner.hidden(ids).flatten(0, 1)[:: self._stride]
-                logits = self._runner.logits(hidden)
-            yield logits.float().log_softmax(-1)
+        """Yield each batch's outputs, (rows, d)."""
+        device, bf16 = self._settings.device, self._settings.precision == "bf16"
+        for index in range(len(self._batches)):
+            batch = self._batches.load(index, device)
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
+                states = self._runner.states(batch)[:: self._stride]
+                outputs = self._runner.outputs(states)
+            yield outputs
 
     @contextmanager
     def _with(self, replaced: Mapping[str, Tensor]) -> Iterator[None]:

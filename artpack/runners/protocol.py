@@ -1,11 +1,13 @@
-"""Protocols of models: one to score, one to calibrate as well."""
+"""Protocols of models: one to score, one to calibrate and to run with other tensors."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from artpack.models.document_mask import Documents
+from artpack.runners.losses import OutputLoss
 
 
 class LanguageModel(Protocol):
@@ -18,20 +20,43 @@ class LanguageModel(Protocol):
         """Return (n, V) from the hidden states (n, D) of some positions."""
 
 
-class Runner(LanguageModel, Protocol):
-    """A language model that can be calibrated, and whose tensors can be replaced."""
+class Writer(Protocol):
+    """A language model that can write."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The model."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Every id is below this."""
+
+    def write(
+        self, uniform: NDArray[np.float32], *, bos_id: int, temperature: float
+    ) -> NDArray[np.int64]:
+        """Write windows of ids (windows, tokens), each token drawn by a number in [0, 1)."""
+
+
+class Runner(Protocol):
+    """A model that can be calibrated, and whose tensors can be replaced."""
 
     @property
     def module(self) -> nn.Module:
         """The model; its state dict has the tensors' own names."""
 
     @property
-    def vocab_size(self) -> int:
-        """Number of logits."""
-
-    @property
     def fingerprint(self) -> str:
         """Hash of what the model is, its weights aside, in hexadecimal."""
 
-    def places(self) -> Mapping[str, Tensor]:
-        """Return stored name to a view of the live tensor, rows first."""
+    loss: OutputLoss
+    """What a change of its outputs costs."""
+
+    @property
+    def default_loss(self) -> str:
+        """The loss that fits most models of its kind, by name."""
+
+    def states(self, batch: Any) -> Tensor:
+        """Run a batch; return (n, D), as far as all positions of it depend on each other."""
+
+    def outputs(self, states: Tensor) -> Tensor:
+        """Return (n, d) from the states (n, D) of some positions."""

@@ -4,8 +4,7 @@ import numpy as np
 
 from artpack.calibration.windows import Windows
 from artpack.errors import UsageError
-from artpack.models import GPT
-from artpack.models.generate import generate
+from artpack.runners.protocol import Writer
 from artpack.stages.progress import Progress
 from artpack.system.ranks import Ranks, sum_over_ranks
 
@@ -14,7 +13,7 @@ _WRITTEN_AT_ONCE = 16384
 
 
 def self_generate(
-    model: GPT,
+    model: Writer,
     count: int,
     window_tokens: int,
     *,
@@ -27,7 +26,7 @@ def self_generate(
     Let a model write its own calibration windows, shared among ranks.
 
     Args:
-        model: In evaluation mode.
+        model: A language model, in evaluation mode.
         count: How many windows.
         window_tokens: Tokens a window.
         bos_id: What every window starts with.
@@ -44,18 +43,20 @@ def self_generate(
     Source: parameter-golf PR 1019.
 
     """
-    if not 0 <= bos_id < model.config.vocab_size:
+    if not 0 <= bos_id < model.vocab_size:
         raise UsageError(
-            f"windows cannot start with id {bos_id}: the vocabulary has {model.config.vocab_size}"
+            f"windows cannot start with id {bos_id}: the vocabulary has {model.vocab_size}"
         )
     ranks, windows = Ranks.current(), np.zeros((count, window_tokens))
     at_once = max(1, _WRITTEN_AT_ONCE // window_tokens)
     for low in range(ranks.rank * at_once, count, ranks.world * at_once):
         part = range(low, min(low + at_once, count))
         draws = [np.random.default_rng((seed, i)).random(window_tokens, np.float32) for i in part]
-        windows[low : part.stop] = generate(
-            model, np.stack(draws), bos_id=bos_id, temperature=temperature
+        windows[low : part.stop] = model.write(
+            np.stack(draws), bos_id=bos_id, temperature=temperature
         )
         if progress is not None:
             progress("writing", part.stop * window_tokens, windows.size)
-    return sum_over_ranks(windows, device=str(model.tok_emb.weight.device)).astype(np.int64)
+    return sum_over_ranks(windows, device=str(next(model.module.parameters()).device)).astype(
+        np.int64
+    )

@@ -57,19 +57,14 @@ from ..render.progress import progress
 )
 @model_options
 @faithful_option
-@click.option(
-    "--hf",
-    type=FOLDER,
-    metavar="DIR",
-    help="Instead of ARTIFACT, score a causal language model of Hugging Face"
-    " (needs pip install 'artpack[hf]').",
-)
 @device_option
 @reference_option
 @click.option(
     "--batch-tokens",
     type=POSITIVE,
-    help="Tokens a forward pass; by default 16384, with --hf one window.",
+    default=16_384,
+    show_default=True,
+    help="Tokens a forward pass, fewer where the vocabulary is large.",
 )
 @click.option("--compile", "compiled", is_flag=True, help="Run the layers through torch.compile.")
 @ttt_options
@@ -91,10 +86,9 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     *,
     artifact: Path | None,
     windows: "artpack.WindowOptions",
-    hf: Path | None,
     device: str,
     precision: Any,
-    batch_tokens: int | None,
+    batch_tokens: int,
     ttt: "artpack.TttOptions | None",
     curve: Path | None,
     audit: bool,
@@ -107,25 +101,17 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     Its model is the one stored in it, or --model, or the config.json beside it.
     Shared among processes with torchrun --nproc-per-node N -m artpack_cli eval ...
     """
-    from artpack.api.evaluate import default_settings  # noqa: PLC0415 - imports torch
     from artpack.system.ranks import Ranks, joined  # noqa: PLC0415 - imports torch
 
     if curve is not None and (ttt is None or ttt.attribute):
         raise UsageError("--save-curve goes with --ttt, and not with --attribute")
-    usual = default_settings(windows, hf=hf is not None)
     with joined(device) as own, progress() as told, _resumable(ttt):
         result = artpack.evaluate(
             artifact,
             windows=windows,
             ttt=ttt,
             audit=artpack.AuditOptions() if audit else None,
-            hf=hf,
-            settings=replace(
-                usual,
-                device=own,
-                precision=precision,
-                batch_tokens=batch_tokens or usual.batch_tokens,
-            ),
+            settings=artpack.Settings(device=own, precision=precision, batch_tokens=batch_tokens),
             progress=told,
             **others,
         )

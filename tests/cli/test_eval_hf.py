@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from artpack.errors import CheckpointError, UsageError
-from artpack.evaluation.scoring.hugging_face import check_text, read_causal_lm, tokenize_documents
+from artpack.evaluation.tokens.hugging_face import check_text, read_causal_lm, tokenize_documents
 from artpack.evaluation.tokens.byte_check import Losses
 from artpack.models import Documents
 from tests.cli.conftest import Invoke

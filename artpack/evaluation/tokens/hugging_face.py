@@ -1,116 +1,43 @@
 """
-Causal language models of Hugging Face, from a local folder.
+Text as the tokens of a tokenizer of Hugging Face.
 
-Needs transformers, which ``pip install 'artpack[hf]'`` brings; nothing is fetched and
-no code of the folder is run. Bytes are those of the text itself, where its tokens give
-it back; unknown tokens stand for none.
+Bytes are those of the text itself, where its tokens give it back; unknown tokens stand
+for none.
 """
 
 from collections.abc import Sequence
 from hashlib import sha256
-from importlib import import_module
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from artpack.errors import CheckpointError, UsageError
+from artpack.errors import UsageError
 from artpack.evaluation.tokens.byte_check import ByteCheck, Losses, same_text
 from artpack.evaluation.tokens.documents import DOCUMENT_SEPARATOR, document_spans
 from artpack.evaluation.tokens.stream import Stream
-from artpack.models.document_mask import Documents
-from artpack.stages.finite import check_weights
 
 _AS_IT_IS = {"clean_up_tokenization_spaces": False}
 
 
-class CausalLM:
+def start_of(tokenizer: Any) -> int:
     """
-    A transformers model that can be scored.
-
-    What comes between a model's last hidden state and its logits differs from family to
-    family, so "hidden states" here are the logits of every position.
-
-    Attributes:
-        vocab_size: Every id must be below this.
-        max_tokens: Longest window that the model takes; None if it does not say.
+    Return what documents start with.
 
     Args:
-        model: What ``AutoModelForCausalLM`` made.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self._model = model.eval()
-        self.vocab_size: int = model.config.vocab_size
-        self.max_tokens: int | None = getattr(model.config, "max_position_embeddings", None)
-
-    def to(self, device: str) -> "CausalLM":
-        """Move the model to a device; return it."""
-        self._model.to(device)
-        return self
-
-    def hidden(self, ids: Tensor, documents: Documents | None = None) -> Tensor:
-        """
-        Run rows of tokens.
-
-        Args:
-            ids: int64 (B, T), padded on the right, where causal attention does not look.
-            documents: None: every row is one window.
-
-        Returns:
-            Logits, (B, T, V).
-
-        Raises:
-            UsageError: Several windows share a row.
-
-        """
-        if documents is not None:
-            raise UsageError(
-                "a Hugging Face model cannot keep windows of one row apart;"
-                " choose a placement that does not pack"
-            )
-        logits: Tensor = self._model(input_ids=ids, use_cache=False).logits
-        return logits
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Return what :meth:`hidden` computed."""
-        return hidden
-
-
-def read_causal_lm(folder: Path) -> tuple[CausalLM, Any]:
-    """
-    Read a model and its tokenizer, in float32.
-
-    Args:
-        folder: As ``save_pretrained`` writes it.
+        tokenizer: A tokenizer of transformers.
 
     Returns:
-        The model on the CPU, and the tokenizer.
+        Its BOS, or its EOS.
 
     Raises:
-        UsageError: transformers is not installed.
-        CheckpointError: transformers cannot read the folder.
-        ScoreError: A weight is NaN or infinite.
+        UsageError: It has neither.
 
     """
-    try:
-        transformers: Any = import_module("transformers")
-    except ImportError as error:
-        raise UsageError(
-            "`hf` needs transformers, an optional extra: pip install 'artpack[hf]'"
-        ) from error
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    local = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
-        model = transformers.AutoModelForCausalLM.from_pretrained(folder, **local).float()
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise CheckpointError(f"{folder}: transformers cannot read it: {error}") from error
-    check_weights(dict(model.named_parameters()), str(folder))
-    return CausalLM(model), tokenizer
+    for start in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if start is not None:
+            return int(start)
+    raise UsageError("the tokenizer has neither BOS nor EOS to start documents with")
 
 
 def tokenize_documents(text: str, tokenizer: Any) -> Stream:
@@ -134,9 +61,7 @@ def tokenize_documents(text: str, tokenizer: Any) -> Stream:
             nothing to start a document with, or makes no token of a document with text.
 
     """
-    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if start is None:
-        raise UsageError("the tokenizer has neither BOS nor EOS to start documents with")
+    start = start_of(tokenizer)
     if not tokenizer.is_fast:
         raise UsageError("the tokenizer does not tell where its tokens are; give a fast one")
     ids: list[int] = []

@@ -1,0 +1,99 @@
+"""Runner of any torch module."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from artpack.calibration.file import hash_config
+from artpack.errors import UsageError
+from artpack.runners.losses import OutputLoss, SquaredLoss
+
+Forward = Callable[[nn.Module, Any], Any]
+"""Runs a module on a batch."""
+
+FIELDS = ("logits", "last_hidden_state")
+"""Where modules of transformers have their outputs."""
+
+
+class ModuleRunner:
+    """
+    A module whose outputs are to stay what they are.
+
+    Args:
+        module: On its device and in evaluation mode.
+        forward: Runs it on a batch; by default a batch is its argument, a tuple its
+            arguments, and a mapping its named arguments.
+    """
+
+    def __init__(self, module: nn.Module, forward: Forward | None = None) -> None:
+        self.module = module
+        self._forward = forward or call
+        self.loss: OutputLoss = SquaredLoss()
+        self.default_loss = "outputs"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the names and shapes of what it is made of, in hexadecimal."""
+        shapes = {name: list(t.shape) for name, t in self.module.state_dict().items()}
+        kinds = [type(part).__qualname__ for part in self.module.modules()]
+        return hash_config({"shapes": dict(shapes), "modules": list(kinds)})
+
+    def states(self, batch: Any) -> Tensor:
+        """Return the module's outputs, (n, d): every axis but the last counts rows."""
+        output = first_tensor(self._forward(self.module, batch))
+        if output.ndim < 2:
+            return output.reshape(-1, 1)
+        return output.flatten(0, -2)
+
+    def outputs(self, states: Tensor) -> Tensor:
+        """Return the outputs themselves."""
+        return states
+
+
+def call(module: nn.Module, batch: Any) -> Any:
+    """
+    Run a module on a batch.
+
+    Args:
+        module: The module.
+        batch: Its argument; or a tuple or list of arguments; or a mapping of named ones.
+
+    Returns:
+        What it returns.
+
+    """
+    if isinstance(batch, Mapping):
+        return module(**batch)
+    if isinstance(batch, list | tuple):
+        return module(*batch)
+    return module(batch)
+
+
+def first_tensor(result: Any) -> Tensor:
+    """
+    Find the outputs in what a module returned.
+
+    Args:
+        result: A tensor; the outputs of a module of transformers; or a sequence whose
+            first element is one of these.
+
+    Returns:
+        The outputs, floating point.
+
+    Raises:
+        UsageError: There is none.
+
+    """
+    for field in FIELDS:
+        found = result.get(field) if isinstance(result, Mapping) else getattr(result, field, None)
+        if found is not None:
+            result = found
+    if isinstance(result, list | tuple) and result:
+        return first_tensor(result[0])
+    if not isinstance(result, Tensor) or not result.is_floating_point():
+        raise UsageError(
+            f"the model gives {type(result).__name__}, not a tensor of numbers: say with"
+            " `forward` what its outputs are"
+        )
+    return result
