@@ -94,7 +94,9 @@ class _Read:
     size_bytes: int | None = None
 
 
-def transformers_files(source: EvalSource | None, options: ModelOptions) -> Files | None:
+def transformers_files(  # noqa: PLR0911
+    source: EvalSource | None, options: ModelOptions
+) -> Files | None:
     """
     Find the config and the tokenizer of a model of transformers.
 
@@ -117,10 +119,12 @@ def transformers_files(source: EvalSource | None, options: ModelOptions) -> File
         return _files_of(source)
     if isinstance(source, Mapping):
         return None
-    if not isinstance(source, CompressResult) and not is_artifact(Path(source)):
+    if isinstance(source, CompressResult):
+        with open_artifact(source.content(), max_decoded_bytes=_decoded(source)) as artifact:
+            return _files_of(artifact)
+    if not is_artifact(Path(source)):
         return files_beside(Path(source))
-    packed = isinstance(source, CompressResult)
-    with _open_packed(source) if packed else open_artifact(Path(source)) as artifact:
+    with open_artifact(Path(source)) as artifact:
         return _files_of(artifact)
 
 

@@ -25,6 +25,7 @@ from artpack.runners.hugging_face import (
     TransformersRunner,
     build_transformers,
     fitting,
+    positions_of,
     read_tokenizer,
     vocabulary_of,
 )
@@ -190,8 +191,11 @@ class TransformersModel:
         return fitting(settings, vocabulary_of(self.files))
 
     def window(self, asked: int | None) -> tuple[int, tuple[str, ...]]:
-        """Return what its memory allows."""
-        return asked or WINDOW_TOKENS, ()
+        """Return what memory and the model allow."""
+        longest = positions_of(self.files)
+        if asked is not None and longest is not None and asked > longest:
+            raise UsageError(f"`window_tokens` {asked}: the model takes {longest} at most")
+        return asked or min(WINDOW_TOKENS, longest or WINDOW_TOKENS), ()
 
     def bos_id(self, tokenizer: Any) -> int:  # noqa: ARG002
         """Return what starts a document of its own tokenizer."""

@@ -261,6 +261,24 @@ def vocabulary_of(files: Mapping[str, bytes]) -> int:
     return size
 
 
+def positions_of(files: Mapping[str, bytes]) -> int | None:
+    """
+    Return the longest window that a model takes.
+
+    Args:
+        files: At least its ``config.json``.
+
+    Returns:
+        Tokens; None if it does not say.
+
+    Raises:
+        UsageError: transformers cannot read the config.
+
+    """
+    longest = getattr(read_config(files).get_text_config(), "max_position_embeddings", None)
+    return longest if type(longest) is int and longest > 0 else None
+
+
 def read_tokenizer(files: Mapping[str, bytes]) -> Any:
     """
     Read a tokenizer.
