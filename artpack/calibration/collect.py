@@ -64,28 +64,27 @@ def collect(
     """
     ranks, moments = Ranks.current(), Moments()
     with _frozen(runner.module), moments.watch(places):
-        for index in _share(len(batches), ranks):
+        for index in range(ranks.rank, len(batches), ranks.world):
             batch = batches.load(index, settings.device)
             draws = batches.draws(index, seed) if fisher else None
             moments.positions += _run(runner, batch, draws, settings)
             if progress is not None:
                 progress("calibrating", min(index + ranks.world, len(batches)), len(batches))
     if ranks.world > 1:
-        _add_over_ranks(moments, counts=ranks.rank < len(batches))
+        _add_over_ranks(moments, settings.device, ranks.world)
     return moments
 
 
-def _share(count: int, ranks: Ranks) -> range:
-    """Return which batches are this rank's; one that has none runs the first."""
-    # Without a batch it would not know which sums, and of what shapes, it has nothing to add to.
-    return range(ranks.rank if ranks.rank < count else 0, count, ranks.world)
-
-
-def _add_over_ranks(moments: Moments, *, counts: bool) -> None:
-    for total in moments.tensors():
-        if not counts:
-            total.zero_()
+def _add_over_ranks(moments: Moments, device: str, world: int) -> None:
+    # An expert that no token of this rank reached may have been reached elsewhere.
+    known: list[Any] = [None] * world
+    torch.distributed.all_gather_object(known, moments.shapes())
+    for shapes in known:
+        moments.fill(shapes, device)
+    positions = moments.positions.to(device)
+    for total in (positions, *moments.tensors()):
         torch.distributed.all_reduce(total)
+    moments.positions = positions.cpu()
 
 
 @contextmanager
@@ -102,8 +101,6 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 
 def _run(runner: Runner, batch: Any, draws: Draws | None, settings: Settings) -> int:
     """Run a batch, and if there are draws, go back from what they choose; return its rows."""
-    if draws is not None:
-        _ask_for_gradients(batch)
     autocast = torch.autocast(
         torch.device(settings.device).type, torch.bfloat16, enabled=settings.precision == "bf16"
     )
@@ -115,17 +112,6 @@ def _run(runner: Runner, batch: Any, draws: Draws | None, settings: Settings) ->
             raise UsageError("no gradient comes back from the model's outputs: leave `fisher` out")
         torch.autograd.backward(sampled)
     return len(outputs)
-
-
-def _ask_for_gradients(batch: Any) -> None:
-    """Let gradients reach what the first maps give: for that, their inputs have to want them."""
-    if isinstance(batch, Tensor) and batch.is_floating_point():
-        batch.requires_grad_()
-    elif isinstance(batch, Mapping):
-        _ask_for_gradients(tuple(batch.values()))
-    elif isinstance(batch, tuple):
-        for value in batch:
-            _ask_for_gradients(value)
 
 
 def calibrate(
@@ -163,7 +149,7 @@ def calibrate(
     )
     tokens = int(moments.positions)
     return Calibration(
-        hessians=_reached(moments.mean_hessians(tokens)),
+        hessians=_reached(moments.mean_hessians()),
         row_information=_reached(moments.mean_rows(tokens)),
         lookup_information=_reached(moments.mean_lookups(tokens)),
         output_covariances=_reached(moments.mean_output_covariances(tokens)),

@@ -36,9 +36,10 @@ class Calibration:
     Statistics of a model's tensors on some tokens.
 
     Attributes:
-        hessians: Stored tensor (rows, cols) to the mean over tokens of ``x x'``, where x
-            is what it multiplies: float32 (cols, cols), exactly symmetric. Of a looped
-            layer it is the sum over its visits; of a tied embedding, the output head's.
+        hessians: Stored tensor (rows, cols) to the mean of ``x x'``, where x is what it
+            multiplies: float32 (cols, cols), exactly symmetric. An expert's is the mean over
+            its own tokens, a looped layer's that over all its visits; a tied embedding's is
+            the output head's.
         row_information: Stored tensor to the mean over tokens of the squared gradient at
             each of its outputs, float32 (rows,): the diagonal of the true Fisher, as
             labels are drawn from the model. Empty if it was not collected.

@@ -20,6 +20,9 @@ from artpack.calibration.products import Product
 from artpack.calibration.views import Axis, Part
 from artpack.calibration.watch import watching
 
+PRODUCTS = frozenset({"hessians", "output_covariances"})
+"""Sums of products of two elements."""
+
 MAX_ROWS = 4096
 """Outputs up to which all products of gradients are summed, not their squares alone."""
 
@@ -41,12 +44,16 @@ class Moments:
             divided by its width, float64 (rows,).
         output_covariances: Stored tensor of at most ``MAX_ROWS`` rows to ``sum g g'`` of the
             gradients of its outputs, float32 (rows, rows), filled like ``hessians``.
+        visits: Stored tensor to the number of inputs in its Hessian, float64 scalar.
+        positions: Number of rows of the model's outputs, float64 scalar.
     """
 
     hessians: dict[str, Tensor] = field(default_factory=dict)
     rows: dict[str, Tensor] = field(default_factory=dict)
     lookups: dict[str, Tensor] = field(default_factory=dict)
     output_covariances: dict[str, Tensor] = field(default_factory=dict)
+    visits: dict[str, Tensor] = field(default_factory=dict)
+    positions: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     _last: tuple[tuple[Any, ...], Tensor] | None = None
 
     @contextmanager
@@ -82,7 +89,10 @@ class Moments:
 
     def _see_inputs(self, product: Product) -> None:
         part, gram = product.part, self._gram(product.vectors)
-        _add(self.hessians, part, gram, ("cols", "cols"), product.share * part.share_of("rows"))
+        share = product.share * part.share_of("rows")
+        _add(self.hessians, part, gram, ("cols", "cols"), share)
+        visits = gram.new_tensor(len(product.vectors), dtype=torch.float64)
+        _add(self.visits, part, visits, (), share * part.share_of("cols"))
 
     def _see_gradients(self, part: Part, gradients: Tensor) -> None:
         flat, share = gradients.detach().float(), part.share_of("cols")
@@ -128,7 +138,7 @@ class Moments:
     def fill(self, shapes: Mapping[str, Mapping[str, torch.Size]], device: str) -> None:
         """Start the sums that are not there yet at zero, as :meth:`shapes` has them."""
         for kind, sums in self._sums().items():
-            dtype = torch.float64 if kind in {"rows", "lookups"} else torch.float32
+            dtype = torch.float32 if kind in PRODUCTS else torch.float64
             for name, shape in shapes[kind].items():
                 sums.setdefault(name, torch.zeros(shape, dtype=dtype, device=device))
 
@@ -138,11 +148,23 @@ class Moments:
             "rows": self.rows,
             "lookups": self.lookups,
             "output_covariances": self.output_covariances,
+            "visits": self.visits,
         }
 
-    def mean_hessians(self, tokens: int) -> dict[str, Tensor]:
-        """Return ``sum x x' / tokens``, exactly symmetric, on the CPU; the sums are used up."""
-        return _symmetric_means(self.hessians, tokens)
+    def mean_hessians(self, tokens: int | None = None) -> dict[str, Tensor]:
+        """
+        Average ``x x'``; the sums are used up.
+
+        Args:
+            tokens: How many inputs there were; None for as many as each matrix had: an
+                expert its share of the tokens, a looped layer more than all.
+
+        Returns:
+            Stored name to mean, exactly symmetric, on the CPU.
+
+        """
+        counts = {name: float(self.visits[name]) for name in self.hessians}
+        return _symmetric_means(self.hessians, counts if tokens is None else tokens)
 
     def mean_output_covariances(self, tokens: int) -> dict[str, Tensor]:
         """Return ``sum g g' / tokens``, exactly symmetric, on the CPU; the sums are used up."""
@@ -184,11 +206,14 @@ def _upper_gram(flat: Tensor) -> Tensor:
     return gram
 
 
-def _symmetric_means(sums: dict[str, Tensor], tokens: int) -> dict[str, Tensor]:
+def _symmetric_means(
+    sums: dict[str, Tensor], counts: Mapping[str, float] | int
+) -> dict[str, Tensor]:
     means = {}
     for name in list(sums):
         upper = sums.pop(name).cpu().triu_()
-        means[name] = upper.add_(upper.triu(1).T).div_(tokens)
+        count = counts if isinstance(counts, int) else max(1.0, counts[name])
+        means[name] = upper.add_(upper.triu(1).T).div_(count)
     return means
 
 

@@ -1,7 +1,6 @@
 """Batches that models run over: windows of tokens, or whatever a module takes."""
 
 import hashlib
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -73,8 +72,7 @@ class TokenBatches:
         self._rows = max(1, batch_tokens // windows.shape[1])
 
     def __len__(self) -> int:
-        rows: int = len(self.windows)
-        return math.ceil(rows / self._rows)
+        return len(range(0, len(self.windows), self._rows))
 
     def load(self, index: int, device: str) -> Tensor:
         """Return int64 (B, T)."""

@@ -54,9 +54,7 @@ def find_places(module: nn.Module, checkpoint: Checkpoint) -> Places:
 
     """
     known, shapes = places(module, checkpoint.banks), {i.name: i.shape for i in checkpoint.tensors}
-    found = {
-        name: known[name] for name, shape in shapes.items() if _fits(known.get(name), shape)
-    }
+    found = {name: known[name] for name, shape in shapes.items() if _fits(known.get(name), shape)}
     used = {place.untyped_storage().data_ptr() for place in found.values()}
     others = [t for t in known.values() if t.untyped_storage().data_ptr() not in used]
     for name in shapes.keys() - found.keys():

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from ..options.scoring import (
 )
 from ..options.shared import (
     EXISTING,
-    FOLDER,
     POSITIVE,
     device_option,
     json_option,
