@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
 
-from artpack.calibration.collect import calibrate
+from artpack.calibration.collect import CALIBRATION, calibrate
 from artpack.calibration.file import Calibration
 from artpack.calibration.windows import Windows, cut_windows
 from artpack.checkpoint import open_checkpoint
@@ -28,7 +28,9 @@ from artpack.evaluation.windows.placements import place
 from artpack.models import GPT, build, preset
 from artpack.pack.prepare import prepare
 from artpack.recipes import load_recipe
+from artpack.runners.batches import TokenBatches
 from artpack.runners.gpt import GptRunner
+from artpack.runners.places import places
 from artpack.runners.self_generate import self_generate
 from benchmarks.memory import peak_growth_mib
 from benchmarks.report import Row, print_table, write_csv
@@ -77,8 +79,9 @@ def sources(path: Path, model: GPT) -> Mapping[str, Callable[[], Windows]]:
         for size in SIZES
     }
     first = {f"first-{size}": partial(cut_windows, ids[:size], WINDOW_TOKENS) for size in SIZES}
+    runner = GptRunner(model)
     own = {
-        f"self-{size}": partial(self_generate, model, size // WINDOW_TOKENS, WINDOW_TOKENS)
+        f"self-{size}": partial(self_generate, runner, size // WINDOW_TOKENS, WINDOW_TOKENS)
         for size in SIZES[:2]
     }
     return spread | first | own
@@ -91,7 +94,11 @@ def measure(name: str, make: Callable[[], Windows], path: Path, model: GPT, stre
     made = time.process_time()
     with open_checkpoint(path) as checkpoint:
         collect = partial(
-            calibrate, GptRunner(model), windows, weights_sha256=checkpoint.weights_sha256
+            calibrate,
+            GptRunner(model),
+            TokenBatches(windows, CALIBRATION.batch_tokens),
+            places(model),
+            weights_sha256=checkpoint.weights_sha256,
         )
     hessians, _ = peak_growth_mib(partial(collect, fisher=False))
     collected = time.process_time()

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from artpack.artifact.reader import open_artifact
-from artpack.calibration.collect import calibrate
+from artpack.calibration.collect import CALIBRATION, calibrate
 from artpack.calibration.file import Calibration
 from artpack.calibration.windows import cut_windows
 from artpack.checkpoint import Checkpoint, open_checkpoint
@@ -38,7 +38,9 @@ from artpack.pack.compress import compress
 from artpack.pack.prepare import prepare
 from artpack.recipes import load_recipe
 from artpack.recipes.spec import PlanSpec
+from artpack.runners.batches import TokenBatches
 from artpack.runners.gpt import GptRunner
+from artpack.runners.places import places
 from artpack.training.data import Data, read_data
 from artpack.training.recipe import load_training
 from artpack.training.scale import scale_model
@@ -165,7 +167,11 @@ def calibrated(
     windows = cut_windows(data.in_order(), window_tokens, limit_tokens=CALIBRATION_TOKENS)
     model = build(subject.config, weights)
     return calibrate(
-        GptRunner(model), windows, weights_sha256=checkpoint.weights_sha256, fisher=False
+        GptRunner(model),
+        TokenBatches(windows, CALIBRATION.batch_tokens),
+        places(model),
+        weights_sha256=checkpoint.weights_sha256,
+        fisher=False,
     )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor
 
 from artpack.artifact.reader import open_artifact
-from artpack.calibration.collect import calibrate
+from artpack.calibration.collect import CALIBRATION, calibrate
 from artpack.calibration.file import Calibration
 from artpack.calibration.windows import cut_windows
 from artpack.checkpoint import open_checkpoint
@@ -33,7 +33,9 @@ from artpack.pack.compress import compress
 from artpack.pack.prepare import prepare
 from artpack.recipes import load_recipe, recipe_names
 from artpack.recipes.spec import PlanSpec
+from artpack.runners.batches import TokenBatches
 from artpack.runners.gpt import GptRunner
+from artpack.runners.places import places
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.sources import lm6m_path
 
@@ -98,7 +100,8 @@ def read_calibration(path: Path, model: GPT) -> Calibration:
     )
     with open_checkpoint(path) as checkpoint:
         sha256 = checkpoint.weights_sha256
-    return calibrate(GptRunner(model), windows, weights_sha256=sha256, fisher=False)
+    batches = TokenBatches(windows, CALIBRATION.batch_tokens)
+    return calibrate(GptRunner(model), batches, places(model), weights_sha256=sha256, fisher=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from artpack_cli.render.plot import draw_curves
 from torch import Tensor
 
 from artpack.api.inputs import CompressInputs, open_inputs
+from artpack.api.runnable import GptModel, TransformersModel
 from artpack.api.scoring import FileScorer, Scoring
 from artpack.calibration.file import Calibration
 from artpack.checkpoint import restore
@@ -136,11 +137,11 @@ def open_bench(asked: argparse.Namespace) -> Iterator[Bench]:
     )
     tokenizer = next(path.parent.glob("*.model"))
     with open_inputs(choice) as inputs:
-        assert inputs.config is not None
+        assert isinstance(inputs.model, GptModel | TransformersModel)
         assert inputs.pack.calibration is not None
         scoring = Scoring(path.with_name("val.bin"), tokenizer, asked.tokens)
         pack = replace(inputs.pack, sensitivities_file=asked.sensitivities)
-        scorer = FileScorer(scoring, inputs.opened, inputs.config, Settings())
+        scorer = FileScorer(scoring, inputs.opened, inputs.model, Settings())
         yield Bench(pack, inputs.pack.calibration, scorer)
 
 

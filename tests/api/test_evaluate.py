@@ -4,19 +4,17 @@ import csv
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 import artpack
 from artpack import AuditOptions, Sample, Settings, Stream, TttOptions, UsageError, WindowOptions
-from artpack.api import eval_models
 from artpack.evaluation.scoring.score import score
 from artpack.evaluation.windows.placements import place
 from artpack.evaluation.windows.plan import share_rows
-from artpack.models import Documents
 from tests.api.conftest import DOCUMENTS, Scored, Told
 
 WINDOWS = WindowOptions(window_tokens=32)
@@ -219,44 +217,42 @@ def test_a_score_is_audited_on_request(scored: Scored, told: Told) -> None:
     assert repr(found).endswith("audit FAILED>")
 
 
-class OneLetter:
-    """A model and a tokenizer of single letters, as far as those of Hugging Face are asked."""
-
-    vocab_size, max_tokens, is_fast = 128, 16, True
-    bos_token_id, eos_token_id, unk_token_id = 0, None, None
-
-    def to(self, _device: str) -> "OneLetter":
-        return self
-
-    def hidden(self, ids: Tensor, _documents: Documents | None = None) -> Tensor:
-        return torch.zeros(*ids.shape, 128)
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        return hidden
-
-    def __call__(self, text: str, **_: object) -> dict[str, object]:
-        spans = [(at, at + 1) for at in range(len(text))]
-        return {"input_ids": list(map(ord, text)), "offset_mapping": spans}
-
-    def decode(self, ids: list[int], **_: object) -> str:
-        return "".join(map(chr, ids))
-
-
-def test_a_model_of_hugging_face_is_scored_by_its_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "val.txt").write_text("\0".join(DOCUMENTS))
-    monkeypatch.setattr(eval_models, "read_causal_lm", lambda _: (OneLetter(), OneLetter()))
-    windows = WindowOptions(window_tokens=16)
-    found = artpack.evaluate(
-        None, tmp_path / "val.txt", hf=tmp_path, windows=windows, check_bytes=True
+@pytest.fixture
+def letters(tmp_path: Path) -> Path:
+    """Write a Llama that finds all of 128 letters equally likely, and its tokenizer."""
+    transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
+    tokenizers: Any = pytest.importorskip("tokenizers")
+    start = "<s>"
+    alphabet = {start: 0, **{chr(i): i for i in range(1, 128)}}
+    raw = tokenizers.Tokenizer(tokenizers.models.BPE(alphabet, []))
+    raw.decoder = tokenizers.decoders.Fuse()
+    wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=raw, bos_token=start)
+    wrapped.save_pretrained(tmp_path)
+    model = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            vocab_size=128,
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=16,
+        )
     )
+    torch.nn.init.zeros_(model.lm_head.weight)
+    model.save_pretrained(tmp_path)
+    (tmp_path / "val.txt").write_text("\0".join(DOCUMENTS))
+    return tmp_path
+
+
+def test_a_model_of_hugging_face_is_scored_by_its_text(letters: Path) -> None:
+    windows = WindowOptions(window_tokens=16)
+    found = artpack.evaluate(letters, letters / "val.txt", windows=windows, check_bytes=True)
     assert bits(found) == pytest.approx(7 * (1 + 15 / sum(map(len, DOCUMENTS))))
     assert found.byte_check is not None
     assert found.byte_check.sound
-    assert (found.what, found.settings.batch_tokens) == (str(tmp_path), 16)
+    assert found.what == str(letters)
     with pytest.raises(UsageError, match="takes 16 tokens at most: give `window_tokens`"):
-        artpack.evaluate(None, tmp_path / "val.txt", hf=tmp_path)
+        artpack.evaluate(letters, letters / "val.txt")
 
 
 def test_what_does_not_go_together_is_named(scored: Scored, scored_files: Path) -> None:
@@ -266,12 +262,6 @@ def test_what_does_not_go_together_is_named(scored: Scored, scored_files: Path) 
     mistakes: list[tuple[dict[str, object], str]] = [
         ({"source": None, "tokens": stream}, "nothing to score: give `source`"),
         ({"source": model, "tokens": ids}, "give `tokenizer`"),
-        (
-            {"source": model, "tokens": stream, "hf": scored_files},
-            "`source` and `hf` are two models",
-        ),
-        ({"source": None, "tokens": stream, "hf": scored_files}, "`hf` scores plain text"),
-        ({"source": None, "tokens": "x.txt", "hf": scored_files, "key": "x"}, "takes no `key`"),
         ({"source": model, "tokens": stream, "sidecar": ids}, "leave `sidecar` out"),
         ({"source": model, "tokens": ids[None], "tokenizer": tokenizer}, "ids (tokens,)"),
         (

@@ -20,7 +20,9 @@ from artpack.checkpoint import open_checkpoint
 from artpack.demo import CALIBRATION, CHECKPOINT, HELD_OUT, TOKENIZER, write_demo
 from artpack.evaluation.tokens.shards import read_tokens
 from artpack.models import build
+from artpack.runners.batches import TokenBatches
 from artpack.runners.gpt import GptRunner
+from artpack.runners.places import places
 from artpack.training.tokenize import split_documents, train_tokenizer, write_dataset
 from benchmarks.peers import has_peer, plain_integers
 from tests.evaluation.conftest import train_tokenizer as train_small_tokenizer
@@ -111,9 +113,11 @@ def small(tmp_path: Path) -> Path:
     config = write_small_model(folder, train_small_tokenizer(), 257)
     with open_checkpoint(folder / "ckpt.pt") as checkpoint:
         weights = {info.name: checkpoint.read(info.name) for info in checkpoint.tensors}
+        model, ids = build(config, weights), read_tokens(str(folder / "calib.bin"))
         known = calibrate(
-            GptRunner(build(config, weights)),
-            cut_windows(read_tokens(str(folder / "calib.bin")), 32),
+            GptRunner(model),
+            TokenBatches(cut_windows(ids, 32), 1024),
+            places(model),
             weights_sha256=checkpoint.weights_sha256,
         )
     write_calibration(folder / "known.calib", known)

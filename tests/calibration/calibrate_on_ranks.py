@@ -17,7 +17,9 @@ from artpack.calibration.collect import CALIBRATION, collect
 from artpack.models import GPT, ModelConfig
 from artpack.models.mechanisms import Rope, Softcap
 from artpack.runners import self_generate as self_generation
+from artpack.runners.batches import TokenBatches
 from artpack.runners.gpt import GptRunner
+from artpack.runners.places import places
 from artpack.runners.self_generate import self_generate
 from artpack.system.ranks import joined
 
@@ -39,9 +41,11 @@ def main(out: Path) -> None:
     windows = np.random.default_rng(0).integers(0, 64, (9, 16))
     with joined("cpu") as device:
         settings = replace(CALIBRATION, device=device, batch_tokens=32)
-        written = self_generate(model, 3, 16, seed=1)
+        runner = GptRunner(model)
+        written = self_generate(runner, 3, 16, seed=1)
         for run, some in {"many": windows, "one": windows[:2], "own": written}.items():
-            moments = collect(GptRunner(model), some, settings=settings)
+            batches = TokenBatches(some, settings.batch_tokens)
+            moments = collect(runner, batches, places(model), settings=settings)
             sums |= {f"{run} hessian {k}": v for k, v in moments.mean_hessians(1).items()}
             sums |= {f"{run} rows {k}": v for k, v in moments.mean_rows(1).items()}
             sums |= {f"{run} lookups {k}": v for k, v in moments.mean_lookups(1).items()}

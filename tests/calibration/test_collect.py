@@ -27,8 +27,11 @@ from artpack.models import GPT
 from artpack.models.generate import draw_tokens
 from artpack.models.head import TiedHead
 from artpack.models.linear import Embedding, Linear
+from artpack.runners.batches import TokenBatches
 from artpack.runners.gpt import GptRunner
+from artpack.runners.places import places
 from artpack.runners.self_generate import self_generate
+from artpack.runners.settings import Settings
 from tests.models.conftest import make_tiny, tiny
 
 __all__ = ["make_tiny", "tiny"]  # fixtures
@@ -44,7 +47,12 @@ def some_windows(count: int = 3, tokens: int = 8) -> Windows:
 
 def test_every_statistic_has_the_name_and_shape_of_what_is_stored(tiny: GPT) -> None:
     checkpoint = from_state_dict(tiny.state_dict())
-    found = calibrate(GptRunner(tiny), some_windows(), weights_sha256=checkpoint.weights_sha256)
+    found = calibrate(
+        GptRunner(tiny),
+        TokenBatches(some_windows(), 1024),
+        places(tiny),
+        weights_sha256=checkpoint.weights_sha256,
+    )
     stored = {info.name: info.shape for info in checkpoint.tensors}
     found.check_fit(stored, weights_sha256=checkpoint.weights_sha256)
     matrices = {name for name in stored if name.endswith((".weight", ".attn_gate_w"))}
@@ -104,8 +112,11 @@ def reference_sums(model: GPT, ids: Tensor, draws: Tensor) -> dict[str, Tensor]:
     return sums
 
 
-def collected_sums(model: GPT, windows: Windows, **options: Any) -> dict[str, Tensor]:
-    moments = collect(GptRunner(model), windows, **options)
+def collected_sums(
+    model: GPT, windows: Windows, settings: Settings = CALIBRATION, **options: Any
+) -> dict[str, Tensor]:
+    batches = TokenBatches(windows, settings.batch_tokens)
+    moments = collect(GptRunner(model), batches, places(model), settings=settings, **options)
     return {
         **{f"hessian {name}": total for name, total in moments.mean_hessians(1).items()},
         **{f"rows {name}": total for name, total in moments.mean_rows(1).items()},
@@ -145,7 +156,8 @@ def test_batches_do_not_matter_and_seeds_do(make_tiny: Callable[[str], GPT]) -> 
 
 
 def test_without_fisher_there_are_hessians_only(make_tiny: Callable[[str], GPT]) -> None:
-    found = calibrate(GptRunner(make_tiny("lm6m")), some_windows(), weights_sha256="", fisher=False)
+    model, batches = make_tiny("lm6m"), TokenBatches(some_windows(), 1024)
+    found = calibrate(GptRunner(model), batches, places(model), weights_sha256="", fisher=False)
     assert found.hessians
     assert not found.row_information
     assert not found.lookup_information
@@ -156,7 +168,7 @@ def test_the_model_is_left_as_it_was(make_tiny: Callable[[str], GPT]) -> None:
     model = make_tiny("lm6m")
     model.skip_weights.requires_grad = False
     before = [parameter.requires_grad for parameter in model.parameters()]
-    collect(GptRunner(model), some_windows())
+    collect(GptRunner(model), TokenBatches(some_windows(), 1024), places(model))
     assert [parameter.requires_grad for parameter in model.parameters()] == before
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any(module._forward_hooks for module in model.modules())
@@ -173,7 +185,7 @@ def test_windows_are_spread_over_the_stream() -> None:
 
 
 def test_a_model_writes_windows_that_start_with_bos(make_tiny: Callable[[str], GPT]) -> None:
-    model = make_tiny("pr576")
+    model = GptRunner(make_tiny("pr576"))
     windows = self_generate(model, 3, 12, bos_id=7, seed=2)
     assert windows.shape == (3, 12)
     assert windows[:, 0].tolist() == [7, 7, 7]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from sentencepiece import SentencePieceProcessor
 from torch import Tensor, nn
 
@@ -199,15 +200,22 @@ def test_a_wrong_count_of_bytes_is_found_before_scoring(invoke: Invoke, folder: 
     assert told["byte_check"]["counted"] == ids.size
 
 
+def write_empty_llama(folder: Path) -> None:
+    """Write what tells a model of transformers, and a weight that is none of its."""
+    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file({"x": torch.zeros(2)}, folder / "model.safetensors")
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ((), "give ARTIFACT or --hf"),
+        ((), "nothing to score: give ARTIFACT"),
         (("a.bin",), "give --tokenizer"),
-        (("a.bin", "--hf", "."), "two models"),
-        (("--hf", ".", "--tokenizer", "sp.model", "--check-bytes"), "--hf takes no --tokenizer"),
-        (("--hf", ".", "--faithful"), "takes no --faithful"),
-        (("--hf", "."), "ends in .txt"),
+        (("other", "--faithful"), "--faithful: only for models of artpack's own"),
+        (("other", "--audit", "--ttt", "scalars"), "--ttt, --audit: only for models"),
+        (("other",), "ends in .txt"),
         (("--check-bytes", "--baseline", "ckpt.pt", "--tokenizer", "sp.model"), "give both"),
         (("a.bin", "--tokenizer", "ckpt.pt"), "not a SentencePiece model"),
         (("a.bin", "--tokenizer", "sp.model", "--stride-tokens", "2000"), "stride_tokens is 2000"),
@@ -226,6 +234,7 @@ def test_mistakes_are_named(
 ) -> None:
     monkeypatch.chdir(folder)
     torch.save({"x": torch.zeros(2)}, "other.pt")
+    write_empty_llama(Path("other"))
     done = invoke("eval", *args, "--tokens", "val.bin")
     assert (done.code, done.out) == (2, "")
     assert words in done.err

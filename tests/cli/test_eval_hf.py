@@ -11,21 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from artpack.errors import CheckpointError, UsageError
-from artpack.evaluation.tokens.hugging_face import check_text, read_causal_lm, tokenize_documents
+from artpack.errors import UsageError
 from artpack.evaluation.tokens.byte_check import Losses
+from artpack.evaluation.tokens.hugging_face import check_text, tokenize_documents
 from artpack.models import Documents
+from artpack.runners.hugging_face import TransformersRunner, import_transformers, read_tokenizer
 from tests.cli.conftest import Invoke
 
 TEXT = "the cat sat\0na\u00efve \u2603 snow\0\0the mat"
 
 
 def test_transformers_is_asked_for_where_it_is_missing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UsageError, match=r"pip install 'artpack\[hf\]'"):
-        read_causal_lm(tmp_path)
+        import_transformers()
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def tokenizer_of(folder: Path) -> Any:
+    names = ("config.json", "tokenizer.json", "tokenizer_config.json")
+    return read_tokenizer({name: (folder / name).read_bytes() for name in names})
+
+
 def test_tokens_stand_for_exactly_the_bytes_of_each_document(folder: Path) -> None:
-    _, tokenizer = read_causal_lm(folder)
+    tokenizer = tokenizer_of(folder)
     stream = tokenize_documents(TEXT, tokenizer)
     starts = np.flatnonzero(stream.ids == stream.bos_id)
     assert len(starts) == len(TEXT.split("\0"))
@@ -71,14 +77,14 @@ def test_a_folder_is_scored_by_its_text(
     folder: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    command = ("eval", "--hf", ".", "--tokens", "text.txt", "--json")
+    command = ("eval", ".", "--tokens", "text.txt", "--json")
     told = json.loads(invoke(*command, "--window-tokens", 8, "--stride-tokens", 4).out)
     score = told["score"]
     assert score["bytes"] == len(TEXT.replace("\0", "").encode())
     assert score["documents"] == 4
     # Random weights know nothing: all of the vocabulary is about equally likely.
     assert score["loss_nats"]["value"] == pytest.approx(np.log(259), rel=0.05)
-    assert "model.safetensors" in told["sha256"]
+    assert list(told["sha256"]) == [".", "text.txt"]
     assert "16 tokens at most" in invoke(*command, "--window-tokens", 17).err
 
 
@@ -90,7 +96,6 @@ def test_the_score_is_that_of_transformers(
     told = json.loads(
         invoke(
             "eval",
-            "--hf",
             ".",
             "--tokens",
             "text.txt",
@@ -101,8 +106,7 @@ def test_the_score_is_that_of_transformers(
             "documents",
         ).out
     )
-    model, tokenizer = read_causal_lm(folder)
-    ids = torch.from_numpy(tokenize_documents(TEXT, tokenizer).ids.astype(np.int64))
+    ids = torch.from_numpy(tokenize_documents(TEXT, tokenizer_of(folder)).ids.astype(np.int64))
     starts = [*torch.where(ids == 0)[0].tolist(), len(ids) - 1]
     reference = transformers.AutoModelForCausalLM.from_pretrained(folder)
     total = 0.0
@@ -115,12 +119,7 @@ def test_the_score_is_that_of_transformers(
         total += float(losses)
     assert told["score"]["loss_sum_nats"] == pytest.approx(total, rel=1e-5)
     with pytest.raises(UsageError, match="does not pack"):
-        model.hidden(ids[None], Documents.from_starts(ids[None] == 0))
-
-
-def test_another_folder_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="transformers cannot read it"):
-        read_causal_lm(tmp_path)
+        TransformersRunner(reference).hidden(ids[None], Documents.from_starts(ids[None] == 0))
 
 
 def test_a_tokenizer_that_tells_too_little_is_refused() -> None:

@@ -17,7 +17,9 @@ from artpack.pack.compress import compress
 from artpack.pack.prepare import prepare
 from artpack.quantize import Fp16, RowAsymInt, RowInt
 from artpack.recipes import load_recipe
+from artpack.runners.batches import TokenBatches
 from artpack.runners.gpt import GptRunner
+from artpack.runners.places import places
 from tests.models.conftest import random_weights
 from tests.models.published.test_published import OFF, small_config
 
@@ -32,8 +34,9 @@ def pack(config: ModelConfig, recipe: str, overrides: list[str]) -> bytes:
     weights = random_weights(config)
     windows = np.random.default_rng(0).integers(0, config.vocab_size, (8, 32))
     spec = load_recipe(recipe, overrides)
+    model, batches = build(config, weights), TokenBatches(windows, 1024)
     data = calibrate(
-        GptRunner(build(config, weights)), windows, weights_sha256="0" * 64, fisher=False
+        GptRunner(model), batches, places(model), weights_sha256="0" * 64, fisher=False
     )
     with from_state_dict(weights) as checkpoint:
         selection = select(checkpoint)

@@ -16,9 +16,11 @@ from artpack.quantize import Lattice, RowInt
 from artpack.quantize.grids.lattice import MAX_SPAN
 from artpack.quantize.rounding.clips import StdClip
 from artpack.recipes import load_recipe
+from artpack.runners.batches import TokenBatches
 from artpack.runners.distillation import Distillation
 from artpack.runners.divergence import Divergence
 from artpack.runners.gpt import GptRunner
+from artpack.runners.places import places
 from tests.models.conftest import random_weights, shrink
 
 DRAW = np.random.default_rng(0)
@@ -34,6 +36,7 @@ class Case:
         self.model: GPT = build(config, weights)
         self.checkpoint: Checkpoint = from_state_dict(weights)
         self.selection: Selection = select(self.checkpoint)
+        self.places = places(self.model, self.selection.banks)
         spec = load_recipe(
             "frontier", ["matrices.min_rows=8", "matrices.quantizer.states=4", *settings]
         )
@@ -41,12 +44,12 @@ class Case:
         self.prepared = frontier.prepare(frontier.log2_step_for(2.0))
 
     def loss(self, prepared: dict[str, Prepared]) -> float:
-        measured = Divergence(GptRunner(self.model), OTHERS, banks=self.selection.banks)
+        measured = Divergence(GptRunner(self.model), TokenBatches(OTHERS, 1024), self.places)
         return measured({name: weights(one) for name, one in prepared.items()})
 
     def tuned(self, steps: int) -> dict[str, Prepared]:
-        banks = self.selection.banks
-        objective = Distillation(GptRunner(self.model), LEARNED, banks=banks)
+        batches = TokenBatches(LEARNED, 1024)
+        objective = Distillation(GptRunner(self.model), batches, self.places)
         return tune(self.prepared, objective, steps=steps)
 
 

@@ -1,5 +1,7 @@
 """The divergence is the one that a plain computation gives, and the model stays as it was."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,10 @@ from artpack.checkpoint import Bank
 from artpack.errors import UsageError
 from artpack.models import GPT, PRESETS, build
 from artpack.runners import divergence
+from artpack.runners.batches import TokenBatches
 from artpack.runners.divergence import Divergence
 from artpack.runners.gpt import GptRunner
-from artpack.runners.settings import Settings
+from artpack.runners.places import places
 from tests.models.conftest import random_weights, shrink
 
 WINDOWS = np.random.default_rng(0).integers(0, 61, (5, 8))
@@ -27,6 +30,13 @@ def make(preset: str) -> GPT:
 def model() -> GPT:
     """Return a small model."""
     return make("lm6m")
+
+
+def divergence_of(
+    model: GPT, banks: Sequence[Bank] = (), *, batch_tokens: int = 1000
+) -> Divergence:
+    batches = TokenBatches(WINDOWS, batch_tokens)
+    return Divergence(GptRunner(model), batches, places(model, banks))
 
 
 @torch.no_grad()
@@ -46,12 +56,12 @@ def noisy(tensor: Tensor) -> Tensor:
 @pytest.mark.parametrize("batch_tokens", [8, 24, 1000])
 def test_it_is_that_of_a_plain_computation(model: GPT, batch_tokens: int) -> None:
     changed = {EMBEDDING: noisy(model.state_dict()[EMBEDDING])}
-    loss = Divergence(GptRunner(model), WINDOWS, settings=Settings(batch_tokens=batch_tokens))
+    loss = divergence_of(model, batch_tokens=batch_tokens)
     assert loss(changed) == pytest.approx(plain(model, changed), rel=1e-4)
 
 
 def test_the_model_is_left_as_it_was(model: GPT) -> None:
-    loss = Divergence(GptRunner(model), WINDOWS)
+    loss = divergence_of(model)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert loss({EMBEDDING: noisy(before[EMBEDDING])}) > 0
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
@@ -62,20 +72,21 @@ def test_slices_of_banks_are_replaced_by_their_own_names() -> None:
     model = make("pr1934")
     bank = model.state_dict()["mlp_up_bank"]
     names = tuple(f"blocks.{layer}.mlp.fc.weight" for layer in range(len(bank)))
-    loss = Divergence(GptRunner(model), WINDOWS, banks=[Bank("mlp_up_bank", names)])
+    sliced = divergence_of(model, [Bank("mlp_up_bank", names)])
     slice_2 = noisy(bank[2])
     whole = bank.clone()
     whole[2] = slice_2
-    assert loss({names[2]: slice_2}) == pytest.approx(loss({"mlp_up_bank": whole}))
+    expected = divergence_of(model)({"mlp_up_bank": whole})
+    assert sliced({names[2]: slice_2}) == pytest.approx(expected)
 
 
 def test_many_positions_are_thinned_out(model: GPT, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(divergence, "MAX_LOGITS", WINDOWS.size * 61 // 4)
+    monkeypatch.setattr(divergence, "MAX_OUTPUTS", WINDOWS.size * 61 // 4)
     changed = {EMBEDDING: noisy(model.state_dict()[EMBEDDING])}
-    loss = Divergence(GptRunner(model), WINDOWS)
+    loss = divergence_of(model)
     assert loss(changed) == pytest.approx(plain(model, changed, stride=4), rel=1e-4)
 
 
 def test_an_unknown_tensor_is_named(model: GPT) -> None:
     with pytest.raises(UsageError, match="the model has no tensor 'nothing'"):
-        Divergence(GptRunner(model), WINDOWS)({"nothing": torch.zeros(1)})
+        divergence_of(model)({"nothing": torch.zeros(1)})

@@ -5,10 +5,12 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.calibration.collect import collect
+from artpack.calibration.collect import CALIBRATION, collect
 from artpack.models import GPT
 from artpack.quantize.rounding.prune import prune_smallest
+from artpack.runners.batches import TokenBatches
 from artpack.runners.gpt import GptRunner
+from artpack.runners.places import places
 from tests.golden.checks.case import Case
 from tests.golden.checks.models import load_model
 from tests.golden.checks.report import Report
@@ -48,7 +50,9 @@ def check(case: Case, report: Report) -> None:
     if not {"calib_tokens.npy", "state_dict.safetensors"} <= case.files:
         return
     windows, model = read_windows(case), calibrated_model(case)
-    hessians = collect(GptRunner(model), windows, fisher=False).mean_hessians(windows.size)
+    batches = TokenBatches(windows, CALIBRATION.batch_tokens)
+    sums = collect(GptRunner(model), batches, places(model), fisher=False)
+    hessians = sums.mean_hessians(windows.size)
     facts = case.entries("quant.json")
     named = {f"{name}.weight" for name in facts.peek("gptq")["hessian_layers"]}
     # Its export has no use for a Hessian of these, and of a tied head it knows none.

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from artpack.calibration.collect import collect
+from artpack.calibration.collect import CALIBRATION, collect
 from artpack.quantize.grids.row_int import RowInt
 from artpack.quantize.rounding.gptq import Gptq
 from artpack.quantize.rounding.prune import prune_smallest
@@ -16,7 +16,9 @@ from artpack.quantize.rounding.row_rounding import round_with_data
 from artpack.quantize.rounding.steps import RowGrid, RowPercentiles, TensorPercentile
 from artpack.recipes import load_recipe
 from artpack.recipes.rules import Rule
+from artpack.runners.batches import TokenBatches
 from artpack.runners.gpt import GptRunner
+from artpack.runners.places import places
 from tests.golden.checks.calibration import calibrated_model, read_windows
 from tests.golden.checks.case import Case, Entries
 from tests.golden.checks.export import Array, Export, Tally, fp32_sha256
@@ -39,7 +41,8 @@ def _check_model(case: Case, report: Report) -> None:
     facts, stored = case.entries("quant.json"), case.entries("quant.npz")
     state = load_file(case.folder / "state_dict.safetensors")
     windows = read_windows(case)
-    sums = collect(GptRunner(calibrated_model(case)), windows, fisher=False)
+    model, batches = calibrated_model(case), TokenBatches(windows, CALIBRATION.batch_tokens)
+    sums = collect(GptRunner(model), batches, places(model), fisher=False)
     hessians = dict(sums.mean_hessians(windows.size))
     share = facts.peek("prune")["prune_pct"]
     export = Export(state, "pr576", [f"{rule}.prune={share}" for rule in PRUNED], hessians)

@@ -15,7 +15,9 @@ from artpack.models.mechanisms import HeadGate, Ntk, Rope
 from artpack.models.published import from_published_config
 from artpack.models.recognize import recognize
 from artpack.models.rope import rope_frequencies
+from artpack.runners.batches import TokenBatches
 from artpack.runners.gpt import GptRunner
+from artpack.runners.places import places
 
 SETTINGS: dict[str, Any] = {
     "vocab_size": 41,
@@ -366,6 +368,7 @@ def test_a_gate_is_recognised_by_its_tensor(changes: dict[str, Any], gate: HeadG
 
 def test_a_calibration_sees_every_map_of_such_a_model() -> None:
     model = made(**NO_GATE, attn_out_gate_enabled=True, tie_embeddings=False)[0]
-    moments = collect(GptRunner(model.float()), IDS.numpy(), fisher=False)
+    batches = TokenBatches(IDS.numpy(), 1024)
+    moments = collect(GptRunner(model.float()), batches, places(model), fisher=False)
     for name in ("lm_head.weight", "blocks.0.attn.attn_gate_proj.weight"):
         assert moments.hessians[name].diagonal().min() > 0
