@@ -106,9 +106,19 @@ class CompressResult:
         return None if self.result.fit is None else self.result.fit.chosen
 
     @property
+    def loss(self) -> float | None:
+        """Loss on calibration data, in ``loss_unit``; None if it could not be measured."""
+        return self.result.loss
+
+    @property
+    def loss_unit(self) -> str:
+        """What ``loss`` is counted in."""
+        return self.result.loss_unit
+
+    @property
     def loss_nats(self) -> float | None:
-        """Loss on calibration tokens, in nats per token; None if it could not be measured."""
-        return self.result.loss_nats
+        """The same where it is counted in nats; None otherwise."""
+        return self.loss if self.loss_unit.startswith("nats") else None
 
     def worth_of(self, loss: float) -> float | None:
         """Return how much of a loss another byte would save; None with fixed steps."""
@@ -124,7 +134,7 @@ class CompressResult:
 
     def __repr__(self) -> str:
         ratio = self.source_bytes / self.size_bytes
-        loss = "" if self.loss_nats is None else f", loss {self.loss_nats:.5f} nats per token"
+        loss = "" if self.loss is None else f", loss {self.loss:.5f} {self.loss_unit}"
         return (
             f"<CompressResult {self.recipe}: {self.source_bytes:,} -> {self.size_bytes:,} bytes,"
             f" {self.bits_per_weight:.3f} bits per weight, {ratio:.2f} times smaller{loss}>"

@@ -20,6 +20,8 @@ from artpack.checkpoint.selection import select
 from artpack.errors import UsageError
 from artpack.models import ModelConfig
 from artpack.pack.packer import PackInputs
+from artpack.runners.batches import TokenBatches
+from artpack.runners.curvature import Curvature
 from artpack.runners.distillation import Distillation
 from artpack.runners.divergence import Divergence
 from artpack.runners.losses import LossName
@@ -166,7 +168,7 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
         if known is not None:
             pack = _calibrated(pack, known, _file(inputs.calibration))
         if running is not None:
-            pack = _runnable(pack, running, inputs.device)
+            pack = _runnable(pack, running, inputs.device, progress)
         more = () if known is None else known.notes
         own = (*opened.checkpoint.notes, *found.notes, *(running.notes if running else ()))
         yield OpenedInputs(opened, model, pack, (*own, *more))
@@ -290,16 +292,29 @@ def _calibrated(pack: PackInputs, known: Calibration, file: Path | None) -> Pack
     return replace(pack, calibration=known, provenance=provenance, sensitivities_file=kept)
 
 
-def _runnable(pack: PackInputs, running: Running, device: str) -> PackInputs:
+def _runnable(
+    pack: PackInputs, running: Running, device: str, progress: Progress | None
+) -> PackInputs:
     """Add what measures losses on some of the batches, and learns on the others."""
     measured, learned = running.batches.split(MEASURED_TOKENS)
     loss = Divergence(running.runner, measured, running.places, settings=Settings(device=device))
+
+    probe = Curvature(
+        running.runner,
+        measured.samples(),
+        running.places,
+        settings=Settings(device=device),
+        progress=progress,
+    )
 
     def objective() -> Distillation:
         settings = Settings(device=device, precision="bf16")
         return Distillation(running.runner, learned, running.places, settings=settings)
 
-    return replace(pack, loss=loss, objective=objective)
+    unit = running.runner.loss.unit
+    if unit == "nats" and isinstance(measured, TokenBatches):
+        unit = "nats per token"
+    return replace(pack, loss=loss, loss_unit=unit, curvature=probe, objective=objective)
 
 
 def sensitivities_file(calibration: Path) -> Path:

@@ -17,7 +17,7 @@ from artpack.pack.fine_tuning import Objective, tune
 from artpack.pack.kept_as_is import find_exceptions
 from artpack.pack.prepare import Prepared, prepare
 from artpack.pack.rate_distortion import RateDistortion
-from artpack.pack.sensitivities import Loss, obtain_sensitivities
+from artpack.pack.sensitivities import Curvature, Loss, obtain_sensitivities
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config
 from artpack.stages.progress import Progress
@@ -57,8 +57,9 @@ class PackInputs:
         model: Config of the model that the weights belong to, stored as it is.
         provenance: What the file says of where it comes from.
         files: Small files that go with the weights.
-        loss: Measures what some tensors' errors add, in nats per token; None if the model
-            cannot be run.
+        loss: Measures what some tensors' errors add; None if the model cannot be run.
+        loss_unit: What that is counted in.
+        curvature: Tells what errors of each tensor cost; None if the model cannot be run.
         objective: Makes what scales are learned by; None if the model cannot be run.
         sensitivities_file: Where measured sensitivities are kept, if anywhere.
         device: Where GPTQ and fine-tuning compute.
@@ -72,6 +73,8 @@ class PackInputs:
     provenance: Config = field(default_factory=dict)
     files: PackedFiles | None = None
     loss: Loss | None = None
+    loss_unit: str = "nats per token"
+    curvature: Curvature | None = None
     objective: Callable[[], Objective] | None = None
     sensitivities_file: Path | None = None
     device: str = "cpu"
@@ -88,8 +91,9 @@ class PackResult:
         prepared: Those of its tensors that were quantized before they were packed.
         adjustable_weights: How many weights have steps that a budget can adjust.
         fit: The files that were made on the way; None for a recipe with fixed steps.
-        loss_nats: What the errors of its tensors add on calibration tokens, in nats per
-            token; None if that could not be measured.
+        loss: What the errors of its tensors add on calibration data, in ``loss_unit``; None
+            if that could not be measured.
+        loss_unit: What that is counted in.
         notes: What was decided on the way, one line each.
     """
 
@@ -97,7 +101,8 @@ class PackResult:
     prepared: Mapping[str, Prepared]
     adjustable_weights: int = 0
     fit: Fit | None = None
-    loss_nats: float | None = None
+    loss: float | None = None
+    loss_unit: str = "nats per token"
     notes: tuple[str, ...] = ()
 
 
@@ -173,7 +178,7 @@ class Packer:
                 {n: p.quantizer.dequantize(p.quantized) for n, p in adjusted.items()}
             )
         weights, notes = self._plain.weights, (*self._notes, *self._sensitivities[1])
-        return PackResult(fit.packed, prepared, weights, fit, loss, notes)
+        return PackResult(fit.packed, prepared, weights, fit, loss, inputs.loss_unit, notes)
 
     def _make_fixed(self, goal: Goal) -> PackResult:
         recipe = self._spec.name
@@ -220,9 +225,8 @@ class Packer:
             self._plain,
             inputs.calibration,
             self._spec,
-            loss=inputs.loss,
+            curvature=inputs.curvature,
             file=inputs.sensitivities_file,
-            progress=self._progress,
         )
 
     @cached_property

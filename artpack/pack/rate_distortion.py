@@ -131,6 +131,29 @@ class RateDistortion:
             done = self._workers.run(self.quantize, [(name, log2_step) for name in self.jobs])
         return dict(zip(self.jobs, done, strict=True))
 
+    def errors(self, log2_step: float) -> dict[str, Tensor]:
+        """
+        Quantize all tensors, and say how far they are from their weights.
+
+        Args:
+            log2_step: Logarithm of c to base 2.
+
+        Returns:
+            Name to error, bfloat16, of the tensor's shape. The symbols are not kept.
+
+        Raises:
+            CheckpointError: A weight is not finite.
+
+        """
+        with one_thread():
+            done = self._workers.run(self._error, [(name, log2_step) for name in self.jobs])
+        return dict(zip(self.jobs, done, strict=True))
+
+    def _error(self, name: str, log2_step: float) -> Tensor:
+        prepared = self.quantize(name, log2_step)
+        rounded = prepared.quantizer.dequantize(prepared.quantized)
+        return (rounded.float() - self._checkpoint.read(name).float()).bfloat16()
+
     def quantize(self, name: str, log2_step: float) -> Prepared:
         """
         Quantize one tensor.

@@ -1,9 +1,8 @@
 """
-Sensitivities of tensors, measured: one is quantized alone, and the loss tells the harm.
+Sensitivities of tensors, measured: what a squared step costs in each.
 
-Formulas know the second moments of inputs and gradients, but not how they go together,
-nor what later layers make of an error. Twice the damage of one tensor in place of half
-of another's is what that is worth: see docs/LOG.md.
+Formulas know the second moments of inputs and gradients, but not how they go together.
+So every tensor is quantized once, coarsely, and the model tells what the errors cost.
 """
 
 import json
@@ -18,7 +17,6 @@ from artpack.pack.rate_distortion import RateDistortion
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config, JsonValue
 from artpack.stages.parsing import parse_json
-from artpack.stages.progress import Progress
 from artpack.system.atomic import write_atomically
 
 FORMAT = "artpack-sensitivity-1"
@@ -26,42 +24,36 @@ FORMAT = "artpack-sensitivity-1"
 Loss = Callable[[Mapping[str, Tensor]], float]
 """From some stored tensors, quantized, to the loss in nats per token that this adds."""
 
+Curvature = Callable[[Mapping[str, Tensor]], Mapping[str, float]]
+"""From errors of stored tensors to the loss that each of them alone adds."""
+
 LEAST = 1e-9
-"""Nats per token below which a loss in fp32 says nothing."""
+"""Loss below which an estimate in fp32 says nothing."""
 
 
 def measure_sensitivities(
-    frontier: RateDistortion,
-    loss: Loss,
-    *,
-    bits_per_weight: float = 2.0,
-    progress: Progress | None = None,
+    frontier: RateDistortion, curvature: Curvature, *, bits_per_weight: float = 2.0
 ) -> dict[str, float]:
     """
     Measure what a squared step costs in each tensor.
 
     Args:
         frontier: Of the checkpoint, without sensitivities.
-        loss: Mean KL divergence from the model as it is, say; never negative.
-        bits_per_weight: About the rate at which tensors are quantized for this: coarse
-            enough for the loss to show it.
-        progress: Told after each tensor.
+        curvature: Tells what errors cost.
+        bits_per_weight: About the rate at which tensors are quantized for this.
 
     Returns:
-        Tensor name to nats per token over the mean squared step. A tensor that costs next
-        to nothing is left out: it goes by formula.
+        Tensor name to loss over the mean squared step. A tensor that costs next to nothing
+        is left out: it goes by formula.
 
     """
     log2_step = frontier.log2_step_for(bits_per_weight)
-    sensitivities = {}
-    for done, name in enumerate(frontier.jobs, 1):
-        prepared = frontier.quantize(name, log2_step)
-        added = loss({name: prepared.quantizer.dequantize(prepared.quantized)})
-        if added > LEAST:
-            sensitivities[name] = added / 4 ** (log2_step + frontier.offset(name))
-        if progress is not None:
-            progress("measuring sensitivities", done, len(frontier.jobs))
-    return sensitivities
+    added = curvature(frontier.errors(log2_step))
+    return {
+        name: cost / 4 ** (log2_step + frontier.offset(name))
+        for name, cost in added.items()
+        if cost > LEAST
+    }
 
 
 def obtain_sensitivities(
@@ -69,9 +61,8 @@ def obtain_sensitivities(
     calibration: Calibration | None,
     spec: PlanSpec,
     *,
-    loss: Loss | None,
+    curvature: Curvature | None,
     file: Path | None,
-    progress: Progress | None = None,
 ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
     """
     Read sensitivities from a file, or measure them and keep them there.
@@ -80,9 +71,8 @@ def obtain_sensitivities(
         frontier: Of the checkpoint, without sensitivities.
         calibration: What is known of the data.
         spec: The recipe.
-        loss: What measures them; None if the model cannot be run.
+        curvature: What measures them; None if the model cannot be run.
         file: Where they are kept; None for nowhere.
-        progress: Told after each tensor.
 
     Returns:
         The sensitivities, None where a formula has to do; and notes of what was done.
@@ -101,9 +91,9 @@ def obtain_sensitivities(
     known = None if file is None else read_sensitivities(file, fingerprint)
     if known is not None:
         return known, (f"sensitivities: read from {file}",)
-    if loss is None:
+    if curvature is None:
         return None, ("sensitivities go by formula; with calibration tokens they are measured",)
-    measured = measure_sensitivities(frontier, loss, progress=progress)
+    measured = measure_sensitivities(frontier, curvature)
     if file is None:
         return measured, ()
     try:

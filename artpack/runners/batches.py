@@ -11,6 +11,9 @@ from torch import Tensor
 from artpack.calibration.windows import Windows, hash_tokens
 from artpack.errors import UsageError
 
+SAMPLE_TOKENS = 128
+"""Tokens in a window that gives one sample of a curvature."""
+
 LEARNED_TOKENS = 4096
 """Tokens in a batch that is learned from."""
 
@@ -52,6 +55,9 @@ class Batches(Protocol):
             At most half of what there is, spread evenly; and the rest, or all if none is left.
 
         """
+
+    def samples(self) -> "Batches":
+        """Return the same in batches as small as makes sense: each gives one sample."""
 
     def shuffled(self, device: str) -> Iterator[Any]:
         """Yield batches in random order without end, all of them before any comes again."""
@@ -95,6 +101,12 @@ class TokenBatches:
         rest = np.delete(self.windows, spread, axis=0)
         measured = TokenBatches(self.windows[spread], 2 * self.windows.shape[1])
         return measured, TokenBatches(rest if len(rest) else self.windows, self._batch_tokens)
+
+    def samples(self) -> "TokenBatches":
+        """Cut windows into pieces of ``SAMPLE_TOKENS``, one a batch."""
+        size = min(SAMPLE_TOKENS, self.windows.shape[1])
+        pieces = self.windows[:, : self.windows.shape[1] // size * size].reshape(-1, size)
+        return TokenBatches(pieces, size)
 
     def shuffled(self, device: str) -> Iterator[Tensor]:
         """Yield batches of ``LEARNED_TOKENS``, windows in random order."""
@@ -147,6 +159,10 @@ class ModuleBatches:
         if len(self._batches) == 1:
             return self, self
         return ModuleBatches(self._batches[1::2]), ModuleBatches(self._batches[::2])
+
+    def samples(self) -> "ModuleBatches":
+        """Cut batches into single rows where all their tensors have the same number of them."""
+        return ModuleBatches([row for batch in self._batches for row in _rows_of(batch)])
 
     def shuffled(self, device: str) -> Iterator[Any]:
         """Yield one batch after another in random order."""
@@ -201,6 +217,31 @@ def _moved(batch: Any, device: str) -> Any:
         return {name: _moved(value, device) for name, value in batch.items()}
     if isinstance(batch, list | tuple):
         return tuple(_moved(value, device) for value in batch)
+    return batch
+
+
+def _rows_of(batch: Any) -> list[Any]:
+    sizes = {len(tensor) if tensor.ndim else 0 for tensor in _tensors_in(batch)}
+    if len(sizes) != 1 or 0 in sizes:
+        return [batch]
+    return [_row(batch, index) for index in range(sizes.pop())]
+
+
+def _tensors_in(batch: Any) -> Iterator[Tensor]:
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, Mapping | list | tuple):
+        for value in batch.values() if isinstance(batch, Mapping) else batch:
+            yield from _tensors_in(value)
+
+
+def _row(batch: Any, index: int) -> Any:
+    if isinstance(batch, Tensor):
+        return batch[index : index + 1]
+    if isinstance(batch, Mapping):
+        return {name: _row(value, index) for name, value in batch.items()}
+    if isinstance(batch, list | tuple):
+        return tuple(_row(value, index) for value in batch)
     return batch
 
 

@@ -32,7 +32,7 @@ from ..render.progress import progress
     "--tokenizer",
     type=EXISTING,
     metavar="FILE",
-    help="The SentencePiece model of the tokens; text needs it.",
+    help="The SentencePiece model of the tokens; needless where the model has its own.",
 )
 @click.option(
     "--self-generate",
@@ -51,9 +51,8 @@ from ..render.progress import progress
 @click.option(
     "--limit-tokens",
     type=POSITIVE,
-    default=131_072,
-    show_default=True,
-    help="Run no more tokens than this, in windows spread evenly over FILE.",
+    help="Run no more tokens than this, in windows spread evenly over FILE; by default"
+    " 131,072, and down to 16,384 for large models.",
 )
 @click.option(
     "--window-tokens",

@@ -15,9 +15,9 @@ from .sizes import Size
 def _scoring(
     score_tokens: str | None, score_tokenizer: Path | None, score_limit_tokens: int | None
 ) -> "artpack.Scoring | None":
-    if (score_tokens is None) != (score_tokenizer is None):
-        raise UsageError("`score_tokens` and `score_tokenizer` go together")
-    if score_tokens is None or score_tokenizer is None:
+    if score_tokens is None and score_tokenizer is not None:
+        raise UsageError("`score_tokenizer` goes with `score_tokens`")
+    if score_tokens is None:
         return None
     return artpack.Scoring(score_tokens, score_tokenizer, score_limit_tokens)
 
@@ -41,11 +41,10 @@ budget_options = together(
         "--code-bytes", type=Size(), default=0, help="Code that counts into the budget."
     ),
     option_of(SIZE)(
-        "--max-bpb-increase",
-        "max_loss_increase",
+        "--max-loss-increase",
         type=click.FloatRange(min=0, min_open=True),
-        metavar="BPB",
-        help="The most loss, on --score-tokens.",
+        metavar="LOSS",
+        help="The most: bits per byte on --score-tokens, or on data in its unit.",
     ),
     scoring_options,
 )

@@ -57,7 +57,7 @@ def _numbers(result: "artpack.CompressResult") -> dict[str, Any]:
 
 
 def _fit(result: "artpack.CompressResult") -> dict[str, Any]:
-    goal, chosen, loss = result.goal, result.chosen, result.loss_nats
+    goal, chosen, loss = result.goal, result.chosen, result.loss
     found: dict[str, Any] = {"limit_bytes": goal.limit_bytes, "code_bytes": goal.code_bytes}
     if chosen is not None:
         found |= {
@@ -101,10 +101,10 @@ def _lines(result: "artpack.CompressResult") -> Iterator[str]:
         left = goal.limit_bytes - goal.code_bytes - result.size_bytes
         made = f", {_made(result)}" if result.trials else ""
         yield f"budget: {goal.limit_bytes:,} bytes, {left:,} left{made}"
-    if result.loss_nats is not None:
+    if result.loss is not None:
         yield (
-            f"loss: {result.loss_nats:.5f} nats per token on calibration tokens;"
-            f" another KB would save {_per_kb(result, result.loss_nats):.7f}"
+            f"loss: {result.loss:.5f} {result.loss_unit} on calibration data;"
+            f" another KB would save {_per_kb(result, result.loss):.7f}"
         )
     if result.comparison is not None:
         yield _score_line(result, result.comparison)

@@ -5,7 +5,6 @@ import re
 FLAGS = {
     "compiled": "--compile",
     "deadline_s": "--deadline-seconds",
-    "max_loss_increase": "--max-bpb-increase",
     "overrides": "--set",
     "scoring": "--score-tokens",
     "self_generated": "--self-generate",

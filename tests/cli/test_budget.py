@@ -90,7 +90,7 @@ def test_the_text_says_what_another_kilobyte_is_worth(invoke: Invoke, folder: Pa
 
 
 def test_a_score_is_not_exceeded(told: Told) -> None:
-    asked = ("--max-bpb-increase", 0.05, "--calibration-tokens", "calib.bin")
+    asked = ("--max-loss-increase", 0.05, "--calibration-tokens", "calib.bin")
     found = told("compress", "ckpt.pt", *asked, *SCORED, *FAST)
     assert found["fit"]["score"]["bpb_increase"]["value"] <= 0.05
     assert len(found["fit"]["trials"]) > 1
@@ -111,8 +111,8 @@ def test_learned_scales_are_counted_into_the_budget(told: Told, folder: Path) ->
     [
         (("--budget", "300"), "nothing fits into 300 bytes: the smallest file has"),
         (("--budget", "20K", "--recipe", "int8"), "'frontier' adjusts its steps to the budget"),
-        (("--budget", "20K", "--max-bpb-increase", 0.1), "give one of them"),
-        (("--max-bpb-increase", 0.1), "is measured on scored tokens: give --score-tokens"),
+        (("--budget", "20K", "--max-loss-increase", 0.1), "give one of them"),
+        (("--max-loss-increase", 0.1), "is measured on scored tokens: give --score-tokens"),
         (("--code-bytes", "1K"), "counts into a budget: give --budget"),
         (
             ("--budget", "20K", "--tune", 1),

@@ -1,0 +1,104 @@
+"""
+The loss that small errors of stored tensors add, each alone, from one backward pass.
+
+To second order the loss of an error E in a tensor is half the mean of ``<E, g> ** 2``, where
+g is the gradient of a draw from the loss (:meth:`~artpack.runners.losses.OutputLoss.sample`).
+Draws of different outputs are independent, so one pass over a window gives one sample of
+that for every tensor at once, with all that inputs and gradients have to do with each other.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from artpack.runners.batches import Batches
+from artpack.runners.places import Places
+from artpack.runners.protocol import Runner
+from artpack.runners.settings import REFERENCE, Settings
+from artpack.stages.progress import Progress
+
+FEWEST_SAMPLES = 64
+"""With fewer batches each is drawn from more than once."""
+
+
+class Curvature:
+    """
+    The second-order loss of errors in a model's tensors.
+
+    Args:
+        runner: Its model is on ``settings.device`` and in evaluation mode. Not changed.
+        batches: What it runs over: each gives one sample.
+        places: Where its stored tensors are.
+        settings: Device and precision.
+        progress: Told after each sample.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        batches: Batches,
+        places: Places,
+        *,
+        settings: Settings = REFERENCE,
+        progress: Progress | None = None,
+    ) -> None:
+        self._runner, self._batches, self._places = runner, batches, places
+        self._settings, self._progress = settings, progress
+
+    def __call__(self, errors: Mapping[str, Tensor]) -> dict[str, float]:
+        """
+        Estimate what each error alone adds to the loss.
+
+        Args:
+            errors: Stored name to what is added to the tensor.
+
+        Returns:
+            Stored name to the mean loss of a row of outputs. With n samples its relative
+            standard error is about ``sqrt(2 / n)``.
+
+        """
+        owners = {
+            parameter.untyped_storage().data_ptr(): parameter
+            for parameter in self._runner.module.parameters()
+        }
+        used = {n: owners[self._places[n].untyped_storage().data_ptr()] for n in errors}
+        wanted = list({id(parameter): parameter for parameter in used.values()}.values())
+        totals, rows = dict.fromkeys(errors, 0.0), 0
+        repeats = -(-FEWEST_SAMPLES // len(self._batches))
+        samples = [(i, 1 + k) for k in range(repeats) for i in range(len(self._batches))]
+        for done, (index, seed) in enumerate(samples, 1):
+            gradients, count = self._gradients(index, seed, wanted)
+            rows += count
+            if self._progress is not None:
+                self._progress("measuring sensitivities", done, len(samples))
+            for name, error in errors.items():
+                gradient = gradients[id(used[name])]
+                place, whole = self._places[name], used[name]
+                offset = place.storage_offset() - whole.storage_offset()
+                part = gradient.as_strided(place.shape, place.stride(), offset)
+                inner = torch.dot(part.flatten(), error.to(part).flatten())
+                totals[name] += float(inner) ** 2
+        return {name: total / (2 * rows) for name, total in totals.items()}
+
+    def _gradients(
+        self, index: int, seed: int, wanted: Sequence[Tensor]
+    ) -> tuple[dict[int, Tensor], int]:
+        """Return the gradient of each parameter for one draw, and the rows of its outputs."""
+        settings, learning = self._settings, [parameter.requires_grad for parameter in wanted]
+        for parameter in wanted:
+            parameter.requires_grad_()
+        try:
+            batch = self._batches.load(index, settings.device)
+            bf16 = settings.precision == "bf16"
+            with torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=bf16):
+                outputs = self._runner.outputs(self._runner.states(batch))
+            sampled = self._runner.loss.sample(outputs, self._batches.draws(index, seed))
+            found = torch.autograd.grad(sampled, wanted, allow_unused=True)
+        finally:
+            for parameter, was in zip(wanted, learning, strict=True):
+                parameter.requires_grad_(was)
+        pairs = zip(wanted, found, strict=True)
+        return {id(p): torch.zeros_like(p) if g is None else g.contiguous() for p, g in pairs}, len(
+            outputs
+        )
