@@ -79,8 +79,8 @@ def _products(views: StoredViews, a: Tensor, b: Tensor) -> Iterator[Product]:
 
 
 def _matches(views: StoredViews, vectors: Tensor, matrix: Tensor) -> Iterator[Product]:
-    for part, turned in views.matrices(matrix):
-        yield Product(part, turned, vectors)
+    for sight in views.matrices(matrix):
+        yield Product(sight.part, sight.turned, vectors[:, sight.first])
 
 
 def _grouped(views: StoredViews, args: Sequence[Any]) -> Iterator[Product]:

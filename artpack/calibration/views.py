@@ -51,6 +51,24 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """
+    A part of a stored matrix as a matrix in memory shows it.
+
+    Attributes:
+        part: What is shown.
+        turned: Whether the first axis runs along the part's columns.
+        first: Which places of the first axis show it: a fused matrix shows several parts.
+        second: Which places of the second axis do.
+    """
+
+    part: Part
+    turned: bool
+    first: slice
+    second: slice
+
+
+@dataclass(frozen=True)
 class _Spot:
     """A rectangle of a stored matrix, and where in a storage it lies."""
 
@@ -102,7 +120,7 @@ class StoredViews:
         """Return whether a tensor lies where something stored does."""
         return bool(self._near(tensor))
 
-    def matrices(self, tensor: Tensor) -> Iterator[tuple[Part, bool]]:
+    def matrices(self, tensor: Tensor) -> Iterator[Sight]:
         """
         Find what a matrix shows.
 
@@ -110,15 +128,16 @@ class StoredViews:
             tensor: Of two axes.
 
         Yields:
-            The part, and whether the tensor's first axis runs along its columns. What has
-            one element only is found both ways.
+            The part of a stored matrix that it is, or each stored matrix that is a part of
+            it. What has one element only is found both ways.
 
         """
         for spot in self._near(tensor):
             for turned in (False, True):
-                part = _part_of(spot, tensor.mT if turned else tensor)
-                if part is not None:
-                    yield part, turned
+                found = _sight(spot, tensor.mT if turned else tensor)
+                if found is not None:
+                    part, (rows, cols) = found
+                    yield Sight(part, turned, *((cols, rows) if turned else (rows, cols)))
 
     def kernels(self, tensor: Tensor) -> Iterator[Part]:
         """Yield what a kernel (out, in, ...) shows: whole rows, or nothing."""
@@ -156,8 +175,9 @@ class StoredViews:
 
     def _follow_matrices(self, source: Tensor, copy: Tensor) -> None:
         if source.ndim == 2:
-            for part, turned in self.matrices(source):
-                self._add(copy, _spot(part, copy.mT if turned else copy))
+            for sight in self.matrices(source):
+                shown = copy[sight.first, sight.second]
+                self._add(copy, _spot(sight.part, shown.mT if sight.turned else shown))
         elif source.ndim == 3:
             for one, its_copy in zip(source, copy, strict=True):
                 self._follow_matrices(one, its_copy)
@@ -186,26 +206,55 @@ def _spot(part: Part, tensor: Tensor) -> _Spot:
     return _Spot(part, _offset(tensor), tuple(tensor.shape), tensor.stride())
 
 
-def _part_of(spot: _Spot, tensor: Tensor) -> Part | None:
-    """Return what a matrix (rows, cols) shows of a spot; None if not a rectangle of it."""
-    steps, (rows, cols) = spot.steps, tensor.shape
-    if steps is None or not _stepped(tensor, steps):
+def _sight(spot: _Spot, tensor: Tensor) -> tuple[Part, tuple[slice, slice]] | None:
+    """Return what a matrix (rows, cols) shows of a spot, and where; None if no rectangle."""
+    if spot.steps is None:
         return None
-    (row, col), rest = _position(_offset(tensor) - spot.offset, steps)
-    shown = spot.part
-    if rest or not 0 <= row <= shown.rows.stop - shown.rows.start - rows:
+    part, shape = spot.part, (tensor.shape[0], tensor.shape[1])
+    stored = _Rectangle(spot.offset, (_length(part.rows), _length(part.cols)), spot.steps)
+    shown = _Rectangle(_offset(tensor), shape, (tensor.stride(0), tensor.stride(1)))
+    start = stored.start_of(shown)
+    if start is not None:
+        return _cut(part, start[0], shape[0], start[1], shape[1]), (slice(None), slice(None))
+    start = shown.apart().start_of(stored)
+    if start is None:
         return None
-    if not 0 <= col <= shown.cols.stop - shown.cols.start - cols:
-        return None
-    return _cut(shown, row, rows, col, cols)
+    (row, col), (rows, cols) = start, stored.sizes
+    return part, (slice(row, row + rows), slice(col, col + cols))
 
 
-def _stepped(tensor: Tensor, steps: tuple[int, int]) -> bool:
-    """Return whether a matrix has these strides; an axis of one element has any."""
-    return all(
-        size == 1 or (size > 1 and stride == step)
-        for size, stride, step in zip(tensor.shape, tensor.stride(), steps, strict=True)
-    )
+@dataclass(frozen=True)
+class _Rectangle:
+    """Elements in a storage, (rows, cols), and how far apart rows and columns lie."""
+
+    offset: int
+    sizes: tuple[int, int]
+    steps: tuple[int, int]
+
+    def apart(self) -> "_Rectangle":
+        """Return the same, where an axis of one element has a step that leads outside."""
+        (rows, cols), (down, right) = self.sizes, self.steps
+        if rows == 1:
+            down = right * cols
+        elif cols == 1:
+            right = down * rows
+        return _Rectangle(self.offset, self.sizes, (down, right))
+
+    def start_of(self, other: "_Rectangle") -> tuple[int, int] | None:
+        """Return at which row and column another one begins; None if it is not all inside."""
+        axes = list(zip(other.sizes, other.steps, self.steps, strict=True))
+        if any(size == 0 or (size > 1 and step != own) for size, step, own in axes):
+            return None
+        if min(self.steps) < 1:  # expanded
+            return None
+        start, rest = _position(other.offset - self.offset, self.steps)
+        ends = zip(start, other.sizes, self.sizes, strict=True)
+        inside = all(0 <= at <= whole - size for at, size, whole in ends)
+        return start if inside and not rest else None
+
+
+def _length(part: slice) -> int:
+    return int(part.stop - part.start)
 
 
 def _position(distance: int, steps: tuple[int, int]) -> tuple[tuple[int, int], int]:

@@ -136,8 +136,10 @@ class _Calls(TorchFunctionMode):
         return _replaced(args, wanted), _replaced(options, wanted)
 
     def _looked_up(self, table: Tensor, index: Tensor, output: Tensor) -> Tensor:
-        for part, turned in self._views.matrices(table):
-            if not turned and part.share_of("cols") == 1:
+        for sight in self._views.matrices(table):
+            part = sight.part
+            whole = table[sight.first, sight.second].shape == table.shape
+            if whole and not sight.turned and part.share_of("cols") == 1:
                 if torch.is_grad_enabled() and not output.requires_grad:
                     output = output.detach().requires_grad_().clone()  # no leaf: may be changed
                 self._listener.see_lookup(part, index, output)
