@@ -165,6 +165,7 @@ def calibrate(
                 "seed": seed if fisher else None,
                 "precision": settings.precision,
                 "loss": runner.loss.unit,
+                **batches.facts,
             },
         },
     )

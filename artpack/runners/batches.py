@@ -10,6 +10,7 @@ from torch import Tensor
 
 from artpack.calibration.windows import Windows, hash_tokens
 from artpack.errors import UsageError
+from artpack.stages import Config
 
 SAMPLE_TOKENS = 128
 """Tokens in a window that gives one sample of a curvature."""
@@ -43,6 +44,10 @@ class Batches(Protocol):
     @property
     def sha256(self) -> str:
         """Hash of all that is run, in hexadecimal."""
+
+    @property
+    def facts(self) -> Config:
+        """How much is run at a time, by name."""
 
     def split(self, limit_tokens: int) -> "tuple[Batches, Batches]":
         """
@@ -93,6 +98,11 @@ class TokenBatches:
     def sha256(self) -> str:
         """Hash of the ids."""
         return hash_tokens(self.windows)
+
+    @property
+    def facts(self) -> Config:
+        """Length of a window."""
+        return {"window_tokens": self.windows.shape[1]}
 
     def split(self, limit_tokens: int) -> "tuple[TokenBatches, TokenBatches]":
         """Set windows aside to measure on."""
@@ -153,6 +163,11 @@ class ModuleBatches:
         for batch in self._batches:
             _hash(batch, whole)
         return whole.hexdigest()
+
+    @property
+    def facts(self) -> Config:
+        """Number of batches."""
+        return {"batches": len(self)}
 
     def split(self, limit_tokens: int) -> "tuple[ModuleBatches, ModuleBatches]":  # noqa: ARG002
         """Set every second batch aside to measure on."""

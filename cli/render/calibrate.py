@@ -19,9 +19,8 @@ def summary(
     """Print what was collected, and where it went."""
     settings = found.fingerprint["settings"]
     assert isinstance(settings, dict)
-    window_tokens = settings["window_tokens"]
-    assert isinstance(window_tokens, int)
-    windows = found.tokens // window_tokens
+    window_tokens = settings.get("window_tokens")
+    windows = found.tokens // window_tokens if isinstance(window_tokens, int) else None
     facts = {
         "checkpoint": str(checkpoint),
         "calibration": str(output),
@@ -34,8 +33,10 @@ def summary(
         "fingerprint": found.fingerprint,
         "notes": found.notes,
     }
-    line = (
-        f"{output}: {windows:,} windows of {window_tokens:,} tokens,"
-        f" {len(found.hessians)} matrices, {size:,} bytes, {seconds:.1f} s"
+    run = (
+        f"{found.tokens:,} rows"
+        if windows is None
+        else f"{windows:,} windows of {window_tokens:,} tokens"
     )
+    line = f"{output}: {run}, {len(found.hessians)} matrices, {size:,} bytes, {seconds:.1f} s"
     show(facts, [line], as_json=as_json)

@@ -134,3 +134,25 @@ def test_one_input_of_several_maps_is_seen_by_each() -> None:
     hessians = moments.mean_hessians(1)
     torch.testing.assert_close(hessians["1.weight"], x.T @ x)
     torch.testing.assert_close(hessians["0.weight"], x.T @ x + (x + 1).T @ (x + 1))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_matrices_that_a_model_fuses_are_each_seen(axis: int, dtype: torch.dtype) -> None:
+    """Two matrices are stored; the model has them in one, and may cast that as it runs."""
+    generator = torch.Generator().manual_seed(2)
+    fused = torch.randn(6, 6, generator=generator)
+    x, back = torch.randn(5, 6, generator=generator), torch.randn(5, 6, generator=generator)
+    first, second = fused.split([2, 4], axis)
+    moments = Moments()
+    with moments.watch({"first": first, "second": second}):
+        outputs = x.to(dtype) @ fused.T.to(dtype)
+        torch.autograd.backward(outputs, back.to(dtype))
+    x, back = x.to(dtype).double(), back.to(dtype).double()
+    spans = {"first": slice(0, 2), "second": slice(2, 6)}
+    hessians = moments.mean_hessians(1)
+    covariances = moments.mean_output_covariances(1)
+    for name, span in spans.items():
+        inputs, gradients = (x, back[:, span]) if axis == 0 else (x[:, span], back)
+        torch.testing.assert_close(hessians[name].double(), inputs.T @ inputs)
+        torch.testing.assert_close(covariances[name].double(), gradients.T @ gradients)

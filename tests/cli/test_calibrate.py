@@ -162,8 +162,8 @@ def test_torchrun_collects_what_one_process_does(told: Told, folder: Path) -> No
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ((), "either --tokens or --self-generate"),
-        (("--tokens", "calib.bin", "--self-generate", 9), "either --tokens or --self-generate"),
+        ((), "give what to run: one of --tokens"),
+        (("--tokens", "calib.bin", "--self-generate", 9), "give what to run: one of --tokens"),
         (("--tokens", "some.txt"), "some.txt: text needs its --tokenizer"),
         (("--tokens", "none.bin"), "none.bin: no token file matches"),
         (("--tokens", "calib.bin", "--model", "pr2086"), "pr2086 describes another model"),
