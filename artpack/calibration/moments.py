@@ -10,11 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.multiprocessing.reductions import StorageWeakRef
 
 from artpack.calibration.products import Product
 from artpack.calibration.views import Axis, Part
@@ -47,7 +45,7 @@ class Moments:
     rows: dict[str, Tensor] = field(default_factory=dict)
     lookups: dict[str, Tensor] = field(default_factory=dict)
     output_covariances: dict[str, Tensor] = field(default_factory=dict)
-    _last: tuple[tuple[Any, ...], Tensor] | None = None
+    _last: tuple[Tensor, Tensor] | None = None
 
     @contextmanager
     def watch(self, places: Mapping[str, Tensor]) -> Iterator[None]:
@@ -105,12 +103,12 @@ class Moments:
         _add(self.lookups, table, found, ("rows",), 1.0)
 
     def _gram(self, vectors: Tensor) -> Tensor:
-        # Queries, keys and values read one and the same tensor: it is multiplied once.
-        key = _identity(vectors)
-        if self._last is not None and self._last[0] == key:
+        # Queries, keys and values read the same input, or casts of it: it is multiplied once.
+        # They are compared, as memory may have got another content since; that is cheap.
+        if self._last is not None and _equal(self._last[0], vectors):
             return self._last[1]
         gram = _upper_gram(vectors.detach().float())
-        self._last = key, gram
+        self._last = vectors.clone(), gram
         return gram
 
     def tensors(self) -> Iterator[Tensor]:
@@ -157,13 +155,8 @@ class Moments:
         return _means(self.lookups, tokens)
 
 
-def _identity(tensor: Tensor) -> tuple[Any, ...]:
-    """Return what tells a tensor's content from any other."""
-    if tensor.is_inference():  # its changes are not counted
-        return (object(),)
-    storage = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
-    version = tensor._version  # noqa: SLF001
-    return storage, tensor.storage_offset(), tensor.shape, tensor.stride(), version
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
 
 
 def _add(

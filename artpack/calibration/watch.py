@@ -125,14 +125,14 @@ class _Calls(TorchFunctionMode):
     def _with_gradients(
         self, args: Sequence[Any], options: dict[str, Any]
     ) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Let what meets a stored tensor require a gradient; two stored ones meet as well."""
+        """Let what meets a stored tensor require a gradient, itself stored or not."""
         tensors = list(_floats([*args, *options.values()]))
-        stored = [tensor for tensor in tensors if self._views.know(tensor)]
+        stored = {id(tensor) for tensor in tensors if self._views.know(tensor)}
         if not stored or len(tensors) < 2:
             return args, options
-        wanted = {id(tensor) for tensor in tensors}
-        if len(stored) < len(tensors):
-            wanted -= {id(tensor) for tensor in stored}
+        wanted = {id(tensor) for tensor in tensors} - stored
+        if len(stored) > 1 and id(tensors[0]) in stored:  # learned queries, say
+            wanted.add(id(tensors[0]))
         return _replaced(args, wanted), _replaced(options, wanted)
 
     def _looked_up(self, table: Tensor, index: Tensor, output: Tensor) -> Tensor:
