@@ -164,7 +164,8 @@ def _add(
 ) -> None:
     """Add a share of something to the sums of a matrix, where its part has its place."""
     if part.name not in sums:
-        sums[part.name] = more.new_zeros([part.size(axis) for axis in axes])
+        with torch.inference_mode(mode=False):  # sums outlive it
+            sums[part.name] = more.new_zeros([part.size(axis) for axis in axes])
     where = tuple(part.slice_of(axis) for axis in axes)
     sums[part.name][where].add_(more, alpha=share)
 

@@ -93,11 +93,6 @@ def _copies(name: str, args: Sequence[Any], output: Any) -> Iterator[tuple[Tenso
         yield args[0], output
     elif name.startswith("aten::fake_quantize"):
         yield args[0], output[0] if isinstance(output, tuple) else output
-    elif name == "aten::cat":
-        axis = args[1] if len(args) > 1 else 0
-        parts = [part for part in args[0] if part.ndim == output.ndim]  # old empty ones are flat
-        copies = output.split([part.size(axis) for part in parts], axis)
-        yield from zip(parts, copies, strict=True)
 
 
 class _Calls(TorchFunctionMode):
@@ -167,7 +162,7 @@ def _replaced(value: Any, wanted: set[int]) -> Any:
 def _writes(name: str, options: Mapping[str, Any]) -> bool:
     """Return whether a function changes its arguments."""
     inplace = name.endswith("_") and not name.endswith("__")
-    return inplace or name.startswith(("__i", "__set")) or "out" in options
+    return inplace or name.startswith(("__i", "__set")) or options.get("out") is not None
 
 
 _RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
