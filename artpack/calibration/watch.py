@@ -125,10 +125,12 @@ class _Calls(TorchFunctionMode):
         stored = {id(tensor) for tensor in tensors if self._views.know(tensor)}
         if not stored or len(tensors) < 2:
             return args, options
-        wanted = {id(tensor) for tensor in tensors} - stored
+        wanted = [tensor for tensor in tensors if id(tensor) not in stored]
         if len(stored) > 1 and id(tensors[0]) in stored:  # learned queries, say
-            wanted.add(id(tensors[0]))
-        return _replaced(args, wanted), _replaced(options, wanted)
+            wanted.append(tensors[0])
+        # What is given twice stays one tensor: attention asks whether it is to itself.
+        better = {id(tensor): _with_gradient(tensor) for tensor in wanted}
+        return _replaced(args, better), _replaced(options, better)
 
     def _looked_up(self, table: Tensor, index: Tensor, output: Tensor) -> Tensor:
         for part, turned in self._views.matrices(table):
@@ -148,15 +150,19 @@ def _floats(value: Any) -> Iterator[Tensor]:
         yield value
 
 
-def _replaced(value: Any, wanted: set[int]) -> Any:
-    """Let tensors in an argument require a gradient."""
+def _with_gradient(tensor: Tensor) -> Tensor:
+    if tensor.requires_grad or tensor.is_inference():
+        return tensor
+    return tensor.detach().requires_grad_()
+
+
+def _replaced(value: Any, better: Mapping[int, Tensor]) -> Any:
+    """Return an argument with other tensors in the place of some, by their ids."""
     if type(value) in {list, tuple}:
-        return type(value)(_replaced(one, wanted) for one in value)
+        return type(value)(_replaced(one, better) for one in value)
     if isinstance(value, dict):
-        return {name: _replaced(one, wanted) for name, one in value.items()}
-    if id(value) not in wanted or value.requires_grad or value.is_inference():
-        return value
-    return value.detach().requires_grad_()
+        return {name: _replaced(one, better) for name, one in value.items()}
+    return better.get(id(value), value)
 
 
 def _writes(name: str, options: Mapping[str, Any]) -> bool:

@@ -2,11 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from artpack.calibration.moments import Moments
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    """Return normal numbers, float64."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+def frozen(module: Kind) -> Kind:
+    """Return a module in evaluation mode and in float64 that learns nothing."""
+    return module.double().eval().requires_grad_(requires_grad=False)
 
 
 def collected(

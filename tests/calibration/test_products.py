@@ -8,13 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
-from tests.calibration.sums import Reference, assert_same_sums, collected
+from tests.calibration.sums import Reference, assert_same_sums, collected, draw, frozen
 
 ROWS, COLS = 5, 4
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 WEIGHT, BIAS = draw(ROWS, COLS, seed=1), draw(ROWS, seed=2)
@@ -55,7 +51,7 @@ def test_rows_of_a_fused_matrix() -> None:
     expected.inputs("w", y, 3 / ROWS)
     expected.gradients("w", F.pad(g, (0, 3)))
     expected.gradients("w", F.pad(g[:3], (2, 1)))
-    upper, lower = WEIGHT.split([2, 3])
+    upper, lower = WEIGHT[:2], WEIGHT[2:]
 
     def run() -> Tensor:
         first, second = F.linear(x, upper), F.linear(y, lower)
@@ -70,10 +66,10 @@ def test_columns_of_a_matrix() -> None:
     expected.inputs("w", F.pad(x[:, :1], (0, 3)))
     expected.inputs("w", F.pad(x[:, 1:], (1, 0)))
     expected.gradients("w", g)  # each part of it goes by its share
-    parts = WEIGHT.split([1, 3], dim=1)
 
     def run() -> Tensor:
-        return x[:, :1] @ parts[0].T + x[:, 1:] @ parts[1].T
+        product: Tensor = x[:, :1] @ WEIGHT[:, :1].T + x[:, 1:] @ WEIGHT[:, 1:].T
+        return product
 
     assert_same_sums(collected({"w": WEIGHT}, run, g), expected.sums)
 
@@ -91,7 +87,7 @@ def test_heads_of_a_matrix() -> None:
 
 def test_a_matrix_that_is_stored_the_other_way_round() -> None:
     transformers = pytest.importorskip("transformers.pytorch_utils")
-    layer = transformers.Conv1D(ROWS, COLS).double().requires_grad_(False)
+    layer = frozen(transformers.Conv1D(ROWS, COLS))
     x, g = draw(2, 3, COLS), draw(2, 3, ROWS, seed=1)
     expected = Reference()
     expected.inputs("w", x)
@@ -147,7 +143,7 @@ def test_an_input_that_changed_in_place_is_another() -> None:
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
-def test_what_is_computed_again_is_not_counted_again(use_reentrant: bool) -> None:
+def test_what_is_computed_again_is_not_counted_again(*, use_reentrant: bool) -> None:
     x, g = draw(6, COLS).requires_grad_(), draw(6, ROWS, seed=1)
     expected = Reference()
     expected.inputs("w", x)
@@ -226,7 +222,7 @@ def test_experts_see_their_own_tokens(way: str) -> None:
 
 
 @pytest.mark.parametrize("weight_first", [False, True])
-def test_all_experts_at_once(weight_first: bool) -> None:
+def test_all_experts_at_once(*, weight_first: bool) -> None:
     experts, x, g = Experts(), draw(3, 6, COLS), draw(3, 6, ROWS, seed=1)
     expected = Reference()
     for i in range(3):
