@@ -28,6 +28,7 @@ class TensorReader:
     Attributes:
         infos: The tensors, in the source's order.
         notes: The source's notes.
+        exact: Names of what is kept as it is.
     """
 
     def __init__(self, source: Source) -> None:
@@ -42,6 +43,7 @@ class TensorReader:
 
         """
         self._source = source
+        self.exact = source.exact
         self._stamps = [_stamp(file) for file in source.files]
         loaded = source.load()
         for name, tensor in loaded.tensors.items():

@@ -86,10 +86,17 @@ class Source:
         load: Makes new maps of the files. The tensors lie in the maps, so that
             no weight is read before it is touched, and pages that were touched
             are given back when the last tensor of a map is dropped.
+        transposed: Names of matrices, or of stacks, of (columns, rows), if the source knows.
+        exact: Names of what is kept as it is, whatever a recipe says: codes and scales of
+            weights that are quantized already, if the source knows.
+        keeps_names: Whether names are the source's own, wrappers' prefixes included.
     """
 
     files: tuple[Path, ...]
     load: Callable[[], Loaded]
+    transposed: frozenset[str] = frozenset()
+    exact: frozenset[str] = frozenset()
+    keeps_names: bool = False
 
 
 def listed(items: Iterable[str]) -> str:
