@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from artpack.api.compress import compress
+from artpack.api.graphs import unpack_graph
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.artifact.verify import Verification
 from artpack.artifact.verify import verify as verify_artifact
@@ -215,7 +216,7 @@ def unpack(
 
     Args:
         path: The artifact.
-        output: A ``.safetensors`` or ``.pt`` file.
+        output: A ``.safetensors`` or ``.pt`` file; for an ONNX graph also an ``.onnx`` file.
         dtype: Write floating-point tensors in this dtype instead of their own.
         max_decoded_bytes: As :func:`load` takes it.
 
@@ -224,16 +225,32 @@ def unpack(
 
     Raises:
         ArtifactError: The artifact is damaged, hostile, or of another version.
-        UsageError: The ending is another one, or safetensors has no place for a tensor.
+        UsageError: The ending is another one, safetensors has no place for a tensor, or
+            the artifact holds no ONNX graph.
         OSError: A file cannot be read or written.
 
     """
     target = Path(output)
+    if target.suffix == ".onnx":
+        return _unpack_graph(path, target, dtype, max_decoded_bytes)
     if target.suffix not in (".safetensors", ".pt"):
-        raise UsageError(f"{target}: the ending must be .safetensors or .pt")
+        raise UsageError(f"{target}: the ending must be .safetensors, .pt or .onnx")
     tensors = load(path, dtype=dtype, max_decoded_bytes=max_decoded_bytes)
     data = _pt(tensors) if target.suffix == ".pt" else _safetensors(tensors)
     return len(tensors), write_atomically(target, [data])
+
+
+def _unpack_graph(
+    path: str | os.PathLike[str],
+    target: Path,
+    dtype: torch.dtype | None,
+    max_decoded_bytes: int | None,
+) -> tuple[int, int]:
+    if dtype is not None:
+        raise UsageError(f"{target}: a graph says the dtypes of its tensors: leave `dtype` out")
+    with open_artifact(Path(path), max_decoded_bytes=max_decoded_bytes) as artifact:
+        artifact.check_trailer()
+        return unpack_graph(artifact, target)
 
 
 def _safetensors(tensors: dict[str, Tensor]) -> bytes:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from artpack.api.calibrate import collect
 from artpack.api.carried import find_files
+from artpack.api.graphs import graph_files, graph_model
 from artpack.api.sources import Opened, WeightSource, build_model, open_source
 from artpack.api.tokens import TokenSource, choose_window, read_windows
 from artpack.artifact.carried import pack_files
@@ -143,8 +144,10 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
     with inputs.open() as opened:
         selection = select(opened.checkpoint, include=inputs.include, exclude=inputs.exclude)
         found = _find_model(inputs, opened, selection)
-        files, carried = opened.files, tuple[str, ...]()
-        if not files and found.other is not None and opened.path is not None:
+        files, carried, graph = opened.files, tuple[str, ...](), opened.checkpoint.graph
+        if graph is not None:
+            files = graph_files(graph, selection)
+        elif not files and found.other is not None and opened.path is not None:
             files, carried = find_files(opened.path, tokenizer=inputs.tokenizer_files)
         notes = (*opened.checkpoint.notes, *found.packing_notes, *carried)
         pack = PackInputs(
@@ -162,6 +165,8 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
 
 def _find_model(inputs: CompressInputs, opened: Opened, selection: Selection) -> FoundModel:
     """Find the model of the weights; that of a module of transformers says what it is."""
+    if opened.checkpoint.graph is not None and inputs.model is None:
+        return graph_model(opened.checkpoint.graph)
     if opened.files and inputs.model is None:
         return FoundModel(None, (), transformers_model(parse_json(opened.files[CONFIG_NAME])))
     return choose_model(inputs.model, selection.shapes, opened.path, opened.config)

@@ -42,6 +42,7 @@ class Checkpoint:
         ties: Names that mean a tensor of another name.
         banks: Tensors that are stored as their slices.
         exact: Names of tensors that are kept as they are, whatever a recipe says.
+        graph: The ONNX graph that they were taken out of, or None.
         notes: What was decided on the way, one line each.
     """
 
@@ -67,7 +68,7 @@ class Checkpoint:
         """
         self._reader = TensorReader(source) if isinstance(source, Source) else source
         self._closed = False
-        self.exact = self._reader.exact
+        self.exact, self.graph = self._reader.exact, self._reader.graph
         self.names = tuple(info.name for info in self._reader.infos)
         self.ties = find_ties(self._reader)
         tied = {tie.name for tie in self.ties}
@@ -208,11 +209,11 @@ def open_checkpoint(
     source = _source(file, key)
     notes = () if file == path else (f"took {file.name} of the folder",)
 
-    if source.keeps_names and strip_prefix is not None:
+    if source.graph is not None and strip_prefix is not None:
         raise UsageError(f"`strip_prefix`: the names in {file.name} are its own; leave it out")
 
     def load() -> Loaded:
-        loaded = source.load() if source.keeps_names else strip_prefixes(source.load())
+        loaded = source.load() if source.graph is not None else strip_prefixes(source.load())
         return loaded if strip_prefix is None else strip_given(loaded, strip_prefix)
 
     opened = replace(source, load=load)

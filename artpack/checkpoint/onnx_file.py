@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from artpack.checkpoint.source import Loaded, Source, listed
-from artpack.graphs import find_exact, find_transposed, find_uses, read_graph
+from artpack.graphs import find_exact, find_transposed, find_uses, inlined, read_graph
 
 QUANTIZED = "kept as they are, of a graph that is quantized already"
 
@@ -33,7 +33,7 @@ def onnx_source(path: Path) -> Source:
 
     """
     graph = read_graph(path)
-    uses = find_uses(graph.skeleton)
+    uses = find_uses(inlined(graph.skeleton))
     exact = find_exact(uses) & graph.tensors.keys()
     notes = (f"{QUANTIZED}: {listed(sorted(exact))}",) if exact else ()
     loaded = Loaded(_shared(graph.tensors), notes)
@@ -42,7 +42,7 @@ def onnx_source(path: Path) -> Source:
         lambda: loaded,
         transposed=find_transposed(uses),
         exact=frozenset(exact),
-        keeps_names=True,
+        graph=graph,
     )
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from artpack.graphs import Graph
+
 MAX_LISTED = 8
 
 
@@ -89,14 +91,14 @@ class Source:
         transposed: Names of matrices, or of stacks, of (columns, rows), if the source knows.
         exact: Names of what is kept as it is, whatever a recipe says: codes and scales of
             weights that are quantized already, if the source knows.
-        keeps_names: Whether names are the source's own, wrappers' prefixes included.
+        graph: The ONNX graph that the tensors were taken out of; names are its own then.
     """
 
     files: tuple[Path, ...]
     load: Callable[[], Loaded]
     transposed: frozenset[str] = frozenset()
     exact: frozenset[str] = frozenset()
-    keeps_names: bool = False
+    graph: Graph | None = None
 
 
 def listed(items: Iterable[str]) -> str:

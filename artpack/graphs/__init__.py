@@ -14,6 +14,7 @@ extra, so it is imported where it is used.
 
 from artpack.graphs.file import GRAPH_NAME, Graph, fill_graph, read_graph
 from artpack.graphs.output import find_fault, write_graph
+from artpack.graphs.rewriting import inlined
 from artpack.graphs.uses import find_exact, find_transposed, find_uses
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "find_fault",
     "find_transposed",
     "find_uses",
+    "inlined",
     "read_graph",
     "write_graph",
 ]

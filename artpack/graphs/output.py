@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from artpack.errors import CorruptError
 from artpack.graphs.places import find_places
 from artpack.system.atomic import write_atomically
 
@@ -22,27 +23,38 @@ MIN_BYTES = 1024
 _EXTERNAL = 1
 
 
-def write_graph(model: "ModelProto", path: Path) -> int:
+def write_graph(model: "ModelProto", path: Path, *, sound: bool) -> int:
     """
     Write a graph; beside it ``NAME.data``, if it is too large for one file.
 
     Args:
         model: The graph. Its elements may be taken out of it.
         path: Where to.
+        sound: Whether ``onnx.checker`` is to agree with it.
 
     Returns:
         Bytes written.
 
     Raises:
+        CorruptError: It does not.
         OSError: A file cannot be written.
 
     """
     if model.ByteSize() <= MAX_BYTES:
-        return write_atomically(path, [model.SerializeToString(deterministic=True)])
+        content = model.SerializeToString(deterministic=True)
+        _check(content, sound=sound)
+        return write_atomically(path, [content])
     beside = path.with_name(path.name + ".data")
     large = [t for t in find_places(model).values() if len(t.raw_data) >= MIN_BYTES]
     size = write_atomically(beside, _moved(large, beside.name))
-    return size + write_atomically(path, [model.SerializeToString(deterministic=True)])
+    size += write_atomically(path, [model.SerializeToString(deterministic=True)])
+    _check(path, sound=sound)
+    return size
+
+
+def _check(graph: bytes | Path, *, sound: bool) -> None:
+    if sound and (fault := find_fault(graph)):
+        raise CorruptError(f"the artifact's graph is not sound: {fault}")
 
 
 def _moved(tensors: list["TensorProto"], location: str) -> Iterator[bytes]:
@@ -60,24 +72,21 @@ def _moved(tensors: list["TensorProto"], location: str) -> Iterator[bytes]:
         yield bytes(gap) + data
 
 
-def find_fault(model: "ModelProto") -> str | None:
+def find_fault(graph: bytes | Path) -> str | None:
     """
     Let ``onnx.checker`` look at a graph.
 
     Args:
-        model: The graph, with its elements.
+        graph: Its file, or the file's content.
 
     Returns:
-        The first line of what it says; None if the graph is sound, or too large to be looked
-        at in memory.
+        The first line of what it says; None if the graph is sound.
 
     """
     from onnx import checker  # noqa: PLC0415 - an optional extra
 
-    if model.ByteSize() > MAX_BYTES:
-        return None
     try:
-        checker.check_model(model)
+        checker.check_model(graph if isinstance(graph, bytes) else str(graph))
     except (checker.ValidationError, ValueError) as error:
         return str(error).partition("\n")[0]
     return None

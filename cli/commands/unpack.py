@@ -13,7 +13,7 @@ from ..render import inspect as render
 
 @click.command(cls=Command, needs="artpack.api.files")
 @artifact_argument
-@output_option("A .safetensors or .pt file.")
+@output_option("A .safetensors, .pt or .onnx file.")
 @click.option(
     "--dtype",
     type=click.Choice(["fp32", "bf16", "fp16"]),
