@@ -24,15 +24,9 @@ if TYPE_CHECKING:
     )
     from artpack.api.eval_result import EvalResult, TttReport
     from artpack.api.evaluate import evaluate
-    from artpack.api.files import (
-        load,
-        load_into,
-        open,
-        save,
-        unpack,
-        verify,
-    )
+    from artpack.api.files import load, load_into, open, unpack, verify
     from artpack.api.inputs import CompressInputs
+    from artpack.api.save import save
     from artpack.api.scoring import Scoring
     from artpack.api.sweep import Curve, CurvePoint, sweep
     from artpack.api.tokenize import TokenizeResult, tokenize
@@ -130,7 +124,8 @@ _EXPORTS = {
     "artpack.api.eval_options": ("AuditOptions", "TttOptions", "WindowOptions"),
     "artpack.api.eval_result": ("EvalResult", "TttReport"),
     "artpack.api.evaluate": ("evaluate",),
-    "artpack.api.files": ("load", "load_into", "open", "save", "unpack", "verify"),
+    "artpack.api.files": ("load", "load_into", "open", "unpack", "verify"),
+    "artpack.api.save": ("save",),
     "artpack.api.inputs": ("CompressInputs",),
     "artpack.api.scoring": ("Scoring",),
     "artpack.api.sweep": ("Curve", "CurvePoint", "sweep"),

@@ -5,9 +5,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from .flags import with_flags
 from .markup import printable
@@ -68,6 +65,10 @@ def print_table(
         text: Columns that start at the left; all others are numbers and end at the right.
 
     """
+    from rich.console import Console  # noqa: PLC0415 - help is quicker without it
+    from rich.table import Table  # noqa: PLC0415 - likewise
+    from rich.text import Text  # noqa: PLC0415 - likewise
+
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, justify="left" if column in text else "right")
