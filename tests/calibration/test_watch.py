@@ -1,6 +1,7 @@
 """Lookups, what a model does with its tensors, and gradients that are a Fisher information."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
