@@ -24,7 +24,7 @@ def unpack(
     *, artifact: Path, output: Path, dtype: str | None, max_decoded_bytes: int | None
 ) -> None:
     """Decode ARTIFACT into a file that other tools read."""
-    from artpack.api.files import DTYPES  # noqa: PLC0415 - imports torch
+    from artpack.api.files import DTYPES
 
     count, size = artpack.unpack(
         artifact,

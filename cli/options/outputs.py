@@ -122,7 +122,7 @@ def refuse_inputs(output: Path) -> None:
 
 def _files(value: object) -> Iterator[Path]:
     """Yield the files that a parameter names: one, a pattern's, or a checkpoint's shards."""
-    from artpack.checkpoint import checkpoint_files  # noqa: PLC0415 - imports torch
+    from artpack.checkpoint import checkpoint_files
 
     if isinstance(value, tuple):
         for one in value:

@@ -26,10 +26,10 @@ def progress(*, line_seconds: float | None = None) -> Iterator["artpack.Progress
         What is told how far the job is.
 
     """
-    from rich import progress as rich  # noqa: PLC0415 - help is quicker without it
-    from rich.console import Console  # noqa: PLC0415 - likewise
+    from rich import progress as rich
+    from rich.console import Console
 
-    from artpack.system.ranks import Ranks  # noqa: PLC0415 - imports torch
+    from artpack.system.ranks import Ranks
 
     columns = (
         rich.TextColumn("{task.description}"),

@@ -31,7 +31,7 @@ def show(found: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> No
 
 def print_json(value: object) -> None:
     """Print JSON for programs."""
-    from artpack.stages.finite import without_nan  # noqa: PLC0415 - imports torch
+    from artpack.stages.finite import without_nan
 
     click.echo(json.dumps(without_nan(value), indent=2, allow_nan=False))
 
@@ -65,9 +65,9 @@ def print_table(
         text: Columns that start at the left; all others are numbers and end at the right.
 
     """
-    from rich.console import Console  # noqa: PLC0415 - help is quicker without it
-    from rich.table import Table  # noqa: PLC0415 - likewise
-    from rich.text import Text  # noqa: PLC0415 - likewise
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for column in columns:
