@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from artpack.checkpoint import open_checkpoint
+from artpack.coding.codecs import Zstd
 from benchmarks import peers
 from benchmarks.llm import ggml, glq_program, gptq, inputs, model
 from benchmarks.llm.mixes import MIXES, Mix
@@ -22,6 +23,9 @@ from benchmarks.llm.texts import Text
 NNCODEC_QPS = (-14, -16, -18, -20, -22)
 GLQ_BITS = (2, 3, 4)
 GPTQ_BITS = (3, 4)
+
+ZSTD = Zstd(level=12)
+"""The default would take too long for files of 100 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,4 +129,4 @@ def _glq(given: Inputs, bits: int) -> Made:
 
 
 def _sizes(content: bytes) -> dict[str, int]:
-    return {"": len(content), ", zstd": len(peers.ZSTD.encode(content))}
+    return {"": len(content), ", zstd": len(ZSTD.encode(content))}
