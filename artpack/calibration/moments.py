@@ -28,7 +28,7 @@ BLOCK = 256
 @dataclass(eq=False)
 class Moments:
     """
-    Sums over tokens, collected by hooks while :meth:`watch` is entered.
+    Sums over tokens, collected while :meth:`watch` is entered.
 
     Attributes:
         hessians: Stored tensor to ``sum x x'`` of its inputs, float32 (cols, cols). While

@@ -7,7 +7,7 @@ which stored matrix it shows.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -51,6 +51,28 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Match:
+    """
+    A part of a stored matrix in a tensor of two axes, which may show other matrices besides.
+
+    Attributes:
+        part: Of the stored matrix.
+        rows: Where the part's rows are in the tensor.
+        cols: Where its columns are.
+        turned: Whether the tensor's first axis runs along the columns.
+    """
+
+    part: Part
+    rows: slice
+    cols: slice
+    turned: bool
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """Return the part (rows, cols) of a tensor of the same shape."""
+        return (tensor.mT if self.turned else tensor)[self.rows, self.cols]
+
+
+@dataclass(frozen=True)
 class _Spot:
     """A rectangle of a stored matrix, and where in a storage it lies."""
 
@@ -62,15 +84,14 @@ class _Spot:
     @cached_property
     def steps(self) -> tuple[int, int] | None:
         """How far apart rows and columns lie; None if columns are not evenly spaced."""
-        rows, cols = self.sizes[0], self.sizes[1:]
-        step = _even_step(cols, self.strides[1:])
-        if step is None:
-            return None
-        count = math.prod(cols)
-        # An axis of one element may have any stride: it gets one that leads outside.
-        if rows == 1:
-            return step * count, step
-        return (self.strides[0], step) if count > 1 else (self.strides[0], self.strides[0] * rows)
+        (rows, *cols), (row, *inner) = self.sizes, self.strides
+        step, count = _even_step(cols, inner), math.prod(cols)
+        # An axis of one element may have a stride that says nothing: it gets one that leads out.
+        if step is not None and count == 1 and step == row:
+            step = row * rows
+        if step is not None and rows == 1 and row < step * count:
+            row = step * count
+        return None if step is None else (row, step)
 
     @property
     def end(self) -> int:
@@ -102,7 +123,7 @@ class StoredViews:
         """Return whether a tensor lies where something stored does."""
         return bool(self._near(tensor))
 
-    def matrices(self, tensor: Tensor) -> Iterator[tuple[Part, bool]]:
+    def matrices(self, tensor: Tensor) -> Iterator[Match]:
         """
         Find what a matrix shows.
 
@@ -110,15 +131,14 @@ class StoredViews:
             tensor: Of two axes.
 
         Yields:
-            The part, and whether the tensor's first axis runs along its columns. What has
-            one element only is found both ways.
+            Each match. What has one element only is found both ways.
 
         """
         for spot in self._near(tensor):
             for turned in (False, True):
-                part = _part_of(spot, tensor.mT if turned else tensor)
-                if part is not None:
-                    yield part, turned
+                match = _match(spot, tensor.mT if turned else tensor, turned=turned)
+                if match is not None:
+                    yield match
 
     def kernels(self, tensor: Tensor) -> Iterator[Part]:
         """Yield what a kernel (out, in, ...) shows: whole rows, or nothing."""
@@ -156,8 +176,8 @@ class StoredViews:
 
     def _follow_matrices(self, source: Tensor, copy: Tensor) -> None:
         if source.ndim == 2:
-            for part, turned in self.matrices(source):
-                self._add(copy, _spot(part, copy.mT if turned else copy))
+            for match in self.matrices(source):
+                self._add(copy, _spot(match.part, match.of(copy)))
         elif source.ndim == 3:
             for one, its_copy in zip(source, copy, strict=True):
                 self._follow_matrices(one, its_copy)
@@ -186,18 +206,40 @@ def _spot(part: Part, tensor: Tensor) -> _Spot:
     return _Spot(part, _offset(tensor), tuple(tensor.shape), tensor.stride())
 
 
-def _part_of(spot: _Spot, tensor: Tensor) -> Part | None:
-    """Return what a matrix (rows, cols) shows of a spot; None if not a rectangle of it."""
-    steps, (rows, cols) = spot.steps, tensor.shape
+def _match(spot: _Spot, tensor: Tensor, *, turned: bool) -> Match | None:
+    """Return what a matrix (rows, cols) shows of a spot; None if nothing."""
+    steps = spot.steps
     if steps is None or not _stepped(tensor, steps):
         return None
-    (row, col), rest = _position(_offset(tensor) - spot.offset, steps)
+    distance = _offset(tensor) - spot.offset
+    (row, col), rest = _position(abs(distance), steps)
+    sign = 1 if distance > 0 else -1
     shown = spot.part
-    if rest or not 0 <= row <= shown.rows.stop - shown.rows.start - rows:
+    rows = _common(sign * row, len(tensor), shown.rows)
+    cols = _common(sign * col, tensor.shape[1], shown.cols)
+    if rest or rows is None or cols is None:
         return None
-    if not 0 <= col <= shown.cols.stop - shown.cols.start - cols:
+    return Match(Part(shown.name, shown.shape, rows[0], cols[0]), rows[1], cols[1], turned)
+
+
+def _common(first: int, count: int, shown: slice) -> tuple[slice, slice] | None:
+    """
+    Return what a tensor and a spot have in common along an axis; None if nothing.
+
+    Args:
+        first: Where the tensor begins, from where the spot does.
+        count: Size of the tensor.
+        shown: What the spot shows of the whole.
+
+    Returns:
+        The common part in the whole, and in the tensor.
+
+    """
+    start, stop = max(first, 0), min(first + count, shown.stop - shown.start)
+    if start >= stop:
         return None
-    return _cut(shown, row, rows, col, cols)
+    whole = slice(shown.start + start, shown.start + stop)
+    return whole, slice(start - first, stop - first)
 
 
 def _stepped(tensor: Tensor, steps: tuple[int, int]) -> bool:
@@ -232,12 +274,12 @@ def _axes(tensor: Tensor) -> list[tuple[int, int]]:
     return list(zip(tensor.shape, tensor.stride(), strict=True))
 
 
-def _even_step(sizes: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
+def _even_step(sizes: Sequence[int], strides: Sequence[int]) -> int | None:
     """Return the step between consecutive elements in C order; None if it varies."""
     axes = [axis for axis in zip(sizes, strides, strict=True) if axis[0] > 1]
     if any(outer[1] != inner[0] * inner[1] for outer, inner in pairwise(axes)):
         return None
-    return axes[-1][1] if axes else 1
+    return axes[-1][1] if axes else strides[-1]
 
 
 def _end(offset: int, sizes: tuple[int, ...], strides: tuple[int, ...]) -> int:

@@ -133,11 +133,12 @@ class _Calls(TorchFunctionMode):
         return _replaced(args, better), _replaced(options, better)
 
     def _looked_up(self, table: Tensor, index: Tensor, output: Tensor) -> Tensor:
-        for part, turned in self._views.matrices(table):
-            if not turned and part.share_of("cols") == 1:
+        for match in self._views.matrices(table):
+            whole = match.rows.stop - match.rows.start == len(table)
+            if whole and not match.turned and match.part.share_of("cols") == 1:
                 if torch.is_grad_enabled() and not output.requires_grad:
                     output = output.detach().requires_grad_().clone()  # no leaf: may be changed
-                self._listener.see_lookup(part, index, output)
+                self._listener.see_lookup(match.part, index, output)
         return output
 
 

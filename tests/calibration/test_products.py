@@ -60,6 +60,19 @@ def test_rows_of_a_fused_matrix() -> None:
     assert_same_sums(collected({"w": WEIGHT}, run, torch.cat([g, g[:3]])), expected.sums)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_matrices_that_a_model_has_fused(*, turned: bool) -> None:
+    x, g = draw(6, COLS), draw(6, ROWS, seed=2)
+    fused = WEIGHT.T.contiguous() if turned else WEIGHT
+    rows = fused.T if turned else fused
+    expected = Reference()
+    for name, part in {"a": slice(2), "b": slice(2, ROWS)}.items():
+        expected.inputs(name, x)
+        expected.gradients(name, g[:, part])
+    got = collected({"a": rows[:2], "b": rows[2:]}, lambda: x @ rows.T, g)
+    assert_same_sums(got, expected.sums)
+
+
 def test_columns_of_a_matrix() -> None:
     x, g = draw(6, COLS), draw(6, ROWS, seed=2)
     expected = Reference()

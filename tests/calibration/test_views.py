@@ -14,6 +14,10 @@ def whole(tensor: Tensor) -> Part:
     return Part("w", (rows, cols), slice(0, rows), slice(0, cols))
 
 
+def names(views: StoredViews, tensor: Tensor) -> list[tuple[str, bool]]:
+    return [(match.part.name, match.turned) for match in views.matrices(tensor)]
+
+
 @given(st.data())
 def test_any_rectangle_of_any_layout(data: st.DataObject) -> None:
     rows, cols = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
@@ -25,13 +29,22 @@ def test_any_rectangle_of_any_layout(data: st.DataObject) -> None:
     shown = stored[row:stop, col:end]
     expected = Part("w", (rows, cols), slice(row, stop), slice(col, end))
     views = StoredViews({"w": stored})
-    assert (expected, False) in list(views.matrices(shown))
-    assert (expected, True) in list(views.matrices(shown.T))
-    assert {part for part, _ in map(tuple_of, views.matrices(shown))} == {str(expected)}
+    for turned, tensor in enumerate((shown, shown.T)):
+        found = list(views.matrices(tensor))
+        assert turned in [match.turned for match in found]
+        assert all(match.part == expected for match in found)
+        assert all(match.of(tensor).shape == shown.shape for match in found)
 
 
-def tuple_of(found: tuple[Part, bool]) -> tuple[str, bool]:
-    return str(found[0]), found[1]
+@given(st.data())
+def test_what_a_larger_tensor_shows_besides(data: st.DataObject) -> None:
+    rows, cols = data.draw(st.integers(2, 6)), data.draw(st.integers(2, 6))
+    fused = torch.arange(rows * cols).float().view(rows, cols)
+    first, end = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(1, cols))
+    stored = fused[first:, :end]
+    (match,) = StoredViews({"w": stored}).matrices(fused)
+    assert match.part == whole(stored)
+    assert torch.equal(match.of(fused), stored)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +69,7 @@ def test_neighbours_in_one_memory_are_told_apart() -> None:
     memory = torch.zeros(3, 4, 5)
     views = StoredViews({str(i): one for i, one in enumerate(memory)})
     for i, one in enumerate(memory):
-        assert [(part.name, turned) for part, turned in views.matrices(one.mT)] == [(str(i), True)]
+        assert names(views, one.mT) == [(str(i), True)]
 
 
 @pytest.mark.parametrize("change", ["bfloat16", "double", "clone"])
@@ -65,7 +78,7 @@ def test_copies_are_followed(change: str) -> None:
     views = StoredViews({str(i): one for i, one in enumerate(stack)})
     copy = getattr(stack, change)()
     views.follow(stack, copy)
-    assert [part.name for part, _ in views.matrices(copy[1])] == ["1"]
+    assert names(views, copy[1]) == [("1", False)]
 
 
 def test_a_copy_in_another_order_is_followed() -> None:
@@ -74,7 +87,7 @@ def test_a_copy_in_another_order_is_followed() -> None:
     turned = stack.mT
     copy = turned.contiguous()
     views.follow(turned, copy)
-    assert [(part.name, turned) for part, turned in views.matrices(copy[2])] == [("2", True)]
+    assert names(views, copy[2]) == [("2", True)]
 
 
 def test_a_copy_of_some_rows_is_followed() -> None:
@@ -82,7 +95,7 @@ def test_a_copy_of_some_rows_is_followed() -> None:
     views, copy = StoredViews({"w": stored}), stored[2:5].double()
     views.follow(stored[2:5], copy)
     found = Part("w", (6, 4), slice(3, 5), slice(0, 4))
-    assert list(views.matrices(copy[1:])) == [(found, False)]
+    assert [match.part for match in views.matrices(copy[1:])] == [found]
 
 
 def test_memory_that_is_used_again_is_nobodys() -> None:
