@@ -24,6 +24,7 @@ from artpack.pack.packer import Goal, Packer, PackResult
 from artpack.quantize.error_report import Report
 from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE, load_recipe
 from artpack.recipes.spec import PlanSpec
+from artpack.runners.onnx import BatchSource
 from artpack.runners.settings import Settings
 from artpack.stages import Config
 from artpack.stages.progress import Progress
@@ -136,6 +137,7 @@ def compress(
     model: ModelConfig | str | None = None,
     calibration: Calibration | str | os.PathLike[str] | None = None,
     calibration_tokens: TokenSource | None = None,
+    calibration_batches: BatchSource | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     scoring: Scoring | None = None,
     tune_steps: int = 0,
@@ -170,6 +172,9 @@ def compress(
         calibration: What is known of the data, or its file. With ``calibration_tokens``, a
             file that is missing is written.
         calibration_tokens: Calibrate with these tokens: files, or an array of ids (tokens,).
+        calibration_batches: Calibrate an ONNX graph with these inputs: arrays by their names,
+            samples along the first axis, or an ``.npz`` file of them, or batches as the graph
+            takes them.
         tokenizer: SentencePiece model of these tokens; text needs it.
         scoring: Score the file beside its checkpoint on these tokens.
         tune_steps: Learn the scales of lattices for so many steps of 4,096 tokens.
@@ -215,6 +220,7 @@ def compress(
         model=model,
         calibration=calibration,
         calibration_tokens=calibration_tokens,
+        calibration_batches=calibration_batches,
         tokenizer=tokenizer,
         device=device,
         jobs=jobs,

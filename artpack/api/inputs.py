@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from artpack.api.calibrate import collect
 from artpack.api.carried import find_files
+from artpack.api.graph_data import start_graph
 from artpack.api.graphs import graph_files, graph_model
 from artpack.api.sources import Opened, WeightSource, build_model, open_source
 from artpack.api.tokens import TokenSource, choose_window, read_windows
@@ -26,6 +27,7 @@ from artpack.calibration.windows import Windows, hash_tokens
 from artpack.checkpoint.repository import CONFIG_NAME
 from artpack.checkpoint.selection import Selection, select
 from artpack.errors import UsageError
+from artpack.graphs import Graph
 from artpack.models import GPT, ModelConfig
 from artpack.models.defects import as_meant
 from artpack.models.find import FoundModel, choose_model
@@ -34,6 +36,7 @@ from artpack.pack.packer import PackInputs
 from artpack.runners.distillation import Distillation
 from artpack.runners.divergence import Divergence
 from artpack.runners.gpt import GptRunner
+from artpack.runners.onnx import BatchSource
 from artpack.runners.settings import Settings
 from artpack.stages import Config
 from artpack.stages.parsing import parse_json
@@ -61,6 +64,9 @@ class CompressInputs:
         calibration: What is known of the data, or its file. With ``calibration_tokens``, a
             file that is missing is written.
         calibration_tokens: Calibrate with these tokens.
+        calibration_batches: Calibrate an ONNX graph with these inputs: arrays by their names,
+            samples along the first axis, or an ``.npz`` file of them, or batches as the graph
+            takes them.
         tokenizer: SentencePiece model of these tokens; text needs it.
         device: Where the model runs and quantizers compute.
         jobs: Threads; the bytes do not depend on it.
@@ -79,6 +85,7 @@ class CompressInputs:
     model: ModelConfig | str | None = None
     calibration: Calibration | str | os.PathLike[str] | None = None
     calibration_tokens: TokenSource | None = None
+    calibration_batches: BatchSource | None = None
     tokenizer: str | os.PathLike[str] | None = None
     device: str = "cpu"
     jobs: int = 1
@@ -88,7 +95,8 @@ class CompressInputs:
     @property
     def has_data(self) -> bool:
         """Whether anything will be known of the data."""
-        return self.calibration is not None or self.calibration_tokens is not None
+        given = self.calibration, self.calibration_tokens, self.calibration_batches
+        return any(one is not None for one in given)
 
     def open(self) -> AbstractContextManager[Opened]:
         """Open the weights."""
@@ -159,7 +167,10 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
             device=inputs.device,
             jobs=inputs.jobs,
         )
-        data, more = _with_data(inputs, opened, found.config, pack, progress)
+        if graph is not None:
+            data, more = _with_batches(inputs, opened, graph, pack, progress)
+        else:
+            data, more = _with_data(inputs, opened, found.config, pack, progress)
         yield OpenedInputs(opened, found.config, data, (*notes, *more))
 
 
@@ -172,6 +183,42 @@ def _find_model(inputs: CompressInputs, opened: Opened, selection: Selection) ->
     return choose_model(inputs.model, selection.shapes, opened.path, opened.config)
 
 
+def _with_batches(
+    inputs: CompressInputs,
+    opened: Opened,
+    graph: Graph,
+    pack: PackInputs,
+    progress: Progress | None,
+) -> tuple[PackInputs, tuple[str, ...]]:
+    """Add what is known of the inputs of a graph; return notes, too."""
+    if inputs.calibration_tokens is not None:
+        raise UsageError(
+            "`calibration_tokens`: a graph has inputs of its own: give them as"
+            " `calibration_batches`"
+        )
+    file = _file(inputs.calibration)
+    known = inputs.calibration if isinstance(inputs.calibration, Calibration) else None
+    if file is not None and (file.exists() or inputs.calibration_batches is None):
+        known = read_calibration(file)
+    if known is not None:
+        check_fits(known, opened, None, file)
+    if inputs.calibration_batches is None:
+        return (pack, ()) if known is None else (_calibrated(pack, known, file), ())
+    if file is not None and known is None:
+        check_writable(file)
+    run = start_graph(opened.checkpoint, graph, inputs.calibration_batches)
+    if known is None:
+        known = run.collect(progress)
+        if file is not None:
+            write_calibration(file, known)
+    elif known.fingerprint.get("tokens_sha256") != run.batches_sha256:
+        raise UsageError(
+            f"{file or 'calibration'}: the calibration is for other batches:"
+            " leave `calibration_batches` out"
+        )
+    return replace(_calibrated(pack, known, file), loss=run.loss()), known.notes
+
+
 def _with_data(
     inputs: CompressInputs,
     opened: Opened,
@@ -181,6 +228,8 @@ def _with_data(
 ) -> tuple[PackInputs, tuple[str, ...]]:
     """Add what is known of the data; return notes, too."""
     file = _file(inputs.calibration)
+    if inputs.calibration_batches is not None:
+        raise UsageError("`calibration_batches` are inputs of an ONNX graph, and this is none")
     if inputs.calibration_tokens is None:
         known = read_calibration(file) if file is not None else inputs.calibration
         if known is None:

@@ -6,16 +6,18 @@ versions; what other nodes multiply them with becomes outputs. Both packages are
 extras, and are imported where they are used.
 """
 
+from artpack.runners.onnx.batches import BatchSource, hash_batches, read_batches, spread
 from artpack.runners.onnx.loss import OutputError
 from artpack.runners.onnx.moments import collect_hessians
-from artpack.runners.onnx.samples import Samples, read_samples
 from artpack.runners.onnx.session import GraphSession, GraphWeights
 
 __all__ = [
+    "BatchSource",
     "GraphSession",
     "GraphWeights",
     "OutputError",
-    "Samples",
     "collect_hessians",
-    "read_samples",
+    "hash_batches",
+    "read_batches",
+    "spread",
 ]

@@ -10,8 +10,8 @@ from artpack.graphs import find_uses
 from artpack.graphs.rewriting import Exposed
 from artpack.graphs.uses import inputs_are_columns
 from artpack.quantize.matrix_view import matrix_shape
-from artpack.runners.onnx.samples import Samples
-from artpack.runners.onnx.session import GraphSession, GraphWeights, Values
+from artpack.runners.onnx.batches import Batch
+from artpack.runners.onnx.session import GraphSession, GraphWeights
 from artpack.runners.onnx.sites import Site, sites_of
 from artpack.stages.progress import Progress
 
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 SITES_AT_ONCE = 32
-"""How many values are outputs at once: it bounds what activations of one sample are kept."""
+"""How many values are outputs at once: it bounds what activations of one batch are kept."""
 
 MAX_COLUMNS = 16384
 """Wider matrices have moments of more than 1 GiB, and go without."""
 
 
 def collect_hessians(
-    weights: GraphWeights, samples: Samples, progress: Progress | None = None
+    weights: GraphWeights, batches: tuple[Batch, ...], progress: Progress | None = None
 ) -> dict[str, Tensor]:
     """
-    Run a graph over samples, and sum up the moments of what its tensors are multiplied with.
+    Run a graph over batches, and sum up the moments of what its tensors are multiplied with.
 
     Args:
         weights: The graph's.
-        samples: What to run.
-        progress: Told after each sample.
+        batches: What to run.
+        progress: Told after each batch.
 
     Returns:
-        Stored name to the mean over samples of ``sum x x'``, float32 (columns, columns). Of a
+        Stored name to the mean over batches of ``sum x x'``, float32 (columns, columns). Of a
         convolution of several groups, it is the mean over groups. What no input reached, what
         only looks rows up, and what is wider than ``MAX_COLUMNS`` is left out.
 
     Raises:
-        UsageError: onnxruntime is missing or fails, or the samples are not the graph's.
+        UsageError: onnxruntime is missing or fails, or the batches are not the graph's.
 
     """
     count = len(find_sites(weights.model(), weights))
@@ -54,12 +54,13 @@ def collect_hessians(
         exposed = Exposed(model)
         outputs = [exposed.add(site.value, site.path) for site in sites]
         session = GraphSession(model, weights.names)
-        for done, feed in enumerate(session.feeds(samples), 1):
-            _add(sums, session, dict(zip(sites, outputs, strict=True)), feed | values, weights)
+        for done, batch in enumerate(batches, 1):
+            feed = session.checked(batch) | values
+            _add(sums, session, dict(zip(sites, outputs, strict=True)), feed, weights)
             if progress is not None:
-                before = low * len(samples)
-                progress("calibrating", before + done * len(sites), count * len(samples))
-    means = {name: _symmetric(total / len(samples)) for name, total in sums.items()}
+                before = low * len(batches)
+                progress("calibrating", before + done * len(sites), count * len(batches))
+    means = {name: _symmetric(total / len(batches)) for name, total in sums.items()}
     return {name: mean for name, mean in means.items() if mean.any()}
 
 
@@ -97,10 +98,10 @@ def _add(
     sums: dict[str, Tensor],
     session: GraphSession,
     outputs: Mapping[Site, str],
-    feed: Values,
+    feed: Batch,
     weights: GraphWeights,
 ) -> None:
-    """Run one sample, and add to the sums of all sites."""
+    """Run one batch, and add to the sums of all sites."""
     wanted = tuple(dict.fromkeys(outputs.values()))
     seen = dict(zip(wanted, session.run(wanted, feed), strict=True))
     for site, output in outputs.items():

@@ -1,6 +1,6 @@
 """Graphs in onnxruntime, with their weights as inputs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,12 @@ from artpack.checkpoint import Bank, Tie, restore
 from artpack.errors import UsageError
 from artpack.graphs import Graph, fill_graph, find_uses
 from artpack.graphs.rewriting import FRONT, inlined, make_inputs
-from artpack.runners.onnx.samples import Samples
+from artpack.runners.onnx.batches import Batch
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
     from artpack.graphs.uses import Use
-
-Values = dict[str, NDArray[Any]]
-"""Name of an input or an output to what it holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +41,7 @@ class GraphWeights:
     ties: tuple[Tie, ...] = ()
     banks: tuple[Bank, ...] = ()
 
-    def inputs(self, replaced: Mapping[str, Tensor]) -> Values:
+    def inputs(self, replaced: Mapping[str, Tensor]) -> Batch:
         """
         Return what is fed for the graph's tensors.
 
@@ -117,45 +114,37 @@ class GraphSession:
             if one.type in ("tensor(float)", "tensor(float16)", "tensor(double)")
         )
 
-    def feeds(self, samples: Samples) -> Iterator[Values]:
+    def checked(self, batch: Batch) -> Batch:
         """
-        Yield what is fed for each sample.
+        Return a batch in the graph's own dtypes.
 
         Args:
-            samples: Of all inputs of the graph.
+            batch: Of all inputs of the graph.
 
-        Yields:
-            Name to value.
+        Returns:
+            The same values.
 
         Raises:
-            UsageError: Arrays are not those of the graph.
+            UsageError: An array is not what the graph takes.
 
         """
-        if samples.arrays.keys() != self._inputs.keys():
-            raise UsageError(
-                f"`calibration_inputs`: the graph has the inputs {', '.join(self._inputs)},"
-                f" got {', '.join(samples.arrays)}"
-            )
-        for i in range(len(samples)):
-            yield {name: self._value(name, samples.arrays[name], i) for name in self._inputs}
+        return {name: self._value(known, batch[name]) for name, known in self._inputs.items()}
 
-    def _value(self, name: str, array: NDArray[Any], i: int) -> NDArray[Any]:
-        known = self._inputs[name]
-        sample = array[i : i + 1] if array.ndim == len(known.shape) else array[i]
+    def _value(self, known: Any, array: NDArray[Any]) -> NDArray[Any]:
         wanted = _NUMPY.get(known.type)
-        shaped = sample.ndim == len(known.shape) and all(
-            not isinstance(size, int) or size == own
-            for size, own in zip(known.shape, sample.shape, strict=True)
+        fits = array.ndim == len(known.shape) and all(
+            not isinstance(size, int) or size in (own, -1)
+            for size, own in zip(known.shape, array.shape, strict=True)
         )
-        if wanted is None or not np.can_cast(array.dtype, wanted, "same_kind") or not shaped:
+        if wanted is None or not np.can_cast(array.dtype, wanted, "same_kind") or not fits:
             shape = [size if isinstance(size, int) else "any" for size in known.shape]
             raise UsageError(
-                f"`calibration_inputs`: {name!r} is {array.dtype} {list(array.shape)};"
-                f" the graph takes {known.type} of {shape}, and the first axis counts samples"
+                f"`calibration_batches`: {known.name!r} is {array.dtype} {list(array.shape)} in a"
+                f" batch, the graph takes {known.type} {shape}"
             )
-        return np.asarray(sample, wanted)
+        return np.asarray(array, wanted)
 
-    def run(self, outputs: tuple[str, ...], values: Values) -> list[NDArray[Any]]:
+    def run(self, outputs: tuple[str, ...], values: Batch) -> list[NDArray[Any]]:
         """
         Run the graph.
 
