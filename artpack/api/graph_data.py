@@ -8,7 +8,8 @@ from torch import Tensor
 
 from artpack.calibration.file import Calibration, hash_config
 from artpack.checkpoint import Checkpoint
-from artpack.graphs import Graph
+from artpack.graphs import Graph, inlined
+from artpack.graphs.places import find_places
 from artpack.runners.onnx import (
     BatchSource,
     GraphWeights,
@@ -110,10 +111,13 @@ def start_graph(checkpoint: Checkpoint, graph: Graph, source: BatchSource) -> Gr
 
     """
     batches = read_batches(source, graph.skeleton)
+    # Tensors of functions have other names where these are called, and stay as they are.
+    reached = find_places(inlined(graph.skeleton))
     names = tuple(
         name
         for name in checkpoint.names
         if graph.tensors[name].is_floating_point() and name not in checkpoint.exact
+        if name in reached
     )
     stored = {info.name: checkpoint.read(info.name) for info in checkpoint.tensors}
     weights = GraphWeights(graph, names, stored, checkpoint.ties, checkpoint.banks)
@@ -128,7 +132,8 @@ def _unseen(weights: GraphWeights, hessians: Mapping[str, Tensor]) -> tuple[str,
     unknown = [name for name in wide if name not in hessians]
     if not unknown:
         return ()
-    return (
+    told = (
         f"calibration: {len(unknown)} of {len(wide)} matrices were not seen at work,"
-        f" {unknown[0]!r} first: they are rounded without data",
+        f" {unknown[0]!r} first: they are rounded without data"
     )
+    return (told,)

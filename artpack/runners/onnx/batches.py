@@ -114,9 +114,9 @@ def _arrays(batch: object, wanted: Mapping[str, int | None]) -> Batch:
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.lib.npyio.NpzFile):
-            with archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.lib.npyio.NpzFile):
                 return {name: archive[name] for name in archive.files}
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
