@@ -200,7 +200,7 @@ def test_groups_of_sites_make_no_difference(start: Start, monkeypatch: pytest.Mo
 
     told: list[tuple[int, int]] = []
 
-    def listen(_: str, done: int, total: int) -> None:
+    def listen(phase: str, done: int, total: int, note: str = "") -> None:
         told.append((done, total))
 
     run = start(made, tiny.inputs_of(made))
