@@ -1,25 +1,18 @@
-"""The jobs around a finished artifact: open, load, unpack, verify."""
+"""The jobs around a finished artifact: open, load, verify."""
 
-import io
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from artpack.api.graphs import unpack_graph
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.artifact.verify import Verification
 from artpack.artifact.verify import verify as verify_artifact
 from artpack.checkpoint import open_checkpoint
 from artpack.errors import UsageError
-from artpack.system.atomic import write_atomically
-
-RESERVED = "__metadata__"
-"""Where a file of safetensors has its metadata."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -139,80 +132,6 @@ def open(  # noqa: A001 - the name that gzip, tarfile and safetensors taught eve
 
     """
     return open_artifact(Path(path), max_decoded_bytes=max_decoded_bytes)
-
-
-def unpack(
-    path: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    *,
-    dtype: torch.dtype | None = None,
-    max_decoded_bytes: int | None = None,
-) -> tuple[int, int]:
-    """
-    Decode an artifact into a file that other tools read.
-
-    Args:
-        path: The artifact.
-        output: A ``.safetensors`` or ``.pt`` file; for an ONNX graph also an ``.onnx`` file.
-        dtype: Write floating-point tensors in this dtype instead of their own.
-        max_decoded_bytes: As :func:`load` takes it.
-
-    Returns:
-        Number of tensors, and size of the file in bytes.
-
-    Raises:
-        ArtifactError: The artifact is damaged, hostile, or of another version.
-        UsageError: The ending is another one, safetensors has no place for a tensor, or
-            the artifact holds no ONNX graph.
-        OSError: A file cannot be read or written.
-
-    """
-    target = Path(output)
-    if target.suffix == ".onnx":
-        return _unpack_graph(path, target, dtype, max_decoded_bytes)
-    if target.suffix not in (".safetensors", ".pt"):
-        raise UsageError(f"{target}: the ending must be .safetensors, .pt or .onnx")
-    tensors = load(path, dtype=dtype, max_decoded_bytes=max_decoded_bytes)
-    data = _pt(tensors) if target.suffix == ".pt" else _safetensors(tensors)
-    return len(tensors), write_atomically(target, [data])
-
-
-def _unpack_graph(
-    path: str | os.PathLike[str],
-    target: Path,
-    dtype: torch.dtype | None,
-    max_decoded_bytes: int | None,
-) -> tuple[int, int]:
-    if dtype is not None:
-        raise UsageError(f"{target}: a graph says the dtypes of its tensors: leave `dtype` out")
-    with open_artifact(Path(path), max_decoded_bytes=max_decoded_bytes) as artifact:
-        artifact.check_trailer()
-        return unpack_graph(artifact, target)
-
-
-def _safetensors(tensors: dict[str, Tensor]) -> bytes:
-    for name, tensor in tensors.items():
-        _check_place(name, tensor.dtype)
-    # The format knows no ties: tied tensors are written out in full. Other tools ask it
-    # which library's tensors these are, and some refuse a file that does not say it.
-    whole = {name: tensor.clone() for name, tensor in tensors.items()}
-    return safetensors.torch.save(whole, metadata={"format": "pt"})
-
-
-def _check_place(name: str, dtype: torch.dtype) -> None:
-    """Check that safetensors has a place for a tensor; every torch file has."""
-    if name == RESERVED:
-        raise UsageError(f"{name!r} names no tensor in safetensors: unpack to a .pt file")
-    try:
-        safetensors.torch.save({name: torch.empty(0, dtype=dtype)})
-    except (KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise UsageError(f"{name!r}: safetensors has no {dtype}: unpack to a .pt file") from error
-
-
-def _pt(tensors: dict[str, Tensor]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(tensors, buffer)
-    return buffer.getvalue()
 
 
 def verify(
