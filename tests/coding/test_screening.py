@@ -1,6 +1,7 @@
 """What samples choose is within a two-thousandth of what all candidates on all symbols give."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,10 +95,12 @@ def test_codecs_are_tried_in_the_order_in_which_contexts_help() -> None:
 
 
 def test_the_exhaustive_profile_drops_no_entropy_coder() -> None:
-    left = finalists(group_of(noise()), MAX, None).pipelines
-    certain = list(MAX.certain(flat=False))
+    exhaustive = replace(DEFAULT, exhaustive=True)
+    left = finalists(group_of(noise()), exhaustive, None).pipelines
+    certain = list(exhaustive.certain(flat=False))
+    assert MAX.exhaustive
     assert left[: len(certain)] == certain
-    assert len(left) == len(certain) + MAX.finalists
+    assert len(left) == len(certain) + exhaustive.finalists
     assert {type(one.coder) for one in certain} == {Rans, ClassedRans, Adaptive}
 
 
