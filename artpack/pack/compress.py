@@ -141,6 +141,7 @@ def compress(
         prepared=prepared,
         model=model,
         provenance=provenance,
+        files=files,
         jobs=jobs,
         progress=progress,
     )
@@ -155,6 +156,7 @@ def expected_size(
     prepared: Mapping[str, Prepared] | None = None,
     model: Config | None = None,
     provenance: Config | None = None,
+    files: PackedFiles | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> int:
@@ -168,6 +170,7 @@ def expected_size(
         prepared: As for :func:`compress`.
         model: Likewise.
         provenance: Likewise.
+        files: Likewise.
         jobs: Number of threads; the result does not depend on it.
         progress: Told after each group.
 
@@ -188,6 +191,7 @@ def expected_size(
         prepared=prepared,
         model=model,
         provenance=provenance,
+        files=files,
         jobs=jobs,
         progress=progress,
     ).size_bytes
@@ -207,6 +211,7 @@ def _pack(
     prepared: Mapping[str, Prepared] | None,
     model: Config | None,
     provenance: Config | None,
+    files: PackedFiles | None,
     jobs: int,
     progress: Progress | None,
 ) -> Packed:
