@@ -24,19 +24,14 @@ if TYPE_CHECKING:
     )
     from artpack.api.eval_result import EvalResult, TttReport
     from artpack.api.evaluate import evaluate
-    from artpack.api.files import (
-        load,
-        load_into,
-        open,
-        save,
-        unpack,
-        verify,
-    )
+    from artpack.api.files import load, load_into, open, verify
     from artpack.api.inputs import CompressInputs
+    from artpack.api.save import save
     from artpack.api.scoring import Scoring
     from artpack.api.sweep import Curve, CurvePoint, sweep
     from artpack.api.tokenize import TokenizeResult, tokenize
     from artpack.api.train import train
+    from artpack.api.unpacking import unpack
     from artpack.artifact.reader import Artifact
     from artpack.artifact.verify import Verification
     from artpack.calibration.file import Calibration
@@ -130,7 +125,9 @@ _EXPORTS = {
     "artpack.api.eval_options": ("AuditOptions", "TttOptions", "WindowOptions"),
     "artpack.api.eval_result": ("EvalResult", "TttReport"),
     "artpack.api.evaluate": ("evaluate",),
-    "artpack.api.files": ("load", "load_into", "open", "save", "unpack", "verify"),
+    "artpack.api.files": ("load", "load_into", "open", "verify"),
+    "artpack.api.unpacking": ("unpack",),
+    "artpack.api.save": ("save",),
     "artpack.api.inputs": ("CompressInputs",),
     "artpack.api.scoring": ("Scoring",),
     "artpack.api.sweep": ("Curve", "CurvePoint", "sweep"),

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from artpack.checkpoint import open_checkpoint
 from artpack.checkpoint.selection import select
 from artpack.coding.codecs import Brotli, Lrzip, Stored, Zpaq
+from artpack.coding.groups import StreamGroup
 from artpack.coding.layouts import Columns, Rows
 from artpack.coding.pipeline import Pipeline
-from artpack.coding.search import StreamGroup
 from artpack.coding.symbol_coders import Adaptive, Bytes, ClassedRans, Rans
 from artpack.pack.grouping import role
 from artpack.quantize.grids.lattice import to_codes

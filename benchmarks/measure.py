@@ -18,11 +18,11 @@ from typing import Self, TypeVar
 
 import numpy as np
 
+from artpack.coding.groups import StreamGroup
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import Profile
-from artpack.coding.search import StreamGroup, choose
+from artpack.coding.search import choose
 from artpack.stages.symbols import Symbols
-from artpack.system.workers import Workers
 from benchmarks.memory import peak_growth_mib, sample, status_mib
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ def encode_as(pipeline: Pipeline, group: StreamGroup) -> list[Stream]:
 
 def encode_by_search(profile: Profile, group: StreamGroup) -> list[Stream]:
     """Code a group as ``artpack compress --jobs 1`` does."""
-    chosen = choose(group, profile, Workers().run)
+    chosen = choose(group, profile)
     return [_stream(part, one.pipeline, one.coded) for part, one in chosen]
 
 

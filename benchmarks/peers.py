@@ -63,7 +63,7 @@ def plain_integers(weights: Mapping[str, Tensor]) -> Iterator[File]:
 def nncodec_files(weights: Mapping[str, Tensor], python: Path) -> Iterator[File]:
     """Code by the standard ISO/IEC 15938-17 with dependent quantization."""
     for qp in NNCODEC_QPS:
-        packed, unpacked = _by_program("nncodec", str(qp), weights, python)
+        packed, unpacked = by_program("nncodec", str(qp), weights, python)
         yield File("nncodec", f"qp {qp}", len(packed), unpacked)
 
 
@@ -89,7 +89,7 @@ def _gguf(
     importance: Mapping[str, Tensor] | None,
 ) -> Iterator[File]:
     for setting in settings:
-        packed, unpacked = _by_program("gguf", setting, weights, python, importance)
+        packed, unpacked = by_program("gguf", setting, weights, python, importance)
         yield File(method, setting, len(packed), unpacked)
         yield File(f"{method}, zstd", setting, len(ZSTD.encode(packed)), unpacked)
 
@@ -116,7 +116,7 @@ def _rounded(weights: Mapping[str, Tensor], radius: int) -> dict[str, Tensor]:
     return stored
 
 
-def _by_program(
+def by_program(
     peer: str,
     setting: str,
     weights: Mapping[str, Tensor],

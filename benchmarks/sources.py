@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from artpack.artifact.plan import Plan, TensorPlan
 from artpack.checkpoint import open_checkpoint
 from artpack.checkpoint.selection import select
-from artpack.coding.search import StreamGroup
+from artpack.coding.groups import StreamGroup
 from artpack.pack.grouping import group_members, role
 from artpack.recipes import load_recipe
 

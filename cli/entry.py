@@ -24,8 +24,8 @@ except KeyboardInterrupt:
 def main() -> None:
     """Load the command that is asked for, and run it."""
     handle(_leave)
-    from .main import load  # noqa: PLC0415
-    from .main import main as run  # noqa: PLC0415
+    from .main import load
+    from .main import main as run
 
     load(sys.argv[1:])
     # The command handles signals itself; when it is over, Python has only to clear up.

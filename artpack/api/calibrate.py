@@ -29,7 +29,7 @@ def calibrate(
     source: WeightSource,
     tokens: TokenSource | None = None,
     *,
-    batches: Iterable[Any] | None = None,
+    batches: str | os.PathLike[str] | Iterable[Any] | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     self_generated: int | None = None,
     temperature: float = 1.0,

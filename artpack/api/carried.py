@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from artpack.api.folder import write_files
 from artpack.checkpoint.gguf_model import hugging_face_files
 from artpack.checkpoint.repository import (
     CONFIG_NAME,
@@ -99,9 +100,7 @@ def _loaded(files: Mapping[str, bytes]) -> tuple[object, ...] | None:
     transformers.utils.logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for file, content in files.items():
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / file).write_bytes(content)
+        write_files(files, folder)
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
         except Exception:  # noqa: BLE001 - whatever transformers makes of a stranger's files

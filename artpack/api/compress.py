@@ -30,6 +30,7 @@ from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE, load_recipe
 from artpack.recipes.spec import PlanSpec
 from artpack.runners.losses import LossName
 from artpack.runners.module import Forward
+from artpack.runners.onnx import BatchSource
 from artpack.runners.settings import Settings
 from artpack.stages import Config
 from artpack.stages.progress import Progress
@@ -152,7 +153,7 @@ def compress(
     model: ModelConfig | str | None = None,
     calibration: Calibration | str | os.PathLike[str] | None = None,
     calibration_tokens: TokenSource | None = None,
-    calibration_batches: Iterable[Any] | None = None,
+    calibration_batches: BatchSource | Iterable[Any] | None = None,
     loss: LossName | None = None,
     forward: Forward | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
@@ -190,7 +191,9 @@ def compress(
         calibration: What is known of the data, or its file. With ``calibration_tokens``, a
             file that is missing is written.
         calibration_tokens: Calibrate with these tokens: files, or an array of ids (tokens,).
-        calibration_batches: Instead of tokens, batches as the model takes them.
+        calibration_batches: Instead of tokens, batches as the model takes them: a tensor, a
+            tuple of arguments, or a mapping of named arguments each. Also arrays by the names
+            of arguments, samples along the first axis, or an ``.npz`` file of them.
         loss: What a change of the model's outputs costs, see :func:`artpack.calibrate`.
         forward: Runs a module on a batch, and returns its outputs.
         tokenizer: SentencePiece model of the tokens, where the model has none of its own.

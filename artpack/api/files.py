@@ -1,89 +1,20 @@
-"""The jobs around a finished artifact: open, load, save, unpack, verify."""
+"""The jobs around a finished artifact: open, load, verify."""
 
-import io
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from artpack.api.compress import compress
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.artifact.verify import Verification
 from artpack.artifact.verify import verify as verify_artifact
-from artpack.calibration.file import Calibration
 from artpack.checkpoint import open_checkpoint
 from artpack.errors import UsageError
-from artpack.models import ModelConfig
-from artpack.recipes import DEFAULT_RECIPE
-from artpack.system.atomic import check_writable, write_atomically
-
-RESERVED = "__metadata__"
-"""Where a file of safetensors has its metadata."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def save(
-    state_dict: Mapping[str, Tensor],
-    path: str | os.PathLike[str],
-    *,
-    model: ModelConfig | None = None,
-    recipe: str = DEFAULT_RECIPE,
-    calibration: Calibration | None = None,
-    profile: str = "default",
-    jobs: int = 1,
-    files: Mapping[str, bytes] | None = None,
-) -> int:
-    """
-    Pack a state dict into an artifact.
-
-    Args:
-        state_dict: Name to tensor, any dtypes and shapes.
-        path: Where to; an older file there is replaced at once or not at all.
-        model: The model that these weights belong to, stored beside them; None to tell it
-            from names and shapes.
-        recipe: Name of a recipe, or path of a TOML file.
-        calibration: What is known of the data, collected with these very weights; some
-            recipes cannot do without.
-        profile: How hard to look for the smallest coding: ``fast``, ``default``, ``max``.
-        jobs: Number of threads; the bytes do not depend on it.
-        files: Small files that the artifact carries: relative path to content.
-
-    Returns:
-        The size of the file in bytes.
-
-    Raises:
-        CheckpointError: A weight is not finite or does not fit its grid, or the tensors
-            are not the model's.
-        RecipeError: There is no such recipe, or it is wrong.
-        UsageError: The profile is unknown, the recipe needs a calibration, or the
-            calibration is for other weights.
-        OSError: The file cannot be written.
-
-    >>> import tempfile, torch
-    >>> weights = {"fc.weight": torch.eye(64), "fc.bias": torch.zeros(64)}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     size = save(weights, folder + "/a.bin", recipe="lossless", profile="fast")
-    ...     back = load(folder + "/a.bin")
-    >>> size < 1000, torch.equal(back["fc.weight"], weights["fc.weight"])
-    (True, True)
-
-    """
-    check_writable(Path(path))
-    result = compress(
-        state_dict,
-        model=model,
-        recipe=recipe,
-        calibration=calibration,
-        profile=profile,
-        jobs=jobs,
-        files=files,
-    )
-    return result.save(path)
 
 
 def load(
@@ -201,64 +132,6 @@ def open(  # noqa: A001 - the name that gzip, tarfile and safetensors taught eve
 
     """
     return open_artifact(Path(path), max_decoded_bytes=max_decoded_bytes)
-
-
-def unpack(
-    path: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    *,
-    dtype: torch.dtype | None = None,
-    max_decoded_bytes: int | None = None,
-) -> tuple[int, int]:
-    """
-    Decode an artifact into a file that other tools read.
-
-    Args:
-        path: The artifact.
-        output: A ``.safetensors`` or ``.pt`` file.
-        dtype: Write floating-point tensors in this dtype instead of their own.
-        max_decoded_bytes: As :func:`load` takes it.
-
-    Returns:
-        Number of tensors, and size of the file in bytes.
-
-    Raises:
-        ArtifactError: The artifact is damaged, hostile, or of another version.
-        UsageError: The ending is another one, or safetensors has no place for a tensor.
-        OSError: A file cannot be read or written.
-
-    """
-    target = Path(output)
-    if target.suffix not in (".safetensors", ".pt"):
-        raise UsageError(f"{target}: the ending must be .safetensors or .pt")
-    tensors = load(path, dtype=dtype, max_decoded_bytes=max_decoded_bytes)
-    data = _pt(tensors) if target.suffix == ".pt" else _safetensors(tensors)
-    return len(tensors), write_atomically(target, [data])
-
-
-def _safetensors(tensors: dict[str, Tensor]) -> bytes:
-    for name, tensor in tensors.items():
-        _check_place(name, tensor.dtype)
-    # The format knows no ties: tied tensors are written out in full. Other tools ask it
-    # which library's tensors these are, and some refuse a file that does not say it.
-    whole = {name: tensor.clone() for name, tensor in tensors.items()}
-    return safetensors.torch.save(whole, metadata={"format": "pt"})
-
-
-def _check_place(name: str, dtype: torch.dtype) -> None:
-    """Check that safetensors has a place for a tensor; every torch file has."""
-    if name == RESERVED:
-        raise UsageError(f"{name!r} names no tensor in safetensors: unpack to a .pt file")
-    try:
-        safetensors.torch.save({name: torch.empty(0, dtype=dtype)})
-    except (KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise UsageError(f"{name!r}: safetensors has no {dtype}: unpack to a .pt file") from error
-
-
-def _pt(tensors: dict[str, Tensor]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(tensors, buffer)
-    return buffer.getvalue()
 
 
 def verify(

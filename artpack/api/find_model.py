@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from artpack.api.carried import find_files
+from artpack.api.graphs import graph_files, graph_model
 from artpack.api.runnable import GptModel, LiveModule, Runnable, TransformersModel
 from artpack.api.sources import Opened
-from artpack.checkpoint.repository import CONFIG_NAME
-from artpack.checkpoint.selection import select
+from artpack.checkpoint.repository import CONFIG_NAME, is_model_file
+from artpack.checkpoint.selection import Selection, select
 from artpack.errors import UsageError
 from artpack.models import ModelConfig
 from artpack.models.find import choose_model
 from artpack.models.kinds import TRANSFORMERS, kind_of, transformers_model
-from artpack.models.recognize import Shapes
 from artpack.runners.module import Forward
 from artpack.stages import Config
 from artpack.stages.parsing import parse_json
@@ -39,7 +39,7 @@ class Description:
 def describe_model(
     opened: Opened,
     asked: ModelConfig | str | None,
-    shapes: Shapes,
+    selection: Selection,
     *,
     tokenizer_files: bool = True,
 ) -> Description:
@@ -49,7 +49,7 @@ def describe_model(
     Args:
         opened: The weights.
         asked: Their model, a config, preset or file; None to find it.
-        shapes: Name to shape of those tensors that are used.
+        selection: Those of the weights that are used.
         tokenizer_files: Whether files of a tokenizer are read, too.
 
     Returns:
@@ -59,10 +59,16 @@ def describe_model(
         UsageError: What was asked for does not exist, or is another model.
 
     """
+    graph = opened.checkpoint.graph
+    if graph is not None and asked is None:
+        drawn = graph_model(graph)
+        files = graph_files(graph, selection)
+        return Description(None, drawn.other, files, drawn.notes)
     if opened.files and asked is None:
         stored = transformers_model(parse_json(opened.files[CONFIG_NAME]))
-        return Description(None, stored, opened.files, ())
-    found = choose_model(asked, shapes, opened.path, opened.config)
+        kept = {n: c for n, c in opened.files.items() if tokenizer_files or is_model_file(n)}
+        return Description(None, stored, kept, ())
+    found = choose_model(asked, selection.shapes, opened.path, opened.config)
     files, notes = dict[str, bytes](), found.packing_notes
     if found.other is not None and opened.path is not None:
         files, carried = find_files(opened.path, tokenizer=tokenizer_files)
@@ -118,8 +124,7 @@ def known_runnable(
         UsageError: Nobody knows how to run it.
 
     """
-    shapes = select(opened.checkpoint).shapes
-    found = describe_model(opened, asked, shapes)
+    found = describe_model(opened, asked, select(opened.checkpoint))
     model = find_runnable(opened, found, forward)
     if model is None:
         raise UsageError(f"{opened.name}: {'; '.join(found.notes)}; say it with `model`")

@@ -6,9 +6,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from artpack.api.find_model import describe_model, find_runnable
+from artpack.api.graph_data import start_graph
 from artpack.api.runnable import DataOptions, Runnable
 from artpack.api.running import Running, collect, start
 from artpack.api.sources import Opened, WeightSource, check_device, open_source
@@ -18,14 +19,17 @@ from artpack.calibration.collect import CALIBRATION
 from artpack.calibration.file import Calibration, read_calibration, write_calibration
 from artpack.checkpoint.selection import select
 from artpack.errors import UsageError
+from artpack.graphs import Graph
 from artpack.models import ModelConfig
 from artpack.pack.packer import PackInputs
+from artpack.pack.sensitivities import Loss
 from artpack.runners.batches import TokenBatches
 from artpack.runners.curvature import Curvature
 from artpack.runners.distillation import Distillation
 from artpack.runners.divergence import Divergence
 from artpack.runners.losses import LossName
 from artpack.runners.module import Forward
+from artpack.runners.onnx import BatchSource
 from artpack.runners.protocol import Runner
 from artpack.runners.settings import Settings
 from artpack.stages import Config
@@ -53,7 +57,9 @@ class CompressInputs:
         calibration: What is known of the data, or its file. With ``calibration_tokens``, a
             file that is missing is written.
         calibration_tokens: Calibrate with these tokens.
-        calibration_batches: Calibrate with these batches, as the model takes them.
+        calibration_batches: Calibrate with these batches, as the model takes them: a tensor,
+            a tuple of arguments, or a mapping of named arguments each. Also arrays by the
+            names of arguments, samples along the first axis, or an ``.npz`` file of them.
         loss: What a change of its outputs costs, see :func:`artpack.calibrate`.
         forward: Runs a module on a batch, and returns its outputs.
         tokenizer: SentencePiece model of these tokens; text needs it.
@@ -74,7 +80,7 @@ class CompressInputs:
     model: ModelConfig | str | None = None
     calibration: Calibration | str | os.PathLike[str] | None = None
     calibration_tokens: TokenSource | None = None
-    calibration_batches: Iterable[Any] | None = None
+    calibration_batches: BatchSource | Iterable[Any] | None = None
     loss: LossName | None = None
     forward: Forward | None = None
     tokenizer: str | os.PathLike[str] | None = None
@@ -150,11 +156,15 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
     """
     with inputs.open() as source:
         chosen = select(source.checkpoint, include=inputs.include, exclude=inputs.exclude)
-        found = describe_model(
-            source, inputs.model, chosen.shapes, tokenizer_files=inputs.tokenizer_files
-        )
+        found = describe_model(source, inputs.model, chosen, tokenizer_files=inputs.tokenizer_files)
         model = find_runnable(source, found, inputs.forward)
-        opened, known, running = _with_data(inputs, source, model, progress)
+        graph = source.checkpoint.graph
+        drawn = None if graph is None else _with_graph(inputs, source, graph, progress)
+        opened, known, running = (
+            (source, drawn.calibration, None)
+            if drawn is not None
+            else _with_data(inputs, source, model, progress)
+        )
         selection = select(opened.checkpoint, include=inputs.include, exclude=inputs.exclude)
         pack = PackInputs(
             opened.checkpoint,
@@ -167,6 +177,8 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
         )
         if known is not None:
             pack = _calibrated(pack, known, _file(inputs.calibration))
+        if drawn is not None and drawn.loss is not None:
+            pack = replace(pack, loss=drawn.loss, loss_unit="of the outputs' variance")
         if running is not None:
             pack = _runnable(pack, running, inputs.device, progress)
         more = () if known is None else known.notes
@@ -201,6 +213,45 @@ def _with_data(
     running = start(opened, runner, batches, loss=inputs.loss, device=inputs.device, notes=notes)
     known = _read_or_collect(inputs, running, settings=settings, progress=progress)
     return running.opened, known, running
+
+
+class _Drawn(NamedTuple):
+    """What is known of the inputs of a graph, and what measures its losses."""
+
+    calibration: Calibration | None
+    loss: Loss | None = None
+
+
+def _with_graph(
+    inputs: CompressInputs, opened: Opened, graph: Graph, progress: Progress | None
+) -> _Drawn:
+    """Read or collect the calibration of an ONNX graph."""
+    if inputs.calibration_tokens is not None:
+        raise UsageError(
+            "`calibration_tokens`: a graph has inputs of its own: give them as"
+            " `calibration_batches`"
+        )
+    file, batches = _file(inputs.calibration), inputs.calibration_batches
+    known = inputs.calibration if isinstance(inputs.calibration, Calibration) else None
+    if file is not None and (file.exists() or batches is None):
+        known = read_calibration(file)
+    if known is not None:
+        check_fits(known, opened, None, file)
+    if batches is None:
+        return _Drawn(known)
+    if file is not None and known is None:
+        check_writable(file)
+    run = start_graph(opened.checkpoint, graph, batches)
+    if known is None:
+        known = run.collect(progress)
+        if file is not None:
+            write_calibration(file, known)
+    elif known.fingerprint.get("tokens_sha256") != run.batches_sha256:
+        raise UsageError(
+            f"{file or 'calibration'}: the calibration is for other batches:"
+            " leave `calibration_batches` out"
+        )
+    return _Drawn(known, run.loss())
 
 
 def oriented(opened: Opened, calibration: Calibration) -> Opened:

@@ -47,8 +47,8 @@ def _selection_notes(selection: Selection) -> Iterator[str]:
     if selection.ties:
         pairs = (f"{tie.name} = {tie.target}" for tie in selection.ties)
         yield f"tied, stored once: {', '.join(pairs)}"
-    if selection.banks:
-        names = listed(bank.name for bank in selection.banks)
+    if stacks := [bank.name for bank in selection.banks if bank.front]:
+        names = listed(stacks)
         yield f"banks, stored a matrix at a time: {names}"
     if selection.left_out:
         yield f"left out: {', '.join(selection.left_out)}"

@@ -1,5 +1,6 @@
 """Kinds of models that can be run: this project's own, those of transformers, any module."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ class DataOptions:
 
     tokens: TokenSource | None = None
     tokenizer: Any = None
-    batches: Iterable[Any] | None = None
+    batches: str | os.PathLike[str] | Iterable[Any] | None = None
     limit_tokens: int | None = None
     window_tokens: int | None = None
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from artpack.errors import UsageError
+from artpack.quantize.matrix_view import matrix_shape
 from artpack.stages import Config
 from artpack.stages.parsing import parse_json
 from artpack.system.atomic import write_atomically
@@ -111,12 +112,13 @@ class Calibration:
 
 
 def _shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return the shape of a kind's tensor for a matrix; None for anything but a matrix."""
-    if len(shape) != 2:
+    """Return the shape of a kind's tensor for a matrix or a kernel; None for a vector."""
+    if len(shape) < 2:
         return None
+    rows, cols = matrix_shape(shape)
     if kind == "output_covariances":
-        return shape[0], shape[0]
-    return (shape[1], shape[1]) if kind == "hessians" else shape[:1]
+        return rows, rows
+    return (cols, cols) if kind == "hessians" else (rows,)
 
 
 def _fault(kind: str, tensor: Tensor) -> str | None:

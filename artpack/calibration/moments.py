@@ -10,11 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.multiprocessing.reductions import StorageWeakRef
 
 from artpack.calibration.products import Product
 from artpack.calibration.views import Axis, Part
@@ -33,7 +31,7 @@ BLOCK = 256
 @dataclass(eq=False)
 class Moments:
     """
-    Sums over tokens, collected by hooks while :meth:`watch` is entered.
+    Sums over tokens, collected while :meth:`watch` is entered.
 
     Attributes:
         hessians: Stored tensor to ``sum x x'`` of its inputs, float32 (cols, cols). While
@@ -54,7 +52,7 @@ class Moments:
     output_covariances: dict[str, Tensor] = field(default_factory=dict)
     visits: dict[str, Tensor] = field(default_factory=dict)
     positions: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
-    _last: tuple[tuple[Any, ...], Tensor] | None = None
+    _last: tuple[Tensor, Tensor] | None = None
 
     @contextmanager
     def watch(self, places: Mapping[str, Tensor]) -> Iterator[None]:
@@ -115,12 +113,12 @@ class Moments:
         _add(self.lookups, table, found, ("rows",), 1.0)
 
     def _gram(self, vectors: Tensor) -> Tensor:
-        # Queries, keys and values read one and the same tensor: it is multiplied once.
-        key = _identity(vectors)
-        if self._last is not None and self._last[0] == key:
+        # Queries, keys and values read the same input, or casts of it: it is multiplied once.
+        # They are compared, as memory may have got another content since; that is cheap.
+        if self._last is not None and _equal(self._last[0], vectors):
             return self._last[1]
         gram = _upper_gram(vectors.detach().float())
-        self._last = key, gram
+        self._last = vectors.clone(), gram
         return gram
 
     def tensors(self) -> Iterator[Tensor]:
@@ -179,13 +177,8 @@ class Moments:
         return _means(self.lookups, tokens)
 
 
-def _identity(tensor: Tensor) -> tuple[Any, ...]:
-    """Return what tells a tensor's content from any other."""
-    if tensor.is_inference():  # its changes are not counted
-        return (object(),)
-    storage = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
-    version = tensor._version  # noqa: SLF001
-    return storage, tensor.storage_offset(), tensor.shape, tensor.stride(), version
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
 
 
 def _add(
@@ -193,7 +186,8 @@ def _add(
 ) -> None:
     """Add a share of something to the sums of a matrix, where its part has its place."""
     if part.name not in sums:
-        sums[part.name] = more.new_zeros([part.size(axis) for axis in axes])
+        with torch.inference_mode(mode=False):  # sums outlive it
+            sums[part.name] = more.new_zeros([part.size(axis) for axis in axes])
     where = tuple(part.slice_of(axis) for axis in axes)
     sums[part.name][where].add_(more, alpha=share)
 

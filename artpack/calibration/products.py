@@ -79,8 +79,10 @@ def _products(views: StoredViews, a: Tensor, b: Tensor) -> Iterator[Product]:
 
 
 def _matches(views: StoredViews, vectors: Tensor, matrix: Tensor) -> Iterator[Product]:
-    for sight in views.matrices(matrix):
-        yield Product(sight.part, sight.turned, vectors[:, sight.first])
+    for match in views.matrices(matrix):
+        met = match.cols if match.turned else match.rows
+        whole = met.stop - met.start == len(matrix)
+        yield Product(match.part, match.turned, vectors if whole else vectors[:, met])
 
 
 def _grouped(views: StoredViews, args: Sequence[Any]) -> Iterator[Product]:

@@ -7,7 +7,7 @@ which stored matrix it shows.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -51,21 +51,25 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Match:
     """
-    A part of a stored matrix as a matrix in memory shows it.
+    A part of a stored matrix in a tensor of two axes, which may show other matrices besides.
 
     Attributes:
-        part: What is shown.
-        turned: Whether the first axis runs along the part's columns.
-        first: Which places of the first axis show it: a fused matrix shows several parts.
-        second: Which places of the second axis do.
+        part: Of the stored matrix.
+        rows: Where the part's rows are in the tensor.
+        cols: Where its columns are.
+        turned: Whether the tensor's first axis runs along the columns.
     """
 
     part: Part
+    rows: slice
+    cols: slice
     turned: bool
-    first: slice
-    second: slice
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """Return the part (rows, cols) of a tensor of the same shape."""
+        return (tensor.mT if self.turned else tensor)[self.rows, self.cols]
 
 
 @dataclass(frozen=True)
@@ -80,15 +84,14 @@ class _Spot:
     @cached_property
     def steps(self) -> tuple[int, int] | None:
         """How far apart rows and columns lie; None if columns are not evenly spaced."""
-        rows, cols = self.sizes[0], self.sizes[1:]
-        step = _even_step(cols, self.strides[1:])
-        if step is None:
-            return None
-        count = math.prod(cols)
-        # An axis of one element may have any stride: it gets one that leads outside.
-        if rows == 1:
-            return step * count, step
-        return (self.strides[0], step) if count > 1 else (self.strides[0], self.strides[0] * rows)
+        (rows, *cols), (row, *inner) = self.sizes, self.strides
+        step, count = _even_step(cols, inner), math.prod(cols)
+        # An axis of one element may have a stride that says nothing: it gets one that leads out.
+        if step is not None and count == 1 and step == row:
+            step = row * rows
+        if step is not None and rows == 1 and row < step * count:
+            row = step * count
+        return None if step is None else (row, step)
 
     @property
     def end(self) -> int:
@@ -120,7 +123,7 @@ class StoredViews:
         """Return whether a tensor lies where something stored does."""
         return bool(self._near(tensor))
 
-    def matrices(self, tensor: Tensor) -> Iterator[Sight]:
+    def matrices(self, tensor: Tensor) -> Iterator[Match]:
         """
         Find what a matrix shows.
 
@@ -128,16 +131,14 @@ class StoredViews:
             tensor: Of two axes.
 
         Yields:
-            The part of a stored matrix that it is, or each stored matrix that is a part of
-            it. What has one element only is found both ways.
+            Each match. What has one element only is found both ways.
 
         """
         for spot in self._near(tensor):
             for turned in (False, True):
-                found = _sight(spot, tensor.mT if turned else tensor)
-                if found is not None:
-                    part, (rows, cols) = found
-                    yield Sight(part, turned, *((cols, rows) if turned else (rows, cols)))
+                match = _match(spot, tensor.mT if turned else tensor, turned=turned)
+                if match is not None:
+                    yield match
 
     def kernels(self, tensor: Tensor) -> Iterator[Part]:
         """Yield what a kernel (out, in, ...) shows: whole rows, or nothing."""
@@ -175,9 +176,8 @@ class StoredViews:
 
     def _follow_matrices(self, source: Tensor, copy: Tensor) -> None:
         if source.ndim == 2:
-            for sight in self.matrices(source):
-                shown = copy[sight.first, sight.second]
-                self._add(copy, _spot(sight.part, shown.mT if sight.turned else shown))
+            for match in self.matrices(source):
+                self._add(copy, _spot(match.part, match.of(copy)))
         elif source.ndim == 3:
             for one, its_copy in zip(source, copy, strict=True):
                 self._follow_matrices(one, its_copy)
@@ -206,55 +206,48 @@ def _spot(part: Part, tensor: Tensor) -> _Spot:
     return _Spot(part, _offset(tensor), tuple(tensor.shape), tensor.stride())
 
 
-def _sight(spot: _Spot, tensor: Tensor) -> tuple[Part, tuple[slice, slice]] | None:
-    """Return what a matrix (rows, cols) shows of a spot, and where; None if no rectangle."""
-    if spot.steps is None:
+def _match(spot: _Spot, tensor: Tensor, *, turned: bool) -> Match | None:
+    """Return what a matrix (rows, cols) shows of a spot; None if nothing."""
+    steps = spot.steps
+    if steps is None or not _stepped(tensor, steps):
         return None
-    part, shape = spot.part, (tensor.shape[0], tensor.shape[1])
-    stored = _Rectangle(spot.offset, (_length(part.rows), _length(part.cols)), spot.steps)
-    shown = _Rectangle(_offset(tensor), shape, (tensor.stride(0), tensor.stride(1)))
-    start = stored.start_of(shown)
-    if start is not None:
-        return _cut(part, start[0], shape[0], start[1], shape[1]), (slice(None), slice(None))
-    start = shown.apart().start_of(stored)
-    if start is None:
+    distance = _offset(tensor) - spot.offset
+    (row, col), rest = _position(abs(distance), steps)
+    sign = 1 if distance > 0 else -1
+    shown = spot.part
+    rows = _common(sign * row, len(tensor), shown.rows)
+    cols = _common(sign * col, tensor.shape[1], shown.cols)
+    if rest or rows is None or cols is None:
         return None
-    (row, col), (rows, cols) = start, stored.sizes
-    return part, (slice(row, row + rows), slice(col, col + cols))
+    return Match(Part(shown.name, shown.shape, rows[0], cols[0]), rows[1], cols[1], turned)
 
 
-@dataclass(frozen=True)
-class _Rectangle:
-    """Elements in a storage, (rows, cols), and how far apart rows and columns lie."""
+def _common(first: int, count: int, shown: slice) -> tuple[slice, slice] | None:
+    """
+    Return what a tensor and a spot have in common along an axis; None if nothing.
 
-    offset: int
-    sizes: tuple[int, int]
-    steps: tuple[int, int]
+    Args:
+        first: Where the tensor begins, from where the spot does.
+        count: Size of the tensor.
+        shown: What the spot shows of the whole.
 
-    def apart(self) -> "_Rectangle":
-        """Return the same, where an axis of one element has a step that leads outside."""
-        (rows, cols), (down, right) = self.sizes, self.steps
-        if rows == 1:
-            down = right * cols
-        elif cols == 1:
-            right = down * rows
-        return _Rectangle(self.offset, self.sizes, (down, right))
+    Returns:
+        The common part in the whole, and in the tensor.
 
-    def start_of(self, other: "_Rectangle") -> tuple[int, int] | None:
-        """Return at which row and column another one begins; None if it is not all inside."""
-        axes = list(zip(other.sizes, other.steps, self.steps, strict=True))
-        if any(size == 0 or (size > 1 and step != own) for size, step, own in axes):
-            return None
-        if min(self.steps) < 1:  # expanded
-            return None
-        start, rest = _position(other.offset - self.offset, self.steps)
-        ends = zip(start, other.sizes, self.sizes, strict=True)
-        inside = all(0 <= at <= whole - size for at, size, whole in ends)
-        return start if inside and not rest else None
+    """
+    start, stop = max(first, 0), min(first + count, shown.stop - shown.start)
+    if start >= stop:
+        return None
+    whole = slice(shown.start + start, shown.start + stop)
+    return whole, slice(start - first, stop - first)
 
 
-def _length(part: slice) -> int:
-    return int(part.stop - part.start)
+def _stepped(tensor: Tensor, steps: tuple[int, int]) -> bool:
+    """Return whether a matrix has these strides; an axis of one element has any."""
+    return all(
+        size == 1 or (size > 1 and stride == step)
+        for size, stride, step in zip(tensor.shape, tensor.stride(), steps, strict=True)
+    )
 
 
 def _position(distance: int, steps: tuple[int, int]) -> tuple[tuple[int, int], int]:
@@ -281,12 +274,12 @@ def _axes(tensor: Tensor) -> list[tuple[int, int]]:
     return list(zip(tensor.shape, tensor.stride(), strict=True))
 
 
-def _even_step(sizes: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
+def _even_step(sizes: Sequence[int], strides: Sequence[int]) -> int | None:
     """Return the step between consecutive elements in C order; None if it varies."""
     axes = [axis for axis in zip(sizes, strides, strict=True) if axis[0] > 1]
     if any(outer[1] != inner[0] * inner[1] for outer, inner in pairwise(axes)):
         return None
-    return axes[-1][1] if axes else 1
+    return axes[-1][1] if axes else strides[-1]
 
 
 def _end(offset: int, sizes: tuple[int, ...], strides: tuple[int, ...]) -> int:

@@ -93,11 +93,6 @@ def _copies(name: str, args: Sequence[Any], output: Any) -> Iterator[tuple[Tenso
         yield args[0], output
     elif name.startswith("aten::fake_quantize"):
         yield args[0], output[0] if isinstance(output, tuple) else output
-    elif name == "aten::cat":
-        axis = args[1] if len(args) > 1 else 0
-        parts = [part for part in args[0] if part.ndim == output.ndim]  # old empty ones are flat
-        copies = output.split([part.size(axis) for part in parts], axis)
-        yield from zip(parts, copies, strict=True)
 
 
 class _Calls(TorchFunctionMode):
@@ -125,24 +120,25 @@ class _Calls(TorchFunctionMode):
     def _with_gradients(
         self, args: Sequence[Any], options: dict[str, Any]
     ) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Let what meets a stored tensor require a gradient; two stored ones meet as well."""
+        """Let what meets a stored tensor require a gradient, itself stored or not."""
         tensors = list(_floats([*args, *options.values()]))
-        stored = [tensor for tensor in tensors if self._views.know(tensor)]
+        stored = {id(tensor) for tensor in tensors if self._views.know(tensor)}
         if not stored or len(tensors) < 2:
             return args, options
-        wanted = {id(tensor) for tensor in tensors}
-        if len(stored) < len(tensors):
-            wanted -= {id(tensor) for tensor in stored}
-        return _replaced(args, wanted), _replaced(options, wanted)
+        wanted = [tensor for tensor in tensors if id(tensor) not in stored]
+        if len(stored) > 1 and id(tensors[0]) in stored:  # learned queries, say
+            wanted.append(tensors[0])
+        # What is given twice stays one tensor: attention asks whether it is to itself.
+        better = {id(tensor): _with_gradient(tensor) for tensor in wanted}
+        return _replaced(args, better), _replaced(options, better)
 
     def _looked_up(self, table: Tensor, index: Tensor, output: Tensor) -> Tensor:
-        for sight in self._views.matrices(table):
-            part = sight.part
-            whole = table[sight.first, sight.second].shape == table.shape
-            if whole and not sight.turned and part.share_of("cols") == 1:
+        for match in self._views.matrices(table):
+            whole = match.rows.stop - match.rows.start == len(table)
+            if whole and not match.turned and match.part.share_of("cols") == 1:
                 if torch.is_grad_enabled() and not output.requires_grad:
                     output = output.detach().requires_grad_().clone()  # no leaf: may be changed
-                self._listener.see_lookup(part, index, output)
+                self._listener.see_lookup(match.part, index, output)
         return output
 
 
@@ -155,21 +151,25 @@ def _floats(value: Any) -> Iterator[Tensor]:
         yield value
 
 
-def _replaced(value: Any, wanted: set[int]) -> Any:
-    """Let tensors in an argument require a gradient."""
+def _with_gradient(tensor: Tensor) -> Tensor:
+    if tensor.requires_grad or tensor.is_inference():
+        return tensor
+    return tensor.detach().requires_grad_()
+
+
+def _replaced(value: Any, better: Mapping[int, Tensor]) -> Any:
+    """Return an argument with other tensors in the place of some, by their ids."""
     if type(value) in {list, tuple}:
-        return type(value)(_replaced(one, wanted) for one in value)
+        return type(value)(_replaced(one, better) for one in value)
     if isinstance(value, dict):
-        return {name: _replaced(one, wanted) for name, one in value.items()}
-    if id(value) not in wanted or value.requires_grad or value.is_inference():
-        return value
-    return value.detach().requires_grad_()
+        return {name: _replaced(one, better) for name, one in value.items()}
+    return better.get(id(value), value)
 
 
 def _writes(name: str, options: Mapping[str, Any]) -> bool:
     """Return whether a function changes its arguments."""
     inplace = name.endswith("_") and not name.endswith("__")
-    return inplace or name.startswith(("__i", "__set")) or "out" in options
+    return inplace or name.startswith(("__i", "__set")) or options.get("out") is not None
 
 
 _RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")

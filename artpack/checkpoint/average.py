@@ -85,6 +85,7 @@ class Average(Checkpoint):
         for number, other in enumerate(self._checkpoints, 1):
             _check_same(last, other, f"checkpoint {number} of {len(self._checkpoints)}")
         self.names, self.ties, self.banks = last.names, last.ties, last.banks
+        self.exact, self.graph = last.exact, last.graph
         self.tensors = tuple(replace(info, dtype=_mean_dtype(info.dtype)) for info in last.tensors)
         self.notes = tuple(dict.fromkeys(note for one in self._checkpoints for note in one.notes))
         self._dtypes = {info.name: info.dtype for info in self.tensors}

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -40,6 +41,8 @@ class Checkpoint:
         tensors: What is to be stored, in the same order: banks opened, ties dropped.
         ties: Names that mean a tensor of another name.
         banks: Tensors that are stored as their slices.
+        exact: Names of tensors that are kept as they are, whatever a recipe says.
+        graph: The ONNX graph that they were taken out of, or None.
         notes: What was decided on the way, one line each.
     """
 
@@ -65,6 +68,7 @@ class Checkpoint:
         """
         self._reader = TensorReader(source) if isinstance(source, Source) else source
         self._closed = False
+        self.exact, self.graph = self._reader.exact, self._reader.graph
         self.names = tuple(info.name for info in self._reader.infos)
         self.ties = find_ties(self._reader)
         tied = {tie.name for tie in self.ties}
@@ -182,9 +186,9 @@ def open_checkpoint(
     Open a file or folder of weights.
 
     Args:
-        path: A file of ``torch.save``, a safetensors file, a GGUF file, an index of
-            shards (``*.index.json``), or a folder that holds one of them. Files are told
-            by their content, not by their names.
+        path: A file of ``torch.save``, a safetensors file, a GGUF file, an ONNX
+            graph, an index of shards (``*.index.json``), or a folder that holds one of them.
+            Files are told by their content, not by their names.
         key: Where in a file of ``torch.save`` the state dict is, dots between
             the levels; None to look under the usual keys, see
             :data:`artpack.checkpoint.state_dict.USUAL_KEYS`.
@@ -205,11 +209,15 @@ def open_checkpoint(
     source = _source(file, key)
     notes = () if file == path else (f"took {file.name} of the folder",)
 
+    if source.graph is not None and strip_prefix is not None:
+        raise UsageError(f"`strip_prefix`: the names in {file.name} are its own; leave it out")
+
     def load() -> Loaded:
-        loaded = strip_prefixes(source.load())
+        loaded = source.load() if source.graph is not None else strip_prefixes(source.load())
         return loaded if strip_prefix is None else strip_given(loaded, strip_prefix)
 
-    return Checkpoint(Source(source.files, load), notes=notes)
+    opened = replace(source, load=load)
+    return Checkpoint(opened, notes=notes, transposed=source.transposed)
 
 
 def checkpoint_files(path: Path) -> tuple[Path, ...]:

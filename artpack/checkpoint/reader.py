@@ -28,6 +28,8 @@ class TensorReader:
     Attributes:
         infos: The tensors, in the source's order.
         notes: The source's notes.
+        exact: Names of what is kept as it is.
+        graph: What the source's tensors were taken out of, if that is one of ONNX.
     """
 
     def __init__(self, source: Source) -> None:
@@ -42,6 +44,7 @@ class TensorReader:
 
         """
         self._source = source
+        self.exact, self.graph = source.exact, source.graph
         self._stamps = [_stamp(file) for file in source.files]
         loaded = source.load()
         for name, tensor in loaded.tensors.items():

@@ -5,6 +5,7 @@ Source: Hugging Face, "Understand caching", and the files that ``save_pretrained
 transformers, tokenizers and sentence-transformers writes.
 """
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 from artpack.errors import CheckpointError
@@ -117,6 +118,11 @@ def tokenizer_files(folder: Path) -> dict[str, bytes]:
     """Read what its tokenizer needs; not what ``tokenizer.json`` is made of."""
     files = _read(folder, TOKENIZER_FILES)
     return files if "tokenizer.json" in files else files | vocabulary_files(folder)
+
+
+def is_model_file(name: str) -> bool:
+    """Return whether a file is one that a model needs besides its weights."""
+    return any(fnmatch(name, pattern) for pattern in MODEL_FILES)
 
 
 def vocabulary_files(folder: Path) -> dict[str, bytes]:

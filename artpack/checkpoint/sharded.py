@@ -1,10 +1,12 @@
 """Checkpoints of several files: the folders and shard indexes of Hugging Face."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from torch import Tensor
 
 from artpack.checkpoint.gguf_file import gguf_source
+from artpack.checkpoint.onnx_file import onnx_source
 from artpack.checkpoint.repository import snapshot_of
 from artpack.checkpoint.safetensors_file import safetensors_source
 from artpack.checkpoint.sniff import Kind, sniff
@@ -24,7 +26,19 @@ _PREFERRED = (
     ("*.bin.index.json",),
     ("pytorch_model.bin",),
     ("*.bin", "*.pt", "*.pth"),
+    ("model.onnx",),
+    ("*.onnx",),
 )
+
+
+_SOURCES: Mapping[Kind, Callable[[Path], Source]] = {
+    Kind.SAFETENSORS: safetensors_source,
+    Kind.GGUF: gguf_source,
+    Kind.ONNX: onnx_source,
+}
+
+_BY_SUFFIX = {".safetensors": Kind.SAFETENSORS, ".onnx": Kind.ONNX}
+"""What files are taken for where their content tells nothing, torch aside."""
 
 
 def choose_file(folder: Path) -> Path:
@@ -61,7 +75,7 @@ def _choose_by_content(folder: Path) -> Path:
         names = listed(file.name for file in found)
         raise CheckpointError(f"{folder}: which of {names}? give the file instead")
     raise CheckpointError(
-        f"{folder}: no weights in this folder (*.safetensors, *.bin, *.pt, *.gguf)"
+        f"{folder}: no weights in this folder (*.safetensors, *.bin, *.pt, *.gguf, *.onnx)"
     )
 
 
@@ -152,14 +166,12 @@ def file_source(path: Path, *, key: str | None = None) -> Source:
 
     """
     kind = sniff(path)
-    by_name = Kind.SAFETENSORS if path.suffix == ".safetensors" else Kind.TORCH
-    if kind is Kind.GGUF:
-        refuse_key(key, path)
-        return gguf_source(path)
-    if kind is Kind.TORCH or (kind is not Kind.SAFETENSORS and by_name is Kind.TORCH):
+    if kind not in (*_SOURCES, Kind.TORCH):
+        kind = _BY_SUFFIX.get(path.suffix, Kind.TORCH)
+    if kind not in _SOURCES:
         return torch_source(path, key=key)
     refuse_key(key, path)
-    return safetensors_source(path)
+    return _SOURCES[kind](path)
 
 
 def refuse_key(key: str | None, path: Path) -> None:

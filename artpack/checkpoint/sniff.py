@@ -1,6 +1,7 @@
 """The kind of a file of weights, by its first bytes: suffixes lie, and cached blobs have none."""
 
 import json
+import re
 import zipfile
 from enum import Enum
 from pathlib import Path
@@ -27,6 +28,15 @@ class Kind(Enum):
     TORCH = "torch"
     INDEX = "index"
     GGUF = "gguf"
+    ONNX = "onnx"
+
+
+_BEGINNINGS = {
+    Kind.GGUF: re.compile(b"GGUF"),
+    Kind.TORCH: re.compile(b"\x80"),
+    # A protocol buffer: the version of ONNX, followed by another of its fields.
+    Kind.ONNX: re.compile(rb"\x08[\x03-\x1f][\x12\x1a\x22\x28\x32\x3a\x42\x72]"),
+}
 
 
 def sniff(path: Path) -> Kind | None:
@@ -58,10 +68,9 @@ def sniff(path: Path) -> Kind | None:
     if head.startswith(b"PK\x03\x04"):
         _refuse_arrays(path)
         return Kind.TORCH
-    if head.startswith(b"GGUF"):
-        return Kind.GGUF
-    if head.startswith(b"\x80"):
-        return Kind.TORCH
+    for kind, pattern in _BEGINNINGS.items():
+        if pattern.match(head):
+            return kind
     return Kind.INDEX if head.lstrip().startswith(b"{") and _is_index(path, size) else None
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from artpack.graphs import Graph
+
 MAX_LISTED = 8
 
 
@@ -86,10 +88,17 @@ class Source:
         load: Makes new maps of the files. The tensors lie in the maps, so that
             no weight is read before it is touched, and pages that were touched
             are given back when the last tensor of a map is dropped.
+        transposed: Names of matrices, or of stacks, of (columns, rows), if the source knows.
+        exact: Names of what is kept as it is, whatever a recipe says: codes and scales of
+            weights that are quantized already, if the source knows.
+        graph: The ONNX graph that the tensors were taken out of; names are its own then.
     """
 
     files: tuple[Path, ...]
     load: Callable[[], Loaded]
+    transposed: frozenset[str] = frozenset()
+    exact: frozenset[str] = frozenset()
+    graph: Graph | None = None
 
 
 def listed(items: Iterable[str]) -> str:

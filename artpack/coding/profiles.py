@@ -1,9 +1,9 @@
 """
-Profiles: the candidate pipelines of a search, and how many of them code all of the data.
+Profiles: the candidate pipelines of a search, and which of them code all of the data.
 
 rANS and the adaptive coder are in each. ``fast`` adds a quick byte codec; ``default`` adds
 rANS with classes and the strong codecs, context mixing among them. ``max`` adds every packing,
-row sorting and the slowest model, and more finalists.
+row sorting and the slowest model, more finalists, and takes no sample's word for who loses.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,8 @@ class Profile:
         packings: Other symbol coders, where they accept the alphabet.
         codecs: What is tried on the bytes of the packings.
         finalists: How many of the packings, after pre-screening, code all of the data.
-            With 0 there is no screening: they are tried on small groups only.
+        exhaustive: Every entropy coder codes all of the data, whatever samples say, and
+            packings are screened by their own bytes alone.
     """
 
     name: str
@@ -49,17 +50,7 @@ class Profile:
     packings: tuple[SymbolCoder, ...]
     codecs: tuple[Codec, ...]
     finalists: int
-
-    def draft(self) -> "Profile":
-        """
-        Return a profile for sizes that are soon to be known, and may be a little too large.
-
-        Returns:
-            One where large groups are coded by rANS or the adaptive coder only.
-
-        """
-        quick = tuple(coder for coder in self.entropy_coders if isinstance(coder, (Rans, Adaptive)))
-        return replace(self, name=f"{self.name}, draft", entropy_coders=quick, finalists=0)
+    exhaustive: bool = False
 
     def certain(self, states: int = 1, *, flat: bool) -> Iterator[Pipeline]:
         """
@@ -114,6 +105,7 @@ MAX = Profile(
     _PACKINGS,
     (Stored(), Zstd(), *_STRONG, Zpaq(model="general")),
     finalists=6,
+    exhaustive=True,
 )
 PROFILES = {profile.name: profile for profile in (FAST, DEFAULT, MAX)}
 

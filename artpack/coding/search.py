@@ -1,29 +1,22 @@
 """
-The search for the pipeline that codes a stream group in the fewest bytes, by measurement.
+The search for the pipeline that codes a stream group in the fewest bytes.
 
-A *stream group* is a list of parts that share an alphabet and may share a stream.
-Packings with a codec behind them are pre-screened on a sample; the best few then code
-the whole group, and so do the entropy coders, whose cost no sample can tell. The
-smallest is chosen; of equal ones the first in the profile's order, so the result depends
-neither on timing nor on the number of workers. Nothing is chosen before its bytes have
-been decoded and compared.
+Candidates that are left after screening code the whole group. The smallest is chosen; of equal
+ones the first in the profile's order, so the result does not depend on timing. Nothing is
+chosen before its bytes have been decoded and compared.
 """
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from artpack.coding.groups import StreamGroup
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import Profile
-from artpack.coding.symbol_coders import Rans
-from artpack.errors import ArtifactError, ArtpackError, UsageError
-from artpack.stages.symbols import Symbols
-
-SAMPLE_SYMBOLS = 1 << 16
-"""Enough for the codecs to show their rank, few enough to be quick. Smaller groups are not
-pre-screened."""
+from artpack.coding.screening import WORTHWHILE, encode, finalists
+from artpack.coding.symbol_coders import Adaptive, Rans
+from artpack.errors import ArtifactError, ArtpackError
 
 STREAM_ENTRY_BYTES = 24
 """What one more stream costs in the header, about: its sizes, checksum and table entries."""
@@ -34,43 +27,6 @@ RANS = Rans()
 
 
 @dataclass(frozen=True)
-class StreamGroup:
-    """
-    Parts that may share a stream.
-
-    Attributes:
-        parts: uint8, two-dimensional.
-        alphabet: Of all of them.
-        states: Of the trellis that runs down their columns, 1 for none.
-    """
-
-    parts: tuple[Symbols, ...]
-    alphabet: int
-    states: int = 1
-
-    @property
-    def symbols(self) -> int:
-        """Number of symbols."""
-        return sum(part.size for part in self.parts)
-
-    @property
-    def flat(self) -> bool:
-        """Whether no part has an order of rows and columns to choose from."""
-        return all(min(part.shape) <= 1 for part in self.parts)
-
-    @property
-    def large(self) -> bool:
-        """Whether candidates are pre-screened on a sample."""
-        return self.symbols > SAMPLE_SYMBOLS
-
-    def sample(self) -> "StreamGroup":
-        """Return the first rows of each part, about ``SAMPLE_SYMBOLS`` together."""
-        share = min(1.0, SAMPLE_SYMBOLS / max(1, self.symbols))
-        parts = tuple(part[: int(np.ceil(len(part) * share))] for part in self.parts)
-        return replace(self, parts=parts)
-
-
-@dataclass(frozen=True)
 class Choice:
     """
     The pipeline that was chosen, and its bytes.
@@ -78,7 +34,7 @@ class Choice:
     Attributes:
         pipeline: How the group is coded.
         coded: The stream.
-        skipped: How many candidates were not tried, on the sample or on the whole group.
+        skipped: How many candidates a deadline cut off.
     """
 
     pipeline: Pipeline
@@ -86,14 +42,8 @@ class Choice:
     skipped: int
 
 
-Streams = list[Coded | None]
-Run = Callable[[Callable[..., Coded | None], Sequence[tuple[object, ...]]], Streams]
-"""Applies a function to each of many arguments, in order:
-``artpack.system.workers.Workers.run``."""
-
-
 def choose(
-    group: StreamGroup, profile: Profile, run: Run, *, deadline: float | None = None
+    group: StreamGroup, profile: Profile, *, deadline: float | None = None
 ) -> list[tuple[StreamGroup, Choice]]:
     """
     Choose how a group is coded, as a whole or part by part, whichever takes fewer bytes.
@@ -101,7 +51,6 @@ def choose(
     Args:
         group: What is to be coded.
         profile: The candidates.
-        run: Runs them, in one thread or in several.
         deadline: Seconds since the epoch, after which only the first candidate is tried.
 
     Returns:
@@ -111,16 +60,28 @@ def choose(
         ArtpackError: No candidate decoded to what went in.
 
     """
-    together = [(group, one) for one in choose_each([group], profile, run, deadline=deadline)]
+    together = [(group, choose_one(group, profile, deadline=deadline))]
     alone = [replace(group, parts=(part,)) for part in group.parts]
     # Parts are only worth coding apart where one table for all costs rANS something,
     # and not when they are so small that tables of their own never pay.
     if len(alone) == 1 or group.symbols < SMALL_PART_SYMBOLS * len(alone):
         return together
-    if _total(map(_rans_bytes, alone)) >= _total([_rans_bytes(group)]):
+    saved = 1 - _total(map(rans_bytes, alone)) / _total([rans_bytes(group)])
+    if saved <= 0 or (_by_sample(group, profile) and not _saves_apart(alone, together)):
         return together
-    apart = list(zip(alone, choose_each(alone, profile, run, deadline=deadline), strict=True))
+    apart = [(one, choose_one(one, profile, deadline=deadline)) for one in alone]
     return min(together, apart, key=_bytes_chosen)
+
+
+def _saves_apart(
+    alone: Sequence[StreamGroup], together: Sequence[tuple[StreamGroup, Choice]]
+) -> bool:
+    """Say whether tables for each part are enough to beat what was chosen for all of them."""
+    return _total(map(rans_bytes, alone)) < (1 - WORTHWHILE) * _bytes_chosen(together)
+
+
+def _by_sample(group: StreamGroup, profile: Profile) -> bool:
+    return group.large and not profile.exhaustive
 
 
 def _bytes_chosen(chosen: Sequence[tuple[StreamGroup, Choice]]) -> int:
@@ -131,111 +92,53 @@ def _total(streams: Iterable[int]) -> int:
     return sum(size + STREAM_ENTRY_BYTES for size in streams)
 
 
-def _rans_bytes(group: StreamGroup) -> int:
+def rans_bytes(group: StreamGroup) -> int:
+    """Return how many bytes static rANS takes, without coding."""
     symbols = np.concatenate([part.ravel() for part in group.parts])
-    return len(RANS.encode(symbols, alphabet=group.alphabet))
+    return RANS.expected_bytes(symbols, alphabet=group.alphabet)
 
 
-def choose_each(
-    groups: Sequence[StreamGroup], profile: Profile, run: Run, *, deadline: float | None = None
-) -> list[Choice]:
+def expected_bytes(group: StreamGroup) -> int:
     """
-    Find the smallest pipeline for each of some groups.
+    Tell about how many bytes a group will take, for less work than to choose.
 
     Args:
-        groups: What is to be coded; the candidates for all of them run side by side.
+        group: What would be coded.
+
+    Returns:
+        Bytes: what rANS or the adaptive coder takes, so seldom less than what is chosen.
+
+    """
+    adaptive = Adaptive(group.states)
+    coded = adaptive.encode_matrices(group.parts, alphabet=group.alphabet)
+    return min(rans_bytes(group), len(coded))
+
+
+def choose_one(group: StreamGroup, profile: Profile, *, deadline: float | None = None) -> Choice:
+    """
+    Find the smallest pipeline for a group as a whole.
+
+    Args:
+        group: What is to be coded.
         profile: The candidates.
-        run: Runs them, in one thread or in several.
         deadline: Seconds since the epoch, after which only the first candidate is tried.
 
     Returns:
-        The choice for each group, verified.
+        The choice, verified.
 
     Raises:
-        ArtpackError: No candidate for a group decoded to what went in.
+        ArtpackError: No candidate decoded to what went in.
 
     """
-    finals = _screen_each(groups, profile, run, deadline)
-    tasks = [
-        (group, pipeline, deadline if p else None)
-        for group, final in zip(groups, finals, strict=True)
-        for p, pipeline in enumerate(final.pipelines)
+    left = finalists(group, profile, deadline)
+    streams = [
+        (pipeline, encode(group, pipeline, deadline if p else None))
+        for p, pipeline in enumerate(left.pipelines)
     ]
-    results = iter(run(encode, tasks))
-    return [
-        _choice(group, [(pipeline, next(results)) for pipeline in final.pipelines], final.skipped)
-        for group, final in zip(groups, finals, strict=True)
-    ]
+    return _smallest(group, streams, left.skipped)
 
 
-def encode(group: StreamGroup, pipeline: Pipeline, deadline: float | None) -> Coded | None:
-    """
-    Code a group, if that is possible and it is not too late.
-
-    Args:
-        group: The group.
-        pipeline: How.
-        deadline: Seconds since the epoch, or None.
-
-    Returns:
-        The stream; None after the deadline, or where the group is too large for a stage.
-
-    """
-    if deadline is not None and time.time() > deadline:
-        return None
-    try:
-        return pipeline.encode(group.parts, alphabet=group.alphabet)
-    except UsageError:
-        return None
-
-
-@dataclass(frozen=True)
-class _Finalists:
-    """What codes a whole group, and how many candidates were skipped on the sample."""
-
-    pipelines: list[Pipeline]
-    skipped: int
-
-
-def _screen_each(
-    groups: Sequence[StreamGroup], profile: Profile, run: Run, deadline: float | None
-) -> list[_Finalists]:
-    certain = [list(profile.certain(group.states, flat=group.flat)) for group in groups]
-    screened = [
-        list(profile.screened(group.alphabet, flat=group.flat))
-        if profile.finalists or not group.large
-        else []
-        for group in groups
-    ]
-    tasks = [
-        (group.sample(), pipeline, deadline)
-        for group, pipelines in zip(groups, screened, strict=True)
-        if group.large
-        for pipeline in pipelines
-    ]
-    results = iter(run(encode, tasks))
-    return [
-        _screen(sure, pipelines, [next(results) for _ in pipelines], profile.finalists)
-        if group.large
-        else _Finalists(sure + pipelines, 0)
-        for group, sure, pipelines in zip(groups, certain, screened, strict=True)
-    ]
-
-
-def _screen(
-    certain: list[Pipeline], pipelines: list[Pipeline], streams: Streams, finalists: int
-) -> _Finalists:
-    """Keep what needs no screening, and the best of the others on the sample."""
-    tried = [
-        (len(coded.stored), pipeline)
-        for coded, pipeline in zip(streams, pipelines, strict=True)
-        if coded is not None
-    ]
-    best = sorted(tried, key=lambda pair: pair[0])[:finalists]
-    return _Finalists(certain + [pipeline for _, pipeline in best], streams.count(None))
-
-
-def _choice(
+def _smallest(
     group: StreamGroup, streams: Sequence[tuple[Pipeline, Coded | None]], skipped: int
 ) -> Choice:
     skipped += sum(coded is None for _, coded in streams)

@@ -4,8 +4,9 @@ from artpack.errors import CorruptError
 from artpack.stages import Config, JsonValue
 
 TRANSFORMERS = "transformers"
+ONNX = "onnx"
 
-EXTRAS = {TRANSFORMERS: "hf", "onnx": "onnx"}
+EXTRAS = {TRANSFORMERS: "hf", ONNX: "onnx"}
 """Kinds that an optional extra of artpack brings, and its name."""
 
 
@@ -79,6 +80,8 @@ def describe_kind(stored: Config) -> str:
 
     """
     kind = kind_of(stored)
+    if kind == ONNX:
+        return "an ONNX graph, which is not scored here: unpack it and run it with onnxruntime"
     if kind not in EXTRAS:
         return f"a model of the kind {kind!r}, which this artpack does not know"
     architecture = stored.get("architecture")

@@ -11,10 +11,13 @@ of whole files, coded; losses are measured.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from artpack.errors import BudgetError
 from artpack.pack.compress import Packed
 from artpack.pack.limit_search import SearchResult, search
+
+T = TypeVar("T")
 
 BYTES_TOLERANCE = 5e-4
 """A file this share below its limit is near enough."""
@@ -35,7 +38,7 @@ class Trial:
         log2_step: Logarithm of the constant to base 2.
         file_bytes: Size of the file.
         loss: What it lost, if that was measured.
-        draft: Whether it was made only to learn about its size.
+        draft: Whether only its size was estimated.
     """
 
     log2_step: float
@@ -65,7 +68,12 @@ Pack = Callable[[float], Packed]
 
 
 def fit_bytes(
-    pack: Pack, *, limit_bytes: int, weights: int, first: float, draft: Pack | None = None
+    pack: Pack,
+    *,
+    limit_bytes: int,
+    first: float,
+    slope: float,
+    draft: Callable[[float], int] | None = None,
 ) -> Fit:
     """
     Make the file that comes closest to a size without exceeding it.
@@ -73,10 +81,10 @@ def fit_bytes(
     Args:
         pack: Makes a file.
         limit_bytes: No file may be larger.
-        weights: How many weights its steps are for.
         first: Logarithm of the step to base 2, to begin with.
-        draft: Makes a file of nearly the same size, but sooner: where it fits is where
-            ``pack`` begins.
+        slope: How many bytes a file grows by where the logarithm rises by one, about; below 0.
+        draft: Tells nearly the size of a file, but sooner: where that fits is where ``pack``
+            begins.
 
     Returns:
         A file of at most ``limit_bytes``.
@@ -87,26 +95,34 @@ def fit_bytes(
     """
     trials: list[Trial] = []
 
-    def look(make: Pack, near: float) -> SearchResult[Packed]:
-        def measure(log2_step: float) -> tuple[float, Packed]:
-            packed = make(log2_step)
-            trials.append(Trial(log2_step, packed.size_bytes, draft=make is draft))
-            return trials[-1].file_bytes, packed
-
+    def look(
+        measure: Callable[[float], tuple[int, T]], near: float, tolerance: float
+    ) -> SearchResult[T]:
         return search(
             measure,
             limit=limit_bytes,
-            tolerance=BYTES_TOLERANCE * limit_bytes,
+            tolerance=tolerance * limit_bytes,
             first=near,
-            slope=-weights / 8,
+            slope=slope,
             bounds=(first - LOG2_RANGE, first + LOG2_RANGE),
         )
 
-    near = first
+    def estimate(log2_step: float) -> tuple[int, None]:
+        assert draft is not None
+        trials.append(Trial(log2_step, draft(log2_step), draft=True))
+        return trials[-1].file_bytes, None
+
+    def make(log2_step: float) -> tuple[int, Packed]:
+        packed = pack(log2_step)
+        trials.append(Trial(log2_step, packed.size_bytes))
+        return packed.size_bytes, packed
+
+    near, tolerance = first, BYTES_TOLERANCE
     if draft is not None:
-        drafts = look(draft, first)
-        near = (drafts.best or drafts.points[-1]).at
-    found = look(pack, near)
+        drafts = look(estimate, first, BYTES_TOLERANCE)
+        # A file may be a little smaller than was estimated: that is no reason to make another.
+        near, tolerance = (drafts.best or drafts.points[-1]).at, 2 * BYTES_TOLERANCE
+    found = look(make, near, tolerance)
     if found.result is None:
         # Drafts may be smaller than any file: their scales are not learned yet.
         least = round(min(point.value for point in found.points))

@@ -2,16 +2,17 @@
 A checkpoint and a recipe in, the content of an artifact out.
 
 Tensors are read, quantized and coded group by group, so that besides the result
-no more than one tensor's weights and one group's symbols are in memory.
+no more than one tensor's weights and one group's symbols a thread are in memory.
 """
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import islice
+from threading import Lock
 
 from artpack.artifact.carried import PackedFiles
 from artpack.artifact.header import Header
@@ -19,8 +20,13 @@ from artpack.artifact.plan import Member, Plan, StreamPlan, TensorPlan
 from artpack.artifact.writer import assemble, hash_symbols, record_stream
 from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.checkpoint.selection import Selection
+from artpack.coding.codecs import Stored
+from artpack.coding.groups import StreamGroup
+from artpack.coding.layouts import Rows
+from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import DEFAULT, Profile
-from artpack.coding.search import Choice, StreamGroup, choose
+from artpack.coding.search import Choice, choose, expected_bytes
+from artpack.coding.symbol_coders import Rans
 from artpack.errors import CheckpointError, UsageError
 from artpack.pack.grouping import group_members
 from artpack.pack.kept_as_is import find_exceptions
@@ -36,6 +42,12 @@ from artpack.version import __version__
 
 LIBRARIES = ("brotli", "constriction", "numpy", "torch", "zpaq")
 """What has a say in the bytes; zstd is part of Python, or of a backport of it."""
+
+
+Chosen = list[tuple[StreamGroup, Choice]]
+"""The streams that a group becomes, each with its pipeline and bytes."""
+
+Chooser = Callable[[StreamGroup], Chosen]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +132,89 @@ def compress(
             selected or of another shape.
 
     """
+    deadline = None if deadline_s is None else time.time() + deadline_s
+    packed = _pack(
+        checkpoint,
+        selection,
+        spec,
+        partial(choose, profile=profile, deadline=deadline),
+        prepared=prepared,
+        model=model,
+        provenance=provenance,
+        files=files,
+        jobs=jobs,
+        progress=progress,
+    )
+    return packed if deadline is not None else replace(packed, skipped=0)
+
+
+def expected_size(
+    checkpoint: Checkpoint,
+    selection: Selection,
+    spec: PlanSpec,
+    *,
+    prepared: Mapping[str, Prepared] | None = None,
+    model: Config | None = None,
+    provenance: Config | None = None,
+    files: PackedFiles | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> int:
+    """
+    Tell about how large a file would be, for less work than to make it.
+
+    Args:
+        checkpoint: Where the weights come from.
+        selection: Which of them.
+        spec: The recipe.
+        prepared: As for :func:`compress`.
+        model: Likewise.
+        provenance: Likewise.
+        files: Likewise.
+        jobs: Number of threads; the result does not depend on it.
+        progress: Told after each group.
+
+    Returns:
+        Bytes: those of the adaptive coder or of static rANS, so mostly a little too many.
+
+    Raises:
+        CheckpointError: A weight is not finite or does not fit its grid.
+        UsageError: No rule of the recipe takes a tensor, or a prepared one is not
+            selected or of another shape.
+
+    """
+    return _pack(
+        checkpoint,
+        selection,
+        spec,
+        _stand_in,
+        prepared=prepared,
+        model=model,
+        provenance=provenance,
+        files=files,
+        jobs=jobs,
+        progress=progress,
+    ).size_bytes
+
+
+def _stand_in(group: StreamGroup) -> Chosen:
+    size = expected_bytes(group)
+    return [(group, Choice(Pipeline(Rows(), Rans(), Stored()), Coded(bytes(size), size), 0))]
+
+
+def _pack(
+    checkpoint: Checkpoint,
+    selection: Selection,
+    spec: PlanSpec,
+    chooser: Chooser,
+    *,
+    prepared: Mapping[str, Prepared] | None,
+    model: Config | None,
+    provenance: Config | None,
+    files: PackedFiles | None,
+    jobs: int,
+    progress: Progress | None,
+) -> Packed:
     spec, _ = find_exceptions(checkpoint, selection, spec)
     given = _checked(prepared or {}, selection)
     rules = [_rule(spec, info, given) for info in selection.tensors]
@@ -129,8 +224,7 @@ def compress(
     )
     groups = group_members(tensors, [rule is not None and rule.split_qkv for rule in rules])
     pool = _PartPool(checkpoint, tensors, groups, given)
-    deadline = None if deadline_s is None else time.time() + deadline_s
-    chosen = _choose(groups, pool, profile, Workers(jobs), deadline=deadline, progress=progress)
+    chosen = _choose(groups, pool, chooser, Workers(jobs), progress)
     plain = not selection.ties and not selection.banks
     header = Header(
         plan=Plan(tensors, tuple(StreamPlan(members, one.pipeline) for members, one in chosen)),
@@ -149,7 +243,7 @@ def compress(
         streams=tuple(one.coded.stored for _, one in chosen),
         files=b"" if files is None else files.stored,
         unused_rules=tuple(rule.name for rule in spec.rules if rule.name not in used),
-        skipped=0 if deadline is None else sum(one.skipped for _, one in chosen),
+        skipped=sum(one.skipped for _, one in chosen),
         prepared=given,
     )
 
@@ -157,26 +251,35 @@ def compress(
 def _choose(
     groups: Sequence[tuple[Member, ...]],
     pool: "_PartPool",
-    profile: Profile,
+    chooser: Chooser,
     workers: Workers,
-    *,
-    deadline: float | None,
     progress: Progress | None,
 ) -> list[tuple[tuple[Member, ...], Choice]]:
-    """Choose for one group after another; return each stream's members with its choice."""
-    chosen: list[tuple[tuple[Member, ...], Choice]] = []
-    done, total = 0, pool.symbols
-    for group in groups:
-        symbols = pool.stream_group(group)
-        members = iter(group)
-        chosen += [
-            (tuple(islice(members, len(part.parts))), one)
-            for part, one in choose(symbols, profile, workers.run, deadline=deadline)
-        ]
-        done += symbols.symbols
-        if progress is not None:
-            progress("packing", done, total)
-    return chosen
+    """Choose for each group; return each stream's members with its choice."""
+    advance = _counter(pool.symbols, progress)
+
+    def choose_for(group: tuple[Member, ...]) -> list[tuple[tuple[Member, ...], Choice]]:
+        symbols, members = pool.stream_group(group), iter(group)
+        chosen = chooser(symbols)
+        advance(symbols.symbols)
+        return [(tuple(islice(members, len(part.parts))), one) for part, one in chosen]
+
+    each = workers.run(choose_for, [(group,) for group in groups])
+    return [one for chosen in each for one in chosen]
+
+
+def _counter(total: int, progress: Progress | None) -> Callable[[int], None]:
+    """Return what adds up symbols, from whatever thread, and tells how far it is."""
+    done, lock = 0, Lock()
+
+    def advance(symbols: int) -> None:
+        nonlocal done
+        with lock:
+            done += symbols
+            if progress is not None:
+                progress("packing", done, total)
+
+    return advance
 
 
 def _checked(prepared: Mapping[str, Prepared], selection: Selection) -> Mapping[str, Prepared]:
@@ -236,6 +339,7 @@ class _PartPool:
         self._uses = Counter((m.tensor, m.part) for group in groups for m in group)
         self._parts: dict[tuple[int, int], Symbols] = {}
         self._hashes: dict[int, bytes] = {}
+        self._lock = Lock()
 
     @property
     def symbols(self) -> int:
@@ -245,9 +349,9 @@ class _PartPool:
     def stream_group(self, group: Sequence[Member]) -> StreamGroup:
         """Return a group's symbols; parts are forgotten after their last member."""
         part = self._tensors[group[0].tensor].parts[group[0].part]
-        return StreamGroup(
-            tuple(self._take(member) for member in group), part.alphabet, part.states
-        )
+        with self._lock:
+            members = tuple(self._take(member) for member in group)
+        return StreamGroup(members, part.alphabet, part.states)
 
     def _take(self, member: Member) -> Symbols:
         key = (member.tensor, member.part)

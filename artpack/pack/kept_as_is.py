@@ -21,6 +21,9 @@ from artpack.recipes.rules import Rule
 from artpack.recipes.spec import PlanSpec
 
 SCALES = "kept as they are, scales of weights that are quantized already"
+EXACT = "kept as they are"
+"""Why, the checkpoint has said: no note of ours."""
+
 MISFITS = "kept as they are, with values that are too large or too small for the recipe's grid"
 WIDENED = "scales in fp32, too small for fp16"
 
@@ -58,7 +61,9 @@ def find_exceptions(
         known = found.get(whole.name)
         if rule is None or rule.quantizer is None or (known and known[0].quantizer is None):
             continue
-        if whole.name in scales:
+        if whole.name in checkpoint.exact:
+            found[whole.name] = _kept(rule), EXACT
+        elif whole.name in scales:
             found[whole.name] = _kept(rule), SCALES
         elif changed := _changed(checkpoint.read(info.name), info, rule):
             found[whole.name] = changed

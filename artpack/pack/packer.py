@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 from artpack.artifact.carried import PackedFiles
 from artpack.calibration.file import Calibration
@@ -12,7 +13,7 @@ from artpack.checkpoint.selection import Selection
 from artpack.coding.profiles import Profile
 from artpack.errors import BudgetError, UsageError
 from artpack.pack.budget import Fit, Trial, fit_bytes, fit_loss
-from artpack.pack.compress import Packed, compress
+from artpack.pack.compress import Packed, compress, expected_size
 from artpack.pack.fine_tuning import Objective, tune
 from artpack.pack.kept_as_is import find_exceptions
 from artpack.pack.prepare import Prepared, prepare
@@ -186,7 +187,7 @@ class Packer:
             raise UsageError(
                 f"recipe {recipe!r} has no step to adjust to `max_loss_increase`: take 'frontier'"
             )
-        packed = self._pack({}, self._profile)
+        packed = self._pack({})
         size, limit = packed.size_bytes, goal.file_limit
         if limit is not None and size > limit:
             raise BudgetError(
@@ -200,15 +201,16 @@ class Packer:
         quantized = lru_cache(maxsize=1)(found.prepare)
 
         def at(log2_step: float) -> Packed:
-            return self._pack(self._tuned(found, quantized(log2_step)), self._profile)
+            return self._pack(self._tuned(found, quantized(log2_step)))
 
         if goal.file_limit is not None:
+            first = found.log2_step_for(8 * goal.file_limit / found.weights)
             return fit_bytes(
                 at,
                 limit_bytes=goal.file_limit,
-                weights=found.weights,
-                first=found.log2_step_for(8 * goal.file_limit / found.weights),
-                draft=lambda log2_step: self._pack(quantized(log2_step), self._profile.draft()),
+                first=first,
+                slope=found.bits_slope(first) / 8,
+                draft=lambda log2_step: self._expected_size(quantized(log2_step)),
             )
         if goal.max_loss_increase is not None:
             assert increase is not None
@@ -267,18 +269,25 @@ class Packer:
         )
         return {name: found.reported(name, one) for name, one in tuned.items()}
 
-    def _pack(self, adjusted: Mapping[str, Prepared], profile: Profile) -> Packed:
-        inputs = self._inputs
+    def _pack(self, adjusted: Mapping[str, Prepared]) -> Packed:
         return compress(
-            inputs.checkpoint,
-            inputs.selection,
-            self._spec,
-            prepared=self._others | dict(adjusted),
-            model=inputs.model,
-            provenance=inputs.provenance,
-            files=inputs.files,
-            profile=profile,
-            jobs=inputs.jobs,
-            deadline_s=self._deadline_s,
-            progress=self._progress,
+            **self._contents(adjusted), profile=self._profile, deadline_s=self._deadline_s
         )
+
+    def _expected_size(self, adjusted: Mapping[str, Prepared]) -> int:
+        return expected_size(**self._contents(adjusted))
+
+    def _contents(self, adjusted: Mapping[str, Prepared]) -> dict[str, Any]:
+        """Return what goes into a file, whether it is made or only its size is asked for."""
+        inputs = self._inputs
+        return {
+            "checkpoint": inputs.checkpoint,
+            "selection": inputs.selection,
+            "spec": self._spec,
+            "prepared": self._others | dict(adjusted),
+            "model": inputs.model,
+            "provenance": inputs.provenance,
+            "files": inputs.files,
+            "jobs": inputs.jobs,
+            "progress": self._progress,
+        }

@@ -93,6 +93,7 @@ class RateDistortion:
         self._sensitivities = sensitivities or {}
         self._workers = Workers(jobs)
         self._rates: dict[str, Rate] = {}
+        self._known_sizes: dict[str, Sizes] = {}
         self.jobs = {job.info.name: job for job in _jobs(selection, spec)}
 
     @property
@@ -221,6 +222,21 @@ class RateDistortion:
         """
         return sum(self._rate(name).bits(log2_step) for name in self.jobs)
 
+    def bits_slope(self, log2_step: float) -> float:
+        """
+        Estimate how the bits of all codes change with the step.
+
+        Args:
+            log2_step: Logarithm of c to base 2.
+
+        Returns:
+            Bits for each unit of the logarithm, below 0: where steps are fine, as many as
+            there are weights.
+
+        """
+        span = 0.5
+        return (self.bits(log2_step + span) - self.bits(log2_step - span)) / (2 * span)
+
     def log2_step_for(self, bits_per_weight: float) -> float:
         """
         Return where the estimated rate is what is asked for.
@@ -278,8 +294,10 @@ class RateDistortion:
         return self._rates[name]
 
     def _sizes(self, name: str) -> Sizes:
-        with _naming(name):
-            return sizes_of(finite_matrix(self._checkpoint.read(name)))
+        if name not in self._known_sizes:
+            with _naming(name):
+                self._known_sizes[name] = sizes_of(finite_matrix(self._checkpoint.read(name)))
+        return self._known_sizes[name]
 
     def _offset(self, name: str, metric: Metric, overall: float) -> float:
         if name in self._sensitivities:

@@ -1,7 +1,9 @@
 """Batches that models run over: windows of tokens, or whatever a module takes."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from artpack.calibration.windows import Windows, hash_tokens
 from artpack.errors import UsageError
+from artpack.runners.onnx.batches import load_arrays
 from artpack.stages import Config
 
 SAMPLE_TOKENS = 128
@@ -133,14 +136,20 @@ class ModuleBatches:
     Batches as a module takes them: a tensor, a sequence of arguments, or named arguments.
 
     Args:
-        batches: One or more.
+        batches: One or more; or arrays by the names of arguments, samples along the first
+            axis, or an ``.npz`` file of them: then each sample is a batch.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is none, or the file cannot be read.
 
     """
 
-    def __init__(self, batches: Iterable[Any]) -> None:
+    def __init__(self, batches: str | os.PathLike[str] | Iterable[Any]) -> None:
+        if isinstance(batches, str | os.PathLike):
+            batches = load_arrays(Path(batches))
+        if isinstance(batches, Mapping):
+            whole = {name: torch.as_tensor(array) for name, array in batches.items()}
+            batches = _rows_of(whole)
         self._batches = list(batches)
         if not self._batches:
             raise UsageError("there are no batches to calibrate with")

@@ -7,6 +7,7 @@ Everything that artpack writes goes through here.
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -82,6 +83,71 @@ def check_folder(path: Path) -> None:
         handle, temporary = _create_beside(there / "folder", 0o600)
         os.close(handle)
         temporary.unlink()
+
+
+def is_for_folder(path: Path) -> bool:
+    """
+    Tell names of folders from those of files.
+
+    Args:
+        path: Any name.
+
+    Returns:
+        Whether it has no ending, or one that begins with no letter, and is no file.
+
+    >>> [is_for_folder(Path(name)) for name in ("x.pt", "Qwen2.5-0.5B", "x", "x.bin")]
+    [False, True, True, False]
+
+    """
+    return not path.suffix[1:2].isalpha() and (path.is_dir() or not path.exists())
+
+
+def check_new_folder(path: Path) -> None:
+    """
+    Check before long work that :func:`new_folder` can make a folder.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        OSError: It holds something, is something else, or cannot be made.
+
+    """
+    check_folder(path)
+    with _named(path):
+        if path.exists() and any(path.iterdir()):
+            raise _error(errno.ENOTEMPTY)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """
+    Make a folder with all that is written into it, or not at all.
+
+    Args:
+        path: The folder; it must be missing or empty, and those above it are made.
+
+    Yields:
+        A temporary folder beside it, ``.NAME.*.tmp``, which takes its place at the end.
+
+    Raises:
+        OSError: The folder cannot be made, and is named; nothing is left behind.
+
+    """
+    check_new_folder(path)
+    target = Path(os.path.realpath(path))
+    name = f".{target.name[:_NAME_CHARACTERS]}.{secrets.token_hex(8)}.tmp"
+    temporary = target.with_name(name)
+    with _named(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        try:
+            yield temporary
+            temporary.replace(target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _sync_folder(target.parent)
 
 
 @contextmanager

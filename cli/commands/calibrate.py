@@ -94,8 +94,8 @@ def calibrate(
 
     Shared among processes with torchrun --nproc-per-node N -m artpack_cli calibrate ...
     """
-    from artpack.calibration.file import write_calibration  # noqa: PLC0415 - imports torch
-    from artpack.system.ranks import Ranks, joined  # noqa: PLC0415 - imports torch
+    from artpack.calibration.file import write_calibration
+    from artpack.system.ranks import Ranks, joined
 
     started = time.monotonic()
     with joined(device) as own, progress() as told:

@@ -33,7 +33,7 @@ WITHOUT_JSON = ("unpack",)
 Found = dict[str, Any]
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs="artpack.api.compress")
 @click.option(
     "-o",
     "--output",

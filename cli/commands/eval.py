@@ -99,7 +99,7 @@ def eval(  # noqa: A001 - the command's name; LazyGroup looks it up
     Its model is the one stored in it, or --model, or the config.json beside it.
     Shared among processes with torchrun --nproc-per-node N -m artpack_cli eval ...
     """
-    from artpack.system.ranks import Ranks, joined  # noqa: PLC0415 - imports torch
+    from artpack.system.ranks import Ranks, joined
 
     if curve is not None and (ttt is None or ttt.attribute):
         raise UsageError("--save-curve goes with --ttt, and not with --attribute")
@@ -134,7 +134,7 @@ class Interrupted(click.ClickException):
 @contextmanager
 def _resumable(ttt: "artpack.TttOptions | None") -> Iterator[None]:
     """Say of an evaluation that was stopped how it is carried on, if there is a state."""
-    from artpack.evaluation.ttt.saved_state import own_path  # noqa: PLC0415 - imports torch
+    from artpack.evaluation.ttt.saved_state import own_path
 
     try:
         yield

@@ -32,8 +32,8 @@ def inspect(
     max_decoded_bytes: int | None,
 ) -> None:
     """Show where the bytes of ARTIFACT went, to the byte."""
-    from artpack.artifact.reader import open_artifact  # noqa: PLC0415 - imports torch
-    from artpack.stages.patterns import compiled  # noqa: PLC0415 - imports torch
+    from artpack.artifact.reader import open_artifact
+    from artpack.stages.patterns import compiled
 
     if sum([as_json, markdown, html is not None]) > 1:
         raise click.UsageError("--json, --markdown and --html exclude each other")

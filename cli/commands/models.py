@@ -11,7 +11,7 @@ from ..render import models as render
 @json_option
 def models(*, as_json: bool) -> None:
     """List the models that --model knows by name, and their numbers of parameters."""
-    from artpack.models import PRESETS, parameter_count  # noqa: PLC0415 - imports torch
+    from artpack.models import PRESETS, parameter_count
 
     counts = {name: parameter_count(preset.config) for name, preset in PRESETS.items()}
     render.report(PRESETS, counts, as_json=as_json)

@@ -11,7 +11,7 @@ from ..render import recipes as render
 @click.pass_context
 def recipes(context: click.Context, *, as_json: bool) -> None:
     """List the recipes and what each does."""
-    from artpack.recipes import load_recipe, recipe_names  # noqa: PLC0415 - imports torch
+    from artpack.recipes import load_recipe, recipe_names
 
     if context.invoked_subcommand is None:
         render.listed([load_recipe(name) for name in recipe_names()], as_json=as_json)
@@ -22,6 +22,6 @@ def recipes(context: click.Context, *, as_json: bool) -> None:
 @json_option
 def show(*, name: str, as_json: bool) -> None:
     """Print one recipe."""
-    from artpack.recipes import load_recipe, recipe_text  # noqa: PLC0415 - imports torch
+    from artpack.recipes import load_recipe, recipe_text
 
     render.shown(load_recipe(name), recipe_text(name)[1], as_json=as_json)

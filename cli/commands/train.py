@@ -64,8 +64,8 @@ def train(*, data: Path, output: Path, device: str, as_json: bool, **settings: A
     Interrupted, it writes its state after the step at hand and goes on with --resume.
     Shared among processes with torchrun --nproc-per-node N -m artpack_cli train ...
     """
-    from artpack.system.ranks import Ranks, joined  # noqa: PLC0415 - imports torch
-    from artpack.training.run_state import STATE_NAME  # noqa: PLC0415 - imports torch
+    from artpack.system.ranks import Ranks, joined
+    from artpack.training.run_state import STATE_NAME
 
     with joined(device) as own:
         first = Ranks.current().rank == 0

@@ -5,15 +5,19 @@ from pathlib import Path
 import click
 
 import artpack
+from artpack.system.atomic import is_for_folder
 
-from ..options.outputs import Command
+from ..options.outputs import Command, Output
 from ..options.shared import artifact_argument, limit_option, output_option
 from ..render import inspect as render
 
 
-@click.command(cls=Command, needs="artpack.api.files")
+@click.command(cls=Command, needs="artpack.api.unpacking")
 @artifact_argument
-@output_option("A .safetensors or .pt file.")
+@output_option(
+    "A .safetensors, .pt or .onnx file, or a new folder for from_pretrained.",
+    type=Output(is_for_folder=is_for_folder),
+)
 @click.option(
     "--dtype",
     type=click.Choice(["fp32", "bf16", "fp16"]),
@@ -23,8 +27,8 @@ from ..render import inspect as render
 def unpack(
     *, artifact: Path, output: Path, dtype: str | None, max_decoded_bytes: int | None
 ) -> None:
-    """Decode ARTIFACT into a file that other tools read."""
-    from artpack.api.files import DTYPES  # noqa: PLC0415 - imports torch
+    """Decode ARTIFACT into a file, or a folder, that other tools read."""
+    from artpack.api.files import DTYPES
 
     count, size = artpack.unpack(
         artifact,

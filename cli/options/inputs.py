@@ -37,6 +37,12 @@ inputs_options = together(
         help="From 'artpack calibrate', or to be made.",
     ),
     option_of(DATA)("--calibration-tokens", metavar="SHARDS", help="Calibrate with these tokens."),
+    option_of(DATA)(
+        "--calibration-batches",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="NPZ",
+        help="Calibrate an ONNX graph with these inputs.",
+    ),
     device_option,
     jobs_option,
     option_of(WEIGHTS)(

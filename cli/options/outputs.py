@@ -1,9 +1,9 @@
 """The files that a command writes, looked at before its work begins."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout, suppress
-from os import PathLike, fstat
+from os import PathLike, fsdecode, fstat
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,31 @@ class Output(click.Path):
         folder: Whether it is one.
         inputs_first: Whether the command says first what is wrong with its inputs, and looks
             itself with :func:`refuse_inputs` whether the output is one of them.
+        is_for_folder: Tells names of folders from those of files, where there may be either.
     """
 
-    def __init__(self, *, folder: bool = False, inputs_first: bool = False) -> None:
-        super().__init__(file_okay=not folder, dir_okay=folder, path_type=Path)
-        self.folder, self.inputs_first = folder, inputs_first
+    def __init__(
+        self,
+        *,
+        folder: bool = False,
+        inputs_first: bool = False,
+        is_for_folder: Callable[[Path], bool] | None = None,
+    ) -> None:
+        either = is_for_folder is not None
+        super().__init__(file_okay=either or not folder, dir_okay=either or folder, path_type=Path)
+        self._is_for_folder = is_for_folder or (lambda _: folder)
+        self.inputs_first = inputs_first
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse a folder where the name is that of a file."""
+        path = Path(fsdecode(super().convert(value, param, ctx)))
+        if self.file_okay and not self.is_folder(path) and path.is_dir():
+            self.fail(f"File '{path}' is a directory.", param, ctx)
+        return path
+
+    def is_folder(self, path: Path) -> bool:
+        """Return whether files are written into this path."""
+        return self._is_for_folder(path)
 
 
 class Command(click.Command):
@@ -66,9 +86,10 @@ class Command(click.Command):
             for param in self.get_params(ctx):
                 path = ctx.params.get(param.name or "")
                 if isinstance(param.type, Output) and path is not None:
-                    if not param.type.folder and not param.type.inputs_first:
+                    folder = param.type.is_folder(path)
+                    if not folder and not param.type.inputs_first:
                         refuse_inputs(path)
-                    check_output(path, folder=param.type.folder)
+                    check_output(path, folder=folder)
         return super().invoke(ctx)
 
 
@@ -122,7 +143,7 @@ def refuse_inputs(output: Path) -> None:
 
 def _files(value: object) -> Iterator[Path]:
     """Yield the files that a parameter names: one, a pattern's, or a checkpoint's shards."""
-    from artpack.checkpoint import checkpoint_files  # noqa: PLC0415 - imports torch
+    from artpack.checkpoint import checkpoint_files
 
     if isinstance(value, tuple):
         for one in value:

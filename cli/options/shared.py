@@ -77,9 +77,9 @@ def precision_option(default: str, about: str) -> Decorator[Any]:
 
 def _device(_ctx: click.Context, _param: click.Parameter, asked: str | None) -> str:
     """Return the kind of device that was asked for, or the best that there is."""
-    import torch  # noqa: PLC0415 - takes long, and is needed only now
+    import torch
 
-    from artpack.api.sources import check_device  # noqa: PLC0415 - imports torch
+    from artpack.api.sources import check_device
 
     if asked is not None:
         check_device(asked)

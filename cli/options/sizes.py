@@ -1,4 +1,4 @@
-"""SizeList on the command line: ``16000000``, ``16M``, ``1.5 MiB``."""
+"""Sizes on the command line: ``16000000``, ``16M``, ``1.5 MiB``."""
 
 import re
 
@@ -22,18 +22,7 @@ class Size(click.ParamType[int]):
     def convert(
         self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
-        """
-        Read a size.
-
-        Args:
-            value: What was typed; an int is taken as it is.
-            param: Whose value it is, for the message.
-            ctx: Where, for the message.
-
-        Returns:
-            Bytes, 1 or more.
-
-        """
+        """Read a size of 1 byte or more; an int is taken as it is."""
         if isinstance(value, int):
             return value
         found = re.fullmatch(r"\s*(\d[\d_]{0,30}(?:\.\d{1,30})?)\s*([KMG]?I?)B?\s*", value.upper())
@@ -62,18 +51,7 @@ class SizeList(click.ParamType[tuple[int, ...]]):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> tuple[int, ...]:
-        """
-        Read sizes.
-
-        Args:
-            value: What was typed; a tuple is taken as it is.
-            param: Whose value it is, for the message.
-            ctx: Where, for the message.
-
-        Returns:
-            Bytes, one or more.
-
-        """
+        """Read one size or more; a tuple is taken as it is."""
         if isinstance(value, tuple):
             return value
         return tuple(Size().convert(part, param, ctx) for part in value.split(","))

@@ -79,7 +79,7 @@ def other_cells(name: str, size: int, description: "Description") -> list[str]:
 
 def overhead_cells(description: "Description") -> list[list[str]]:
     """Write the rows of bytes that belong to no tensor, carried files named."""
-    from artpack.checkpoint.source import listed  # noqa: PLC0415 - imports torch
+    from artpack.checkpoint.source import listed
 
     rows = [other_cells(name, size, description) for name, size in description.overhead.items()]
     for row in rows:

@@ -99,9 +99,9 @@ def _columns(columns: Sequence[str], lines: Sequence[Sequence[str]], *, markdown
 
 def page(path: Path, title: str, description: "Description", header: "Header") -> None:
     """Write the description as a page, and say where it went."""
-    from artpack.system.atomic import write_atomically  # noqa: PLC0415 - pages are rare
+    from artpack.system.atomic import write_atomically
 
-    from ..page.page import html_page  # noqa: PLC0415 - pages are rare
+    from ..page.page import html_page
 
     write_atomically(path, [html_page(title, description, header).encode()])
     print_lines([f"{path}: written"])

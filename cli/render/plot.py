@@ -35,7 +35,7 @@ def draw_curves(
     """
     check_ending(path)
     # Not at the top: it takes half a second, and most commands draw nothing.
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()

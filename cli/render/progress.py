@@ -4,19 +4,14 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 import artpack
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 @contextmanager
@@ -31,28 +26,32 @@ def progress(*, line_seconds: float | None = None) -> Iterator["artpack.Progress
         What is told how far the job is.
 
     """
-    from artpack.system.ranks import Ranks  # noqa: PLC0415 - imports torch
+    from rich import progress as rich
+    from rich.console import Console
+
+    from artpack.system.ranks import Ranks
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.TimeElapsedColumn(),
+        rich.TimeRemainingColumn(),
+        rich.TextColumn("{task.fields[note]}"),
     )
     console = Console(stderr=True)
     first = Ranks.current().rank == 0
     if first and line_seconds is not None and not console.is_terminal:
         yield _Lines(line_seconds)
         return
-    with Progress(*columns, console=console, disable=not (first and console.is_terminal)) as bar:
+    hidden = not (first and console.is_terminal)
+    with rich.Progress(*columns, console=console, disable=hidden) as bar:
         yield _Bar(bar)
 
 
 class _Bar:
     """One line of the display: the phase that is running."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: "Progress") -> None:
         self._bar = bar
         self._task: TaskID | None = None
         self._phase, self._done = "", 0

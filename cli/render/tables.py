@@ -5,9 +5,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from .flags import with_flags
 from .markup import printable
@@ -34,7 +31,7 @@ def show(found: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> No
 
 def print_json(value: object) -> None:
     """Print JSON for programs."""
-    from artpack.stages.finite import without_nan  # noqa: PLC0415 - imports torch
+    from artpack.stages.finite import without_nan
 
     click.echo(json.dumps(without_nan(value), indent=2, allow_nan=False))
 
@@ -68,6 +65,10 @@ def print_table(
         text: Columns that start at the left; all others are numbers and end at the right.
 
     """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, justify="left" if column in text else "right")

@@ -36,7 +36,7 @@ def trained(result: "artpack.TrainResult", *, as_json: bool) -> None:
 
 
 def _lines(result: "artpack.TrainResult") -> Iterator[str]:
-    from artpack.models import parameter_count  # noqa: PLC0415 - imports torch
+    from artpack.models import parameter_count
 
     yield (
         f"{result.folder}: {parameter_count(result.config):,} parameters,"

@@ -103,7 +103,8 @@ def test_it_fits_its_own_weights(calibration: Calibration) -> None:
         ({**SHAPES, "fc.weight": (2, 4)}, "w", "m", r"hessians \[3, 3\] for 'fc.weight', which is"),
         ({**SHAPES, "fc.weight": (3, 3)}, "w", "m", r"row_information \[2\] for 'fc.weight'"),
         ({"emb.weight": (5, 3)}, "w", "m", r"'fc.weight', which is \[\] here"),
-        ({**SHAPES, "fc.weight": (2, 3, 1)}, "w", "m", r"is \[2, 3, 1\] here"),
+        ({**SHAPES, "fc.weight": (2, 3, 2)}, "w", "m", r"is \[2, 3, 2\] here"),
+        ({**SHAPES, "fc.weight": (3,)}, "w", "m", r"is \[3\] here"),
     ],
 )
 def test_it_fits_nothing_else(

@@ -185,7 +185,7 @@ def test_recipes_are_listed(run: Run) -> None:
         (("compress", "ckpt.pt", "-o", "ckpt.pt"), 2, "would replace its checkpoint"),
         (("compress", "ckpt.pt", "--deadline-seconds", "nan"), 2, "0 or more seconds, got nan"),
         (("unpack", "text.pt", "-o", "w.pt"), 1, "not an artpack artifact"),
-        (("unpack", "ckpt.pt", "-o", "w.bin"), 2, ".safetensors or .pt"),
+        (("unpack", "ckpt.pt", "-o", "w.bin"), 2, ".safetensors, .pt or"),
         (("verify", "text.pt"), 1, "CorruptError"),
         (("frobnicate",), 2, "No such command"),
     ],

@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import click
 import pytest
@@ -25,7 +26,7 @@ from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE
 from artpack.runners.settings import REFERENCE
 from artpack.training.recipe import training_names
 
-SLOW = {"torch", "numba", "numpy", "matplotlib", "sentencepiece", "transformers", "zpaq"}
+SLOW = {"torch", "numba", "numpy", "matplotlib", "sentencepiece", "transformers", "zpaq", "rich"}
 JOBS = {
     "audit": (artpack.audit, artpack.WindowOptions, artpack.Sample, artpack.Settings),
     "calibrate": (artpack.calibrate,),
@@ -60,8 +61,25 @@ def imported_by(*commands: tuple[str, ...]) -> set[str]:
 
 
 def test_help_imports_nothing_that_takes_time() -> None:
-    assert imported_by(("--help",), ("--version",)) & {*SLOW, "rich"} == set()
+    assert imported_by(("--help",), ("--version",)) & SLOW == set()
     assert imported_by(*((name, "--help") for name in COMMANDS)) & SLOW == set()
+
+
+LOAD = "import sys; from artpack_cli.main import load; load({words}); print(*sys.modules)"
+
+
+@pytest.mark.parametrize(("words", "loaded"), [(["-o", "b"], True), (["-o", "b", "-h"], False)])
+def test_what_a_command_needs_is_loaded_before_it_runs(words: list[str], *, loaded: bool) -> None:
+    """Until then a signal ends the program at once; later it is an exception."""
+    code = LOAD.format(words=["compress", "a.pt", *words])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ("artpack.api.compress" in done.stdout.split()) == loaded
+
+
+def test_what_commands_need_is_there() -> None:
+    for name in COMMANDS:
+        command = group.get_command(click.Context(group), name)
+        assert find_spec(getattr(command, "needs", "artpack.recipes"))
 
 
 def test_the_package_imports_nothing_until_it_is_asked() -> None:

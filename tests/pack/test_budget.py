@@ -14,6 +14,7 @@ from artpack.pack.compress import Packed, compress
 from artpack.recipes import load_recipe
 
 WEIGHTS = 128 * 256
+SLOPE = -WEIGHTS / 8
 
 
 @cache
@@ -26,6 +27,11 @@ def pack(log2_step: float) -> Packed:
         return compress(checkpoint, select(checkpoint), spec, profile=profile_named("fast"))
 
 
+def size(log2_step: float) -> int:
+    """Tell the size of a file without a file."""
+    return pack(log2_step).size_bytes
+
+
 def loss(packed: Packed) -> float:
     """Stand in for a loss: the squared step that size and theory give."""
     return 4 ** (-8 * packed.size_bytes / WEIGHTS)
@@ -33,7 +39,7 @@ def loss(packed: Packed) -> float:
 
 @pytest.mark.parametrize("limit", [8_000, 11_111, 16_000])
 def test_a_file_is_never_above_its_limit_and_close_to_it(limit: int) -> None:
-    fit = fit_bytes(pack, limit_bytes=limit, weights=WEIGHTS, first=-1.0)
+    fit = fit_bytes(pack, limit_bytes=limit, first=-1.0, slope=SLOPE)
     size = fit.packed.size_bytes
     assert limit * (1 - 10 * BYTES_TOLERANCE) <= size <= limit
     assert fit.chosen.file_bytes == size
@@ -48,9 +54,9 @@ def test_drafts_find_where_a_single_file_will_do() -> None:
         made.append(log2_step)
         return pack(log2_step)
 
-    fit = fit_bytes(count, limit_bytes=11_111, weights=WEIGHTS, first=-1.0, draft=pack)
+    fit = fit_bytes(count, limit_bytes=11_111, first=-1.0, slope=SLOPE, draft=size)
 
-    without = fit_bytes(pack, limit_bytes=11_111, weights=WEIGHTS, first=-1.0)
+    without = fit_bytes(pack, limit_bytes=11_111, first=-1.0, slope=SLOPE)
     assert fit.chosen == without.chosen
     assert [trial.log2_step for trial in fit.trials if trial.draft] == [
         trial.log2_step for trial in without.trials
@@ -59,9 +65,25 @@ def test_drafts_find_where_a_single_file_will_do() -> None:
     assert made == [fit.chosen.log2_step]
 
 
+def test_a_file_a_little_smaller_than_its_draft_is_not_made_again() -> None:
+    made = []
+
+    def count(log2_step: float) -> Packed:
+        made.append(log2_step)
+        return pack(log2_step)
+
+    def more(log2_step: float) -> int:
+        return round(pack(log2_step).size_bytes * (1 + BYTES_TOLERANCE))
+
+    limit = 11_111
+    fit = fit_bytes(count, limit_bytes=limit, first=-1.0, slope=SLOPE, draft=more)
+    assert len(made) == 1
+    assert (1 - 3 * BYTES_TOLERANCE) * limit <= fit.packed.size_bytes <= limit
+
+
 def test_a_hopeless_limit_says_the_smallest_size_that_would_do() -> None:
     with pytest.raises(BudgetError, match=r"nothing fits into 100 bytes: the smallest file has"):
-        fit_bytes(pack, limit_bytes=100, weights=WEIGHTS, first=-1.0)
+        fit_bytes(pack, limit_bytes=100, first=-1.0, slope=SLOPE)
 
 
 def test_the_smallest_size_is_that_of_a_file_and_not_of_a_draft() -> None:
@@ -71,7 +93,7 @@ def test_the_smallest_size_is_that_of_a_file_and_not_of_a_draft() -> None:
     smallest = larger(-1.0 + LOG2_RANGE).size_bytes
     assert smallest > pack(-1.0 + LOG2_RANGE).size_bytes
     with pytest.raises(BudgetError, match=f"the smallest file has {smallest:,}$"):
-        fit_bytes(larger, limit_bytes=100, weights=WEIGHTS, first=-1.0, draft=pack)
+        fit_bytes(larger, limit_bytes=100, first=-1.0, slope=SLOPE, draft=size)
 
 
 def test_where_no_draft_fits_one_file_is_made_at_the_end_of_the_search() -> None:
@@ -82,7 +104,7 @@ def test_where_no_draft_fits_one_file_is_made_at_the_end_of_the_search() -> None
         return pack(log2_step)
 
     with pytest.raises(BudgetError, match="nothing fits"):
-        fit_bytes(count, limit_bytes=100, weights=WEIGHTS, first=-1.0, draft=pack)
+        fit_bytes(count, limit_bytes=100, first=-1.0, slope=SLOPE, draft=size)
     assert made == [-1.0 + LOG2_RANGE]
 
 

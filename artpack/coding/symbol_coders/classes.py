@@ -7,7 +7,6 @@ each table follows its members. Costs are whole multiples of 2**-16 bits and all
 sums stay below 2**53, so every machine finds the same classes.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from artpack.stages.symbols import Symbols, histogram
+from artpack.system.jit import jit
 
 Integers = NDArray[np.int64]
 Exact = NDArray[np.float64]
@@ -25,6 +25,9 @@ RUN_LOGS = range(7, 12)
 
 CLASS_COUNTS = (2, 4, 8, 16, 32)
 ROUNDS = 12
+
+SEARCHED_SYMBOLS = 1 << 17
+"""Of more symbols, so many settle the length of runs and the number of classes."""
 
 _FRACTION_BITS = 16
 _MANTISSA_BITS = 30
@@ -69,34 +72,62 @@ def find_classes(symbols: Symbols, alphabet: int) -> Classes | None:
 
 
 def _search(symbols: Symbols, alphabet: int) -> Classes | None:
-    best_bits = _code_bits(histogram(symbols, alphabet)) + _TABLE_BITS
-    best: Classes | None = None
-    for run_log, counts in _run_counts(symbols, alphabet):
-        for classes in CLASS_COUNTS:
-            if 2 * classes > len(counts):
-                break
-            labels, bits = _cluster(counts, classes)
-            bits += classes * _TABLE_BITS
-            if bits < best_bits:
-                best_bits, best = bits, Classes(run_log, labels.astype(np.uint8), classes)
+    if symbols.size <= SEARCHED_SYMBOLS:
+        return _best(symbols, alphabet)
+    found = _best(_spread(symbols), alphabet)
+    if found is None:
+        return None
+    # More symbols pay for more classes.
+    counts = _run_counts(symbols, alphabet, found.run_log)
+    best_bits, best = _classed(counts, found.run_log, found.count)
+    while 2 * best.count in CLASS_COUNTS:
+        bits, more = _classed(counts, found.run_log, 2 * best.count)
+        if bits >= best_bits:
+            break
+        best_bits, best = bits, more
     return best
 
 
-def _run_counts(symbols: Symbols, alphabet: int) -> Iterator[tuple[int, Exact]]:
-    """Yield the histogram of each run, for each length of run."""
-    length = 1 << RUN_LOGS[0]
-    runs = -(-symbols.size // length)
-    counts = np.zeros((runs, alphabet), np.float64)
-    for start in range(0, runs, 1 << 12):
-        some = symbols[start * length : (start + (1 << 12)) * length].astype(np.int64)
-        places = np.arange(some.size) // length * alphabet + some
-        rows = -(-some.size // length)
-        counts[start : start + rows] = np.bincount(places, minlength=rows * alphabet).reshape(
-            rows, alphabet
-        )
+def _spread(symbols: Symbols) -> Symbols:
+    """Return about ``SEARCHED_SYMBOLS`` symbols, in spans as long as the longest run."""
+    span = 1 << RUN_LOGS[-1]
+    spans = symbols[: symbols.size // span * span].reshape(-1, span)
+    stride = -(-len(spans) * span // SEARCHED_SYMBOLS)
+    return spans[::stride].ravel()
+
+
+def _best(symbols: Symbols, alphabet: int) -> Classes | None:
+    best_bits = _code_bits(histogram(symbols, alphabet)) + _TABLE_BITS
+    best: Classes | None = None
+    counts = _run_counts(symbols, alphabet, RUN_LOGS[0])
     for run_log in RUN_LOGS:
-        yield run_log, counts
+        for classes in CLASS_COUNTS:
+            if 2 * classes > len(counts):
+                break
+            bits, tried = _classed(counts, run_log, classes)
+            if bits < best_bits:
+                best_bits, best = bits, tried
         counts = np.add.reduceat(counts, np.arange(0, len(counts), 2))
+    return best
+
+
+def _classed(counts: Exact, run_log: int, classes: int) -> tuple[int, Classes]:
+    """Sort runs into classes; return what everything takes then, tables included."""
+    labels, bits = _cluster(counts, classes)
+    return bits + classes * _TABLE_BITS, Classes(run_log, labels.astype(np.uint8), classes)
+
+
+def _run_counts(symbols: Symbols, alphabet: int, run_log: int) -> Exact:
+    """Return the histogram of each run."""
+    counts = np.zeros((-(-symbols.size >> run_log), alphabet))
+    _count_runs(symbols, run_log, counts)
+    return counts
+
+
+@jit(nogil=True)
+def _count_runs(symbols: Symbols, run_log: int, counts: Exact) -> None:
+    for place, symbol in enumerate(symbols):
+        counts[place >> run_log, symbol] += 1
 
 
 def _cluster(counts: Exact, classes: int) -> tuple[Integers, int]:
@@ -110,7 +141,9 @@ def _cluster(counts: Exact, classes: int) -> tuple[Integers, int]:
     labels[np.lexsort((means, prices))] = np.arange(len(counts)) * classes // len(counts)
     for _ in range(ROUNDS):
         costs = _costs(_class_counts(counts, labels, classes))
-        labels = np.matmul(counts, costs.T).argmin(axis=1)
+        before, labels = labels, np.matmul(counts, costs.T).argmin(axis=1)
+        if np.array_equal(before, labels):
+            break
     tables = _class_counts(counts, labels, classes)
     bits = sum(_code_bits(table) for table in tables.astype(np.int64))
     return labels, bits + _code_bits(np.bincount(labels, minlength=classes))
@@ -152,11 +185,18 @@ def fixed_log2(values: Integers) -> Integers:
     left = np.maximum(0, _MANTISSA_BITS - exponents)
     right = np.maximum(0, exponents - _MANTISSA_BITS)
     mantissas = (values << left) >> right
-    result = exponents
-    for _ in range(_FRACTION_BITS):
-        # Squaring the mantissa doubles the logarithm: its next bit comes out in front.
-        mantissas = mantissas * mantissas >> _MANTISSA_BITS
-        carry = mantissas >> (_MANTISSA_BITS + 1)
-        mantissas >>= carry
-        result = 2 * result + carry
-    return result
+    _append_fractions(mantissas.reshape(-1), exponents.reshape(-1))
+    return exponents
+
+
+@jit(nogil=True)
+def _append_fractions(mantissas: Integers, results: Integers) -> None:
+    for i, mantissa in enumerate(mantissas):
+        result = results[i]
+        for _ in range(_FRACTION_BITS):
+            # Squaring the mantissa doubles the logarithm: its next bit comes out in front.
+            mantissa = mantissa * mantissa >> _MANTISSA_BITS  # noqa: PLW2901
+            carry = mantissa >> (_MANTISSA_BITS + 1)
+            mantissa >>= carry  # noqa: PLW2901
+            result = 2 * result + carry
+        results[i] = result

@@ -1,5 +1,6 @@
 """Static rANS: one frequency table, then every symbol at its own length."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from artpack.coding.symbol_coders.checked_coder import CheckedCoder, check_size
 from artpack.coding.symbol_coders.roots import (
+    FREQUENCY_BITS,
     frequencies,
     pack_roots,
     square_roots,
@@ -51,6 +53,35 @@ class Rans(CheckedCoder):
     """
 
     stage_id: ClassVar[str] = "rans"
+
+    def expected_bytes(self, symbols: Symbols, *, alphabet: int) -> int:
+        """
+        Return the size of what :meth:`encode` makes, or one byte less, without coding.
+
+        Args:
+            symbols: uint8, one-dimensional, any length.
+            alphabet: All symbols are below it.
+
+        Returns:
+            Bytes: those of the table, and the information of the symbols under it.
+
+        >>> symbols = np.repeat(np.arange(4, dtype=np.uint8), [4000, 2000, 1000, 1000])
+        >>> Rans().expected_bytes(symbols, alphabet=4), len(Rans().encode(symbols, alphabet=4))
+        (1753, 1753)
+
+        """
+        if not symbols.size or alphabet == 1:
+            return 0
+        counts = histogram(symbols, alphabet)
+        roots = square_roots(counts.tolist())
+        present, table = np.flatnonzero(roots), len(pack_roots(roots, 0))
+        if len(present) == 1:
+            return table
+        costs = np.zeros(alphabet)
+        costs[present] = FREQUENCY_BITS - np.log2(frequencies([r for r in roots if r]))
+        tail = symbols[symbols.size - _tail_symbols(len(present), symbols.size) :]
+        bits = float(counts @ costs - costs[tail].sum())
+        return table + math.ceil((32 + bits) / 8)
 
     def _encode(self, symbols: Symbols, alphabet: int) -> bytes:
         if not symbols.size or alphabet == 1:

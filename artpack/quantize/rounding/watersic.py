@@ -25,8 +25,9 @@ from torch import Tensor
 from artpack.errors import UsageError
 from artpack.quantize.grids.lattice import MAX_OCTAVES, MAX_SPAN, Lattice
 from artpack.quantize.matrix_view import finite_matrix
+from artpack.quantize.trellis.lockstep import LANES
 from artpack.quantize.trellis.noise_shaping import search_shaped
-from artpack.quantize.trellis.viterbi import search
+from artpack.quantize.trellis.viterbi import search, search_columns
 from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import Quantized
 from artpack.stages.trellis import spacing
@@ -59,7 +60,8 @@ class Metric:
 
     Attributes:
         cols: float64 ``(cols, cols)``, lower triangular with a diagonal of 1: an error in
-            column i shifts the target of column j < i by ``cols[i, j]`` times itself.
+            column i shifts the target of column j < i by ``cols[i, j]`` times itself; None if
+            columns are independent.
         rows: float64 ``(rows, rows)``, upper triangular with a diagonal of 1, the same for
             an error in row i and the targets of rows j > i; None if rows are independent.
         row_log2_steps: float64 ``(rows,)``: logarithms to base 2 of the steps of rows, mean 0.
@@ -68,7 +70,7 @@ class Metric:
             1 / 24 nat.
     """
 
-    cols: Doubles
+    cols: Doubles | None
     rows: Doubles | None
     row_log2_steps: Doubles
     col_log2_steps: Doubles
@@ -119,9 +121,11 @@ class WaterSic(ConfiguredStage):
 
         """
         rows, cols = shape
-        lower = _cholesky(torch.eye(cols) if hessian is None else hessian, self.damping)
-        col_diagonal = _divide_by_diagonal(lower)
-        upper = None
+        lower = upper = None
+        col_diagonal = np.ones(cols)
+        if hessian is not None:
+            lower = _cholesky(hessian, self.damping)
+            col_diagonal = _divide_by_diagonal(lower)
         if gradients is not None and gradients.ndim == 2:
             upper = _cholesky(gradients.flip(0, 1), self.output_damping)[::-1, ::-1]
             row_diagonal = _divide_by_diagonal(upper)
@@ -171,7 +175,10 @@ def solve(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) ->
     cols = _col_scales(columns, metric.col_log2_steps, row_log2_steps, lattice)
     rows = _row_scales(columns, row_log2_steps, cols, lattice)
     row_steps, col_steps = (np.exp2(scales / lattice.resolution) for scales in (rows, cols))
-    points = _feed_back(columns, metric, row_steps, col_steps, lattice)
+    if metric.cols is None and metric.rows is None:
+        points = _independent(columns, row_steps, col_steps, lattice)
+    else:
+        points = _feed_back(columns, metric, row_steps, col_steps, lattice)
     return lattice.pack(tuple(weight.shape), np.ascontiguousarray(points.T), rows, cols)
 
 
@@ -189,11 +196,23 @@ def _col_scales(
     for column, step in zip(columns, np.exp2(col_log2_steps), strict=True):
         beyond += np.abs(column) > FAR_OFF * step * farthest
     farthest[2 * beyond > len(columns)] = np.inf
-    coarse = [np.quantile(np.abs(column) / farthest, WITHIN) for column in columns]
-    col_log2_steps = np.maximum(col_log2_steps, np.log2(np.add(coarse, TINY)))
+    col_log2_steps = np.array(
+        [
+            max(step, _reaching(column, step, farthest))
+            for column, step in zip(columns, col_log2_steps, strict=True)
+        ]
+    )
     cols = np.rint(col_log2_steps * lattice.resolution).astype(np.int32)
     near: NDArray[np.int32] = np.minimum(cols, cols.min() + MAX_SPAN)
     return near
+
+
+def _reaching(column: NDArray[np.float32], log2_step: float, farthest: Doubles) -> float:
+    """Return the logarithm of the step that reaches most weights, if the one given does not."""
+    sizes = np.abs(column) / farthest
+    if sizes.max() <= np.exp2(log2_step):
+        return log2_step
+    return float(np.log2(np.quantile(sizes, WITHIN) + TINY))
 
 
 def _row_scales(
@@ -218,6 +237,18 @@ def _row_scales(
     return rows
 
 
+def _independent(
+    columns: NDArray[np.float32], row_steps: Doubles, col_steps: Doubles, lattice: Lattice
+) -> NDArray[np.int32]:
+    """Return the points of each column, where no error shifts the target of another weight."""
+    points = np.empty(columns.shape, np.int32)
+    for low in range(0, len(columns), LANES):
+        some = slice(low, low + LANES)
+        aims = (columns[some] / (row_steps * col_steps[some, None])).astype(np.float32)
+        points[some] = search_columns(aims.T, lattice.states, lattice.radius).T
+    return points
+
+
 def _feed_back(
     columns: NDArray[np.float32],
     metric: Metric,
@@ -227,17 +258,18 @@ def _feed_back(
 ) -> NDArray[np.int32]:
     """Return the points of each column, the last one chosen first."""
     spread = None if metric.rows is None else _spread(metric.rows, row_steps)
+    lower = np.eye(len(columns)) if metric.cols is None else metric.cols
     targets, points = columns.astype(np.float64), np.empty(columns.shape, np.int32)
     for high in range(len(columns), 0, -BLOCK):
         low = max(0, high - BLOCK)
         errors = np.zeros((high - low, len(row_steps)))
         for col in range(high - 1, low - 1, -1):
             steps = row_steps * col_steps[col]
-            fed_back = metric.cols[col + 1 : high, col] @ errors[col + 1 - low :]
+            fed_back = lower[col + 1 : high, col] @ errors[col + 1 - low :]
             aims = ((targets[col] + fed_back) / steps).astype(np.float32)
             points[col] = _search(aims, spread, lattice)
             errors[col - low] = columns[col] - points[col] * steps
-        targets[:low] += metric.cols[low:high, :low].T @ errors
+        targets[:low] += lower[low:high, :low].T @ errors
     return points
 
 

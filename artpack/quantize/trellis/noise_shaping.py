@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.quantize.trellis.viterbi import FAR
+from artpack.quantize.trellis.lockstep import FAR
 from artpack.stages.trellis import trellis
 from artpack.system.jit import jit
 

@@ -8,13 +8,12 @@ quantization" (1990).
 import numpy as np
 from numpy.typing import NDArray
 
+from artpack.quantize.trellis.lockstep import FAR, LANES, arrivals, search_lanes
 from artpack.stages.trellis import trellis
 from artpack.system.jit import jit
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
-
-FAR = np.float32(1e30)
 
 
 def search_columns(targets: Floats, states: int, radius: int) -> Integers:
@@ -33,9 +32,14 @@ def search_columns(targets: Floats, states: int, radius: int) -> Integers:
     [0, 2, -1]
 
     """
+    if states == 1:
+        return search(targets, states, radius)
     points = np.empty(targets.shape, np.int32)
-    for col in range(targets.shape[1]):
-        points[:, col] = search(np.ascontiguousarray(targets[:, col]), states, radius)
+    for col in range(0, targets.shape[1], LANES):
+        lanes = np.ascontiguousarray(targets[:, col : col + LANES])
+        points[:, col : col + LANES] = search_lanes(
+            lanes, trellis(states), arrivals(states), radius
+        )
     return points
 
 
@@ -44,13 +48,13 @@ def search(targets: Floats, states: int, radius: int) -> Integers:
     Find the path through a trellis with the least squared error.
 
     Args:
-        targets: float32, shape ``(rows,)``, in steps.
+        targets: float32, shape ``(rows,)``, in steps; with one state, any shape.
         states: Of the trellis; 1 rounds, half to even.
         radius: The largest code: on the plain grid points reach as far, on a trellis
             up to ``2 * radius``, or one further where a state is odd.
 
     Returns:
-        int32, shape ``(rows,)``: points that follow the trellis from state 0.
+        int32, the same shape: points that follow the trellis from state 0.
 
     """
     if states == 1:

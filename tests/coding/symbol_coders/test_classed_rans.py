@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artpack.coding.symbol_coders import ClassedRans, Rans
-from artpack.coding.symbol_coders.classes import find_classes, fixed_log2
+from artpack.coding.symbol_coders import ClassedRans, Rans, classes
+from artpack.coding.symbol_coders.classes import SEARCHED_SYMBOLS, find_classes, fixed_log2
 from artpack.errors import CorruptError, TruncatedError
 from artpack.stages.symbols import Symbols
 from tests.laws import check_symbol_coder
@@ -85,6 +85,14 @@ def test_a_damaged_byte_is_refused_or_decodes_to_symbols(at: int, flip: int) -> 
 def test_every_broken_header_is_refused(data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         CODER.decode(data, alphabet=63, count=5000)
+
+
+def test_of_many_symbols_a_sample_finds_as_good_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    symbols = striped(SEARCHED_SYMBOLS // 512 * 3, 512)
+    by_sample = len(CODER.encode(symbols, alphabet=63))
+    monkeypatch.setattr(classes, "SEARCHED_SYMBOLS", symbols.size)
+    by_all = len(CODER.encode(symbols, alphabet=63))
+    assert by_all <= by_sample <= 1.0005 * by_all
 
 
 def test_a_search_over_one_run_finds_nothing() -> None:

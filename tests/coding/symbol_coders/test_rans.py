@@ -30,6 +30,17 @@ def entropy_bytes(symbols: Symbols) -> float:
     return float(-(counts * np.log2(counts / symbols.size)).sum() / 8)
 
 
+@pytest.mark.parametrize("alphabet", [1, 2, 5, 63, 256])
+@pytest.mark.parametrize("share", [0.01, 0.1, 1.0, 100.0])
+def test_sizes_are_known_without_coding(alphabet: int, share: float) -> None:
+    chance = np.random.default_rng(alphabet)
+    for count in (0, 1, 7, 100, 3000, 40_000):
+        shares = chance.dirichlet(np.full(alphabet, share))
+        symbols = chance.choice(alphabet, count, p=shares).astype(np.uint8)
+        expected = Rans().expected_bytes(symbols, alphabet=alphabet)
+        assert 0 <= len(Rans().encode(symbols, alphabet=alphabet)) - expected <= 1
+
+
 def reference_payload(symbols: Symbols, roots: list[int]) -> bytes:
     """Return what follows the table, by integers alone and one symbol at a time."""
     present = [symbol for symbol, root in enumerate(roots) if root]
