@@ -47,7 +47,8 @@ def make_speech(seed: int) -> Floats:
     syllables = np.sin(2 * np.pi * (2 + draw.random()) * time + 6 * draw.random()) > -0.2
     phrases = np.sin(2 * np.pi * 0.4 * time + 6 * draw.random()) > -0.3
     voice *= np.convolve(syllables * phrases, np.ones(400) / 400, "same")
-    noisy: NDArray[np.float64] = 0.3 * voice / np.abs(voice).max() + 0.005 * draw.standard_normal(len(time))
+    noise = 0.005 * draw.standard_normal(len(time))
+    noisy: NDArray[np.float64] = 0.3 * voice / np.abs(voice).max() + noise
     return noisy.astype(np.float32)
 
 

@@ -10,6 +10,7 @@ from artpack.calibration.file import Calibration, hash_config
 from artpack.checkpoint import Checkpoint
 from artpack.graphs import Graph, inlined
 from artpack.graphs.places import find_places
+from artpack.quantize.matrix_view import matrix_shape
 from artpack.runners.onnx import (
     BatchSource,
     GraphWeights,
@@ -127,7 +128,9 @@ def start_graph(checkpoint: Checkpoint, graph: Graph, source: BatchSource) -> Gr
 def _unseen(weights: GraphWeights, hessians: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Say how many matrices nothing is known of."""
     wide = [
-        name for name, one in weights.stored.items() if one.ndim > 1 and one.is_floating_point()
+        name
+        for name, one in weights.stored.items()
+        if one.is_floating_point() and matrix_shape(one.shape)[0] > 1
     ]
     unknown = [name for name in wide if name not in hessians]
     if not unknown:

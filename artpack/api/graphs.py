@@ -8,6 +8,7 @@ from artpack.errors import UsageError
 from artpack.graphs import GRAPH_NAME, Graph, fill_graph, find_fault, write_graph
 from artpack.models.find import FoundModel
 from artpack.models.kinds import ONNX, kind_of
+from artpack.system.atomic import write_atomically
 
 
 def graph_model(graph: Graph) -> FoundModel:
@@ -33,6 +34,36 @@ def graph_files(graph: Graph, selection: Selection) -> dict[str, bytes]:
     return {GRAPH_NAME: graph.without(frozenset(selection.outputs))}
 
 
+def is_graph(artifact: Artifact) -> bool:
+    """Return whether an artifact is of an ONNX graph."""
+    return kind_of(artifact.model) == ONNX
+
+
+def fill_graph_folder(artifact: Artifact, folder: Path) -> tuple[int, int]:
+    """
+    Write a graph with its weights, and what else its artifact carries, into a folder.
+
+    Args:
+        artifact: Of a graph.
+        folder: Empty.
+
+    Returns:
+        Number of tensors, and bytes written.
+
+    Raises:
+        ArtifactError: The artifact is damaged or hostile.
+        UsageError: The package ``onnx`` is missing.
+        OSError: A file cannot be written.
+
+    """
+    count, size = unpack_graph(artifact, folder / GRAPH_NAME)
+    for name, content in artifact.files.items():
+        if name != GRAPH_NAME:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            size += write_atomically(folder / name, [content])
+    return count, size
+
+
 def unpack_graph(artifact: Artifact, target: Path) -> tuple[int, int]:
     """
     Write the graph of an artifact with its weights.
@@ -51,7 +82,7 @@ def unpack_graph(artifact: Artifact, target: Path) -> tuple[int, int]:
 
     """
     stored = artifact.model
-    if stored is None or kind_of(stored) != ONNX:
+    if stored is None or not is_graph(artifact):
         raise UsageError(f"{target}: the artifact holds no ONNX graph: unpack to .safetensors")
     tensors = artifact.load()
     model = fill_graph(artifact.files.get(GRAPH_NAME, b""), tensors)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from artpack.api.folder import SHARD_BYTES, check_place, fill_folder
-from artpack.api.graphs import unpack_graph
+from artpack.api.graphs import fill_graph_folder, is_graph, unpack_graph
 from artpack.artifact.reader import open_artifact
 from artpack.errors import UsageError
 from artpack.system.atomic import check_new_folder, is_for_folder, new_folder, write_atomically
@@ -32,9 +32,9 @@ def unpack(
     Args:
         path: The artifact.
         output: A ``.safetensors`` or ``.pt`` file; for an ONNX graph also an ``.onnx`` file; or
-            a folder, new or empty, that is given
-            ``model.safetensors`` and the files that the artifact carries, as
-            ``from_pretrained`` of transformers reads them.
+            a folder, new or empty, that is given ``model.safetensors``, or the ONNX graph,
+            and the files that the artifact carries, as ``from_pretrained`` of transformers
+            reads them.
         dtype: Write floating-point tensors in this dtype instead of their own.
         shard_bytes: Of a folder: the most tensors of one file, in bytes. Several files have
             an index.
@@ -58,14 +58,18 @@ def unpack(
         raise UsageError(
             f"{target}: the ending must be .safetensors, .pt or .onnx, or none for a folder"
         )
-    if dtype is not None and target.suffix == GRAPH:
-        raise UsageError(f"{target}: a graph says the dtypes of its tensors: leave `dtype` out")
     with open_artifact(Path(path), max_decoded_bytes=max_decoded_bytes) as artifact:
         artifact.check_trailer()
+        graph = target.suffix == GRAPH or (folder and is_graph(artifact))
+        if graph and dtype is not None:
+            raise UsageError(f"{target}: a graph says the dtypes of its tensors: leave `dtype` out")
+        if graph and folder:
+            with new_folder(target) as temporary:
+                return fill_graph_folder(artifact, temporary)
         if folder:
             with new_folder(target) as temporary:
                 return fill_folder(artifact, temporary, dtype=dtype, shard_bytes=shard_bytes)
-        if target.suffix == GRAPH:
+        if graph:
             return unpack_graph(artifact, target)
         tensors = artifact.load(dtype=dtype)
     data = _pt(tensors) if target.suffix == ".pt" else _safetensors(tensors)

@@ -102,6 +102,20 @@ def test_unsound_graphs_are_kept_as_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "b.onnx").read_bytes() == source.read_bytes()
 
 
+def test_a_folder_gets_the_whole_graph(tmp_path: Path) -> None:
+    source = tiny.save(tiny.perceptron(), tmp_path / "a.onnx")
+    result = artpack.compress(
+        source, recipe="lossless", profile="fast", files={"doc/labels.txt": b"yes no"}
+    )
+    result.save(tmp_path / "a.artpack")
+
+    count, size = artpack.unpack(tmp_path / "a.artpack", tmp_path / "folder")
+
+    assert (count, size) == (4, source.stat().st_size + 6)
+    assert (tmp_path / "folder" / "model.onnx").read_bytes() == source.read_bytes()
+    assert (tmp_path / "folder" / "doc" / "labels.txt").read_bytes() == b"yes no"
+
+
 def test_wrong_targets(tmp_path: Path) -> None:
     weights = {"w": torch.eye(32)}
     artpack.save(weights, tmp_path / "w.artpack", recipe="lossless", profile="fast")
