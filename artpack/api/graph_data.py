@@ -27,7 +27,7 @@ from artpack.version import __version__
 MEASURED_BATCHES = 16
 """On how many batches a loss is measured; the graph runs over them for every tensor."""
 
-UNIT_NOTE = "losses are squared errors of the graph's outputs, relative to how much these vary"
+UNIT = "of the outputs' variance"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +82,37 @@ class GraphRun:
                 "tokens_sha256": self.batches_sha256,
                 "settings": {"batches": len(self.batches), "fisher": False},
             },
-            notes=(*_unseen(self.weights, hessians), UNIT_NOTE),
+            notes=_unseen(self.weights, hessians),
         )
 
     def loss(self) -> OutputError:
         """Return what measures the loss on some of the batches."""
         return OutputError(self.weights, spread(self.batches, MEASURED_BATCHES))
+
+
+@dataclass(frozen=True, eq=False)
+class Replacements:
+    """
+    What errors of a graph's tensors cost, each replaced alone: no gradient tells it.
+
+    Attributes:
+        weights: The graph's.
+        loss: Measures a loss.
+        progress: Told after each tensor.
+    """
+
+    weights: GraphWeights
+    loss: OutputError
+    progress: Progress | None
+
+    def __call__(self, errors: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the loss that each error alone adds, by the name of its tensor."""
+        added = {}
+        for done, (name, error) in enumerate(errors.items(), 1):
+            added[name] = self.loss({name: self.weights.stored[name] + error})
+            if self.progress is not None:
+                self.progress("measuring sensitivities", done, len(errors))
+        return added
 
 
 def hash_graph(graph: Graph) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from artpack.api.find_model import describe_model, find_runnable
-from artpack.api.graph_data import start_graph
+from artpack.api.graph_data import UNIT, GraphRun, Replacements, start_graph
 from artpack.api.runnable import DataOptions, Runnable
 from artpack.api.running import Running, collect, start
 from artpack.api.sources import Opened, WeightSource, check_device, open_source
@@ -22,7 +22,6 @@ from artpack.errors import UsageError
 from artpack.graphs import Graph
 from artpack.models import ModelConfig
 from artpack.pack.packer import PackInputs
-from artpack.pack.sensitivities import Loss
 from artpack.runners.batches import TokenBatches
 from artpack.runners.curvature import Curvature
 from artpack.runners.distillation import Distillation
@@ -177,8 +176,8 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
         )
         if known is not None:
             pack = _calibrated(pack, known, _file(inputs.calibration))
-        if drawn is not None and drawn.loss is not None:
-            pack = replace(pack, loss=drawn.loss, loss_unit="of the outputs' variance")
+        if drawn is not None and drawn.run is not None:
+            pack = _measured(pack, drawn.run, progress)
         if running is not None:
             pack = _runnable(pack, running, inputs.device, progress)
         more = () if known is None else known.notes
@@ -216,10 +215,10 @@ def _with_data(
 
 
 class _Drawn(NamedTuple):
-    """What is known of the inputs of a graph, and what measures its losses."""
+    """What is known of the inputs of a graph, and what was run."""
 
     calibration: Calibration | None
-    loss: Loss | None = None
+    run: GraphRun | None = None
 
 
 def _with_graph(
@@ -251,7 +250,14 @@ def _with_graph(
             f"{file or 'calibration'}: the calibration is for other batches:"
             " leave `calibration_batches` out"
         )
-    return _Drawn(known, run.loss())
+    return _Drawn(known, run)
+
+
+def _measured(pack: PackInputs, run: GraphRun, progress: Progress | None) -> PackInputs:
+    """Add what measures the losses of a graph."""
+    loss = run.loss()
+    probe = Replacements(run.weights, loss, progress)
+    return replace(pack, loss=loss, loss_unit=UNIT, curvature=probe)
 
 
 def oriented(opened: Opened, calibration: Calibration) -> Opened:
