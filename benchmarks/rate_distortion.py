@@ -107,7 +107,10 @@ class Bench:
         pack, recipe = self.pack, load_recipe(FRONTIER_RECIPE)
         whole = RateDistortion(pack.checkpoint, pack.selection, recipe, self.calibration)
         file = pack.sensitivities_file
-        return obtain_sensitivities(whole, self.calibration, recipe, loss=pack.loss, file=file)[0]
+        measured = obtain_sensitivities(
+            whole, self.calibration, recipe, curvature=pack.curvature, file=file
+        )
+        return measured[0]
 
 
 def options(about: str | None) -> argparse.ArgumentParser:
