@@ -107,9 +107,10 @@ class Bench:
         pack, recipe = self.pack, load_recipe(FRONTIER_RECIPE)
         whole = RateDistortion(pack.checkpoint, pack.selection, recipe, self.calibration)
         file = pack.sensitivities_file
-        return obtain_sensitivities(
+        measured = obtain_sensitivities(
             whole, self.calibration, recipe, curvature=pack.curvature, file=file
-        )[0]
+        )
+        return measured[0]
 
 
 def options(about: str | None) -> argparse.ArgumentParser:

@@ -54,17 +54,13 @@ class Curvature:
             errors: Stored name to what is added to the tensor.
 
         Returns:
-            Stored name to the mean loss of a row of outputs. With n samples its relative
-            standard error is about ``sqrt(2 / n)``.
+            Stored name to the mean loss of a row of outputs; those that the model has not are
+            left out. With n samples the relative standard error is about ``sqrt(2 / n)``.
 
         """
-        owners = {
-            parameter.untyped_storage().data_ptr(): parameter
-            for parameter in self._runner.module.parameters()
-        }
-        used = {n: owners[self._places[n].untyped_storage().data_ptr()] for n in errors}
+        used = self._owners(errors)
         wanted = list({id(parameter): parameter for parameter in used.values()}.values())
-        totals, rows = dict.fromkeys(errors, 0.0), 0
+        totals, rows = dict.fromkeys(used, 0.0), 0
         repeats = -(-FEWEST_SAMPLES // len(self._batches))
         samples = [(i, 1 + k) for k in range(repeats) for i in range(len(self._batches))]
         for done, (index, seed) in enumerate(samples, 1):
@@ -72,14 +68,25 @@ class Curvature:
             rows += count
             if self._progress is not None:
                 self._progress("measuring sensitivities", done, len(samples))
-            for name, error in errors.items():
-                gradient = gradients[id(used[name])]
-                place, whole = self._places[name], used[name]
+            for name, whole in used.items():
+                gradient, place = gradients[id(whole)], self._places[name]
                 offset = place.storage_offset() - whole.storage_offset()
                 part = gradient.as_strided(place.shape, place.stride(), offset)
-                inner = torch.dot(part.flatten(), error.to(part).flatten())
+                inner = torch.dot(part.flatten(), errors[name].to(part).flatten())
                 totals[name] += float(inner) ** 2
         return {name: total / (2 * rows) for name, total in totals.items()}
+
+    def _owners(self, errors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tensor of the module that each error is in; some have none."""
+        module = self._runner.module
+        owners = {
+            tensor.untyped_storage().data_ptr(): tensor
+            for tensor in (*module.buffers(), *module.parameters())
+            if tensor.is_floating_point()
+        }
+        places = {name: self._places[name] for name in errors if name in self._places}
+        found = {n: owners.get(place.untyped_storage().data_ptr()) for n, place in places.items()}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
 
     def _gradients(
         self, index: int, seed: int, wanted: Sequence[Tensor]

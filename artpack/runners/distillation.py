@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from artpack.errors import UsageError
 from artpack.runners.batches import Batches
 from artpack.runners.places import Places
 from artpack.runners.protocol import Runner
@@ -39,7 +38,7 @@ class Distillation:
         self._settings, self._places = settings, places
         self._owners = {
             tensor.untyped_storage().data_ptr(): (name, tensor)
-            for name, tensor in runner.module.named_parameters()
+            for name, tensor in runner.module.state_dict(keep_vars=True).items()
         }
         self._batches = batches.shuffled(settings.device)
 
@@ -48,13 +47,11 @@ class Distillation:
         Measure the loss on the next batch.
 
         Args:
-            replaced: Stored name to tensor, in place of the model's own.
+            replaced: Stored name to tensor, in place of the model's own. What the model has
+                not costs nothing.
 
         Returns:
             The mean loss of a row, a scalar through which gradients reach the tensors.
-
-        Raises:
-            UsageError: The model has no such tensor.
 
         """
         batch, settings = next(self._batches), self._settings
@@ -68,10 +65,10 @@ class Distillation:
 
     def _state(self, replaced: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the module's own tensors that are others now."""
-        if unknown := replaced.keys() - self._places.keys():
-            raise UsageError(f"the model has no tensor {min(unknown)!r}")
         changed: dict[str, Tensor] = {}
         for name, weight in replaced.items():
+            if name not in self._places:
+                continue
             place = self._places[name]
             owner, whole = self._owners[place.untyped_storage().data_ptr()]
             if owner not in changed:

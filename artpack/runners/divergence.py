@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from artpack.errors import UsageError
 from artpack.runners.batches import Batches
 from artpack.runners.places import Places
 from artpack.runners.protocol import Runner
@@ -48,14 +47,12 @@ class Divergence:
         Measure the loss.
 
         Args:
-            replaced: Stored name to tensor, in place of the model's own.
+            replaced: Stored name to tensor, in place of the model's own. What the model has
+                not costs nothing.
 
         Returns:
             Mean over every row of outputs, or over every n-th where they are too many to
             keep, in the unit of the runner's loss.
-
-        Raises:
-            UsageError: The model has no such tensor.
 
         """
         total, count = 0.0, 0
@@ -84,12 +81,10 @@ class Divergence:
 
     @contextmanager
     def _with(self, replaced: Mapping[str, Tensor]) -> Iterator[None]:
-        for name in replaced:
-            if name not in self._places:
-                raise UsageError(f"the model has no tensor {name!r}")
-        kept = {name: self._places[name].clone() for name in replaced}
+        known = {name: tensor for name, tensor in replaced.items() if name in self._places}
+        kept = {name: self._places[name].clone() for name in known}
         try:
-            for name, tensor in replaced.items():
+            for name, tensor in known.items():
                 self._places[name].copy_(tensor)
             yield
         finally:

@@ -6,6 +6,7 @@ code of a stranger is run.
 """
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ CONFIG = "config.json"
 LOCAL: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 PASSING = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures"}
 """Fields of a config that do not tell one model from another."""
+
+WITH_HEAD = re.compile(r"For[A-Z]|Head")
+"""Found in the class names of models that give logits, as ``GPT2LMHeadModel``."""
 
 MAX_LOGITS = 1 << 25
 """Logits of a pass, as far as whole windows allow: 128 MiB of float32."""
@@ -70,7 +74,7 @@ class TransformersRunner:
     @property
     def default_loss(self) -> str:
         """What fits most: ``logits`` where it has a head, and otherwise ``outputs``."""
-        return "outputs" if getattr(self.module, "base_model", None) is self.module else "logits"
+        return "logits" if WITH_HEAD.search(type(self.module).__name__) else "outputs"
 
     @property
     def is_causal(self) -> bool:

@@ -143,7 +143,7 @@ def test_matrices_that_a_model_fuses_are_each_seen(axis: int, dtype: torch.dtype
     generator = torch.Generator().manual_seed(2)
     fused = torch.randn(6, 6, generator=generator)
     x, back = torch.randn(5, 6, generator=generator), torch.randn(5, 6, generator=generator)
-    first, second = fused.split([2, 4], axis)
+    first, second = torch.split(fused, [2, 4], axis)
     moments = Moments()
     with moments.watch({"first": first, "second": second}):
         outputs = x.to(dtype) @ fused.T.to(dtype)
