@@ -39,6 +39,9 @@ WITH_HEAD = re.compile(r"For[A-Z]|Head")
 MAX_LOGITS = 1 << 25
 """Logits of a pass, as far as whole windows allow: 128 MiB of float32."""
 
+CACHES = ("cache", "past_key_values")
+"""What transformers calls its memory of earlier tokens; older ones have the second name."""
+
 FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError)
 """What transformers raises when it is given something that it cannot read."""
 
@@ -148,11 +151,12 @@ class TransformersRunner:
         module: Any = self.module
         draws = torch.from_numpy(uniform).to(module.device)
         ids = torch.full(uniform.shape, bos_id, device=module.device)
-        memory: Any = None
+        memory: dict[str, Any] = {}
         for token in range(uniform.shape[1] - 1):
             last = ids[:, token : token + 1]
-            said = module(input_ids=last, past_key_values=memory, use_cache=True)
-            memory = said.past_key_values
+            said = module(input_ids=last, use_cache=True, **memory)
+            name = next(name for name in CACHES if name in said)
+            memory = {name: said[name]}
             logits = said.logits[:, -1].float() / temperature
             ids[:, token + 1] = draw_tokens(logits, draws[:, token + 1])
         return ids.cpu().numpy()
