@@ -14,7 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import save_file
@@ -23,7 +25,11 @@ from torch import Tensor
 import artpack
 from benchmarks.report import Row, print_table, write_csv
 
+T = TypeVar("T")
+
 WIDTH, KEYS, HIDDEN = 576, 192, 1536
+
+RECIPES = ("frontier", "int4", "lossless")
 
 MATRICES = {
     "self_attn.q_proj": (WIDTH, WIDTH),
@@ -64,25 +70,21 @@ def measure(folder: Path, layers: int, vocabulary: int, jobs: int) -> Iterator[R
     count = sum(weight.numel() for weight in weights.values())
     source = folder / "weights.safetensors"
     save_file(weights, source)
-    budget = round(count * BITS / 8)
     target = folder / "weights.artpack"
-    for recipe, options in (("frontier", {"budget": budget}), ("int4", {}), ("lossless", {})):
-
-        def pack(recipe: str = recipe, options: dict[str, int] = options) -> None:
-            artpack.compress(source, recipe=recipe, jobs=jobs, **options).save(target)
-
-        for job, work in ((f"compress {recipe}", pack), ("load", lambda: artpack.load(target))):
-            yield (
-                {"job": job, "weights": count}
-                | timed(work, count)
-                | {"bytes": target.stat().st_size}
-            )
+    for recipe in RECIPES:
+        budget = round(count * BITS / 8) if recipe == "frontier" else None
+        pack = partial(artpack.compress, source, recipe=recipe, budget=budget, jobs=jobs)
+        packed, row = timed(pack, count)
+        size = packed.save(target)
+        yield {"job": f"compress {recipe}", **row, "bytes": size}
+        _, row = timed(partial(artpack.load, target), count)
+        yield {"job": "load", **row, "bytes": size}
 
 
 def warm_up() -> None:
     """Let everything be compiled before the clock starts."""
     weights = draw(1, 300)
-    for recipe in ("frontier", "int4", "lossless"):
+    for recipe in RECIPES:
         artpack.compress(weights, recipe=recipe)
 
 
@@ -103,12 +105,13 @@ def draw_matrix(rows: int, cols: int, chance: torch.Generator) -> Tensor:
     return weights.to(torch.bfloat16)
 
 
-def timed(work: Callable[[], object], weights: int) -> Row:
-    """Return what some work took, and the most memory that this process has had so far."""
+def timed(work: Callable[[], T], weights: int) -> tuple[T, Row]:
+    """Return what some work gave and what it took; the memory is the most so far."""
     started, cpu_started = time.perf_counter(), time.process_time()
-    work()
+    result = work()
     cpu = time.process_time() - cpu_started
-    return {
+    return result, {
+        "weights": weights,
         "seconds": round(time.perf_counter() - started, 2),
         "cpu_seconds": round(cpu, 2),
         "cpu_ns_per_weight": round(1e9 * cpu / weights),
