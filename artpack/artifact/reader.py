@@ -9,7 +9,9 @@ before it is decoded, and a tensor's hash before it is handed out.
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -29,6 +31,7 @@ from artpack.coding.pipeline import Coded
 from artpack.errors import ArtifactError, CorruptError, TruncatedError
 from artpack.stages import Config
 from artpack.stages.symbols import Quantized, Symbols
+from artpack.system.workers import Workers, cores
 
 READ_BYTES = 1 << 20
 
@@ -58,7 +61,7 @@ class Artifact(Mapping[str, Tensor]):
             ArtifactError: The file is not a sound artifact, see errors.py.
 
         """
-        self._file = file
+        self._file, self._lock = file, Lock()
         self._decoded: dict[int, list[Symbols]] = {}
         size = file.seek(0, io.SEEK_END)
         front = self._read(0, min(size, fmt.PREAMBLE_BYTES))
@@ -69,8 +72,9 @@ class Artifact(Mapping[str, Tensor]):
         self._places = _places(self.header.plan)
 
     def _read(self, offset: int, size: int) -> bytes:
-        self._file.seek(offset)
-        data = self._file.read(size)
+        with self._lock:
+            self._file.seek(offset)
+            data = self._file.read(size)
         if len(data) != size:
             raise TruncatedError(f"{len(data)} of {size} bytes at offset {offset}")
         return data
@@ -290,7 +294,7 @@ class Artifact(Mapping[str, Tensor]):
         self, names: list[str] | None = None, *, dtype: torch.dtype | None = None
     ) -> dict[str, Tensor]:
         """
-        Decode some tensors of the checkpoint, or all.
+        Decode some tensors of the checkpoint, or all, on all cores.
 
         Args:
             names: Which; None for all.
@@ -309,7 +313,13 @@ class Artifact(Mapping[str, Tensor]):
         banks = {bank.name: bank for bank in self.header.banks}
         made = dict.fromkeys(ties[name].target if name in ties else name for name in wanted)
         stored = [m for name in made for m in (banks[name].members if name in banks else [name])]
-        tensors = {name: self.stored_tensor(name, dtype=dtype) for name in stored}
+        workers = Workers(cores())
+        needed = {s for name in stored for s, _, _ in self._places[self._index[name]]}
+        # The largest first, so that no core is left idle in the end.
+        largest = sorted(needed, key=lambda s: (-self.header.records[s].stored_bytes, s))
+        workers.run(self.stream, [(s,) for s in largest])
+        made_of = partial(self.stored_tensor, dtype=dtype)
+        tensors = dict(zip(stored, workers.run(made_of, [(name,) for name in stored]), strict=True))
         return restore(
             wanted,
             tensors,

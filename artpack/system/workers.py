@@ -1,5 +1,6 @@
 """Workers for many independent tasks, in one thread or in several."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -7,6 +8,19 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 T = TypeVar("T")
+
+
+def cores() -> int:
+    """
+    Count the cores that this process may use.
+
+    Returns:
+        1 or more.
+
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Workers:
