@@ -119,7 +119,9 @@ class GptModel:
     def stream(self, tokens: str, tokenizer: Any) -> Stream:
         """Read tokens, or text through a SentencePiece model."""
         if tokenizer is None:
-            raise UsageError("bytes are counted with the tokenizer: give `tokenizer`")
+            raise UsageError(
+                "the scored bytes are counted with the tokenizer: give `scoring.tokenizer`"
+            )
         return read_stream(tokens, read_sentencepiece(tokenizer))
 
     def batch_tokens(self, settings: Settings) -> int:

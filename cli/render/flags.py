@@ -7,6 +7,7 @@ FLAGS = {
     "deadline_s": "--deadline-seconds",
     "overrides": "--set",
     "scoring": "--score-tokens",
+    "scoring.tokenizer": "--score-tokenizer",
     "self_generated": "--self-generate",
     "source": "ARTIFACT",
     "state": "--resume",
@@ -29,7 +30,7 @@ def with_flags(message: str) -> str:
     'text needs its --tokenizer: say the model with --model'
 
     """
-    return re.sub(r"`(\w+)`", lambda field: _flag(field[1]), message)
+    return re.sub(r"`([\w.]+)`", lambda field: _flag(field[1]), message)
 
 
 def _flag(field: str) -> str:

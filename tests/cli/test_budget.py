@@ -112,7 +112,7 @@ def test_learned_scales_are_counted_into_the_budget(told: Told, folder: Path) ->
         (("--budget", "300"), "nothing fits into 300 bytes: the smallest file has"),
         (("--budget", "20K", "--recipe", "int8"), "'frontier' adjusts its steps to the budget"),
         (("--budget", "20K", "--max-loss-increase", 0.1), "give one of them"),
-        (("--max-loss-increase", 0.1), "is measured on scored tokens: give --score-tokens"),
+        (("--max-loss-increase", 0.1), "is measured: give --score-tokens, or --calibration-tokens"),
         (("--code-bytes", "1K"), "counts into a budget: give --budget"),
         (
             ("--budget", "20K", "--tune", 1),
@@ -121,7 +121,7 @@ def test_learned_scales_are_counted_into_the_budget(told: Told, folder: Path) ->
         (("--recipe", "int8", "--tune", 1), "'int8' has no scales to learn: leave --tune out"),
         (("--budget", "1K", "--code-bytes", "1K"), "the code alone has 1000 bytes"),
         (("--budget", "16X"), "'16X' is no size"),
-        (("--score-tokens", "val.bin"), "--score-tokens and --score-tokenizer go together"),
+        (("--score-tokens", "val.bin"), "counted with the tokenizer: give --score-tokenizer"),
     ],
 )
 def test_what_cannot_be_is_one_clear_line(
