@@ -1,10 +1,13 @@
 """A model that is ready to be calibrated, and its calibration."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from artpack.api.sources import Opened
 from artpack.calibration.collect import calibrate
 from artpack.calibration.file import Calibration
+from artpack.calibration.moments import moments_bytes
+from artpack.calibration.passes import MAX_BYTES, plan_passes, run_passes
 from artpack.calibration.usage import Usage, discover
 from artpack.checkpoint import Checkpoint
 from artpack.runners.batches import Batches, all_outputs
@@ -100,17 +103,28 @@ def collect(
 
     """
     checkpoint = running.opened.checkpoint
-    found = calibrate(
-        running.runner,
-        running.batches,
-        running.places,
-        weights_sha256=checkpoint.weights_sha256,
-        transposed=running.transposed,
-        fisher=fisher,
-        seed=seed,
-        settings=settings,
-        progress=progress,
-    )
+    passes = plan_passes(running.places, MAX_BYTES)
+    if progress is not None:
+        progress("calibrating", 0, len(running.batches), memory_note(running, passes))
+
+    def run(places: Places, name: str) -> Calibration:
+        def told(phase: str, done: int, total: int, note: str = "") -> None:
+            if progress is not None:
+                progress(phase, done, total, f"{name} {note}".strip())
+
+        return calibrate(
+            running.runner,
+            running.batches,
+            places,
+            weights_sha256=checkpoint.weights_sha256,
+            transposed=running.transposed,
+            fisher=fisher,
+            seed=seed,
+            settings=settings,
+            progress=told,
+        )
+
+    found = run_passes(passes, run)
     wide = [i for i in checkpoint.tensors if len(i.shape) > 1 and i.dtype.is_floating_point]
     known = found.hessians.keys() | found.lookup_information.keys()
     if unknown := [info.name for info in wide if info.name not in known]:
@@ -120,6 +134,28 @@ def collect(
         )
         found = replace(found, notes=(*found.notes, told))
     return found
+
+
+def memory_note(running: Running, passes: Sequence[Places]) -> str:
+    """
+    Estimate what a calibration takes.
+
+    Args:
+        running: The model.
+        passes: What is collected at a time.
+
+    Returns:
+        One line: memory of weights and sums, and how often the model runs over the data.
+
+    """
+    sizes = moments_bytes(running.places)
+    weights = sum(p.numel() * p.element_size() for p in running.runner.module.parameters())
+    sums = max(sum(sizes.get(name, 0) for name in part) for part in passes)
+    times = "once" if len(passes) == 1 else f"{len(passes)} times"
+    return (
+        f"memory: {weights / 1e9:.2f} GB of weights, {sums / 1e9:.2f} GB of sums, and what a"
+        f" batch keeps; the model runs over the data {times}"
+    )
 
 
 def _turned(usage: Usage, checkpoint: Checkpoint) -> tuple[str, ...]:
