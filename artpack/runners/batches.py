@@ -15,7 +15,7 @@ from artpack.errors import UsageError
 from artpack.runners.onnx.batches import load_arrays
 from artpack.stages import Config
 
-SAMPLE_TOKENS = 128
+SAMPLE_TOKENS = 64
 """Tokens in a window that gives one sample of a curvature."""
 
 LEARNED_TOKENS = 4096

@@ -46,7 +46,7 @@ class Curvature:
         self._runner, self._batches, self._places = runner, batches, places
         self._settings, self._progress = settings, progress
 
-    def __call__(self, errors: Mapping[str, Tensor]) -> dict[str, float]:
+    def __call__(self, errors: Mapping[str, Tensor]) -> dict[str, tuple[float, float]]:
         """
         Estimate what each error alone adds to the loss.
 
@@ -54,13 +54,15 @@ class Curvature:
             errors: Stored name to what is added to the tensor.
 
         Returns:
-            Stored name to the mean loss of a row of outputs; those that the model has not are
-            left out. With n samples the relative standard error is about ``sqrt(2 / n)``.
+            Stored name to the mean loss of a row of outputs, and the relative variance of
+            that estimate, about 2 over the number of samples; those that the model has not
+            are left out.
 
         """
         used = self._owners(errors)
         wanted = list({id(parameter): parameter for parameter in used.values()}.values())
-        totals, rows = dict.fromkeys(used, 0.0), 0
+        found: dict[str, list[float]] = {name: [] for name in used}
+        rows = 0
         repeats = -(-FEWEST_SAMPLES // len(self._batches))
         samples = [(i, 1 + k) for k in range(repeats) for i in range(len(self._batches))]
         for done, (index, seed) in enumerate(samples, 1):
@@ -73,8 +75,8 @@ class Curvature:
                 offset = place.storage_offset() - whole.storage_offset()
                 part = gradient.as_strided(place.shape, place.stride(), offset)
                 inner = torch.dot(part.flatten(), errors[name].to(part).flatten())
-                totals[name] += float(inner) ** 2
-        return {name: total / (2 * rows) for name, total in totals.items()}
+                found[name].append(float(inner) ** 2)
+        return {name: _mean(squares, rows) for name, squares in found.items()}
 
     def _owners(self, errors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the tensor of the module that each error is in; some have none."""
@@ -109,3 +111,12 @@ class Curvature:
         return {id(p): torch.zeros_like(p) if g is None else g.contiguous() for p, g in pairs}, len(
             outputs
         )
+
+
+def _mean(squares: Sequence[float], rows: int) -> tuple[float, float]:
+    """Return the loss of a row, and the relative variance of its estimate."""
+    total, count = sum(squares), len(squares)
+    if not total:
+        return 0.0, 0.0
+    spread = sum(square**2 for square in squares) * count / total**2 - 1
+    return total / (2 * rows), spread / count
