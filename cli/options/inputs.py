@@ -53,6 +53,9 @@ inputs_options = together(
         flag_value=False,
         help="Leave out the tokenizer of a Hugging Face folder.",
     ),
+    option_of(WEIGHTS)(
+        "--dequantize", is_flag=True, help="Of an FP8 or MXFP4 checkpoint, pack plain weights."
+    ),
 )
 """They have the names of the fields of ``CompressInputs``."""
 

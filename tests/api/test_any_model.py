@@ -110,7 +110,7 @@ def test_transformers_loads_what_the_artifact_says(
     made.result.save(tmp_path / "packed")
     with artpack.open(tmp_path / "packed") as artifact:
         weights = dict(artifact)
-        module = build_transformers(artifact.files, weights)
+        module = build_transformers(artifact.files, weights).module
     assert_equal_to_what_is_stored(weights, made.result)
     assert type(module) is type(made.model)
     plain = type(made.model).from_pretrained(None, config=made.model.config, state_dict=weights)  # type: ignore[attr-defined]
