@@ -21,7 +21,7 @@ from artpack.evaluation.scoring.compiled import Compiled
 from artpack.models import GPT, ModelConfig, build
 from artpack.models.defects import as_meant, as_published
 from artpack.models.find import choose_model, stored_model
-from artpack.models.kinds import TRANSFORMERS, kind_of
+from artpack.models.kinds import TRANSFORMERS, describe_kind, kind_of
 from artpack.runners.hugging_face import TransformersRunner, build_transformers
 from artpack.runners.protocol import LanguageModel
 from artpack.stages import Config
@@ -253,7 +253,12 @@ def _decoded(source: CompressResult) -> int:
 
 def _files_of(artifact: Artifact) -> Files | None:
     known = artifact.header.model
-    return artifact.files if known is not None and kind_of(known) == TRANSFORMERS else None
+    kind = kind_of(known)
+    if known is None or kind is None:
+        return None
+    if kind != TRANSFORMERS:
+        raise UsageError(f"what is to be scored holds {describe_kind(known)}")
+    return artifact.files
 
 
 def _read_memory(source: WeightSource, what: str) -> _Read:

@@ -198,6 +198,8 @@ def _with_data(
 ) -> tuple[Opened, Calibration | None, Running | None]:
     """Read or collect a calibration; return the weights as it sees them, and what was run."""
     file = _file(inputs.calibration)
+    if inputs.calibration_tokens is not None and inputs.calibration_batches is not None:
+        raise UsageError("`calibration_tokens` and `calibration_batches`: give one of them")
     if not inputs.data.given:
         known = read_calibration(file) if file is not None else inputs.calibration
         if known is None:
