@@ -40,6 +40,7 @@ from artpack.checkpoint.repository import CONFIG_NAME
 from artpack.checkpoint.source import reason
 from artpack.errors import ArtpackError, CheckpointError, UsageError
 from artpack.models.kinds import TRANSFORMERS, describe_kind, kind_of
+from artpack.runners.hugging_face import has_tokenizer
 from artpack.system.atomic import new_folder, write_atomically
 
 METHOD = "artpack"
@@ -271,8 +272,7 @@ def _own_dtype() -> dict[str, str]:
 
 def _tokenizer(folder: Path) -> Any:
     """Load the tokenizer, if there is one."""
-    names = {path.name for path in folder.iterdir()}
-    if not any(name.startswith(("tokenizer", "vocab", "spiece")) for name in names):
+    if not has_tokenizer(path.name for path in folder.iterdir()):
         return None
     return transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
 

@@ -117,7 +117,13 @@ def audit(
     )
     read = read_eval_tokens(tokens, tokenizer, sidecar, check=False, faithful=faithful)
     inputs = with_models(read, source, None, found)
-    run = EvalRun(inputs, windows or WindowOptions(), settings, faithful, progress)
+    run = EvalRun(
+        inputs,
+        (windows or WindowOptions()).resolved(inputs.max_tokens),
+        settings,
+        faithful,
+        progress,
+    )
     return AuditReport(
         findings=audit_run(run, options, ttt=learning, ngram=ngram),
         windows=run.windows,

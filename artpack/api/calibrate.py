@@ -122,6 +122,11 @@ def calibrate(
 
 
 def _writer(runner: Runner) -> Writer:
-    if not isinstance(runner, GptRunner | TransformersRunner):
-        raise UsageError("only language models write: give `tokens` or `batches`")
-    return runner
+    if isinstance(runner, GptRunner) or (
+        isinstance(runner, TransformersRunner) and runner.is_causal
+    ):
+        return runner
+    raise UsageError(
+        f"{type(runner.module).__name__} predicts no next token, so that it cannot write: give"
+        " `tokens` or `batches`"
+    )

@@ -172,6 +172,7 @@ def compress(
     jobs: int = 1,
     files: Mapping[str, bytes] | None = None,
     tokenizer_files: bool = True,
+    dequantize: bool = False,
     progress: Progress | None = None,
 ) -> CompressResult:
     """
@@ -213,6 +214,8 @@ def compress(
         files: Small files that the artifact carries besides those of its source's folder:
             relative path to content.
         tokenizer_files: Whether those of the source's tokenizer are among them.
+        dequantize: Let transformers turn weights that are quantized already into plain ones,
+            in float32; otherwise they are kept as they are.
         progress: Told how far it is.
 
     Returns:
@@ -249,6 +252,7 @@ def compress(
         jobs=jobs,
         files=files,
         tokenizer_files=tokenizer_files,
+        dequantize=dequantize,
     )
     goal = Goal(budget, code_bytes, max_loss_increase)
     _check(goal, deadline_s)

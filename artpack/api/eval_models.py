@@ -16,12 +16,12 @@ from artpack.api.sources import WeightSource
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.artifact.weights import Weights, is_artifact, read_weights, weights_of
 from artpack.checkpoint import from_state_dict, restore
-from artpack.errors import UsageError
+from artpack.errors import CheckpointError, UsageError
 from artpack.evaluation.scoring.compiled import Compiled
 from artpack.models import GPT, ModelConfig, build
 from artpack.models.defects import as_meant, as_published
 from artpack.models.find import choose_model, stored_model
-from artpack.models.kinds import TRANSFORMERS, kind_of
+from artpack.models.kinds import TRANSFORMERS, describe_kind, kind_of
 from artpack.runners.hugging_face import TransformersRunner, build_transformers
 from artpack.runners.protocol import LanguageModel
 from artpack.stages import Config
@@ -198,9 +198,13 @@ def _build_own(weights: Sequence[_Read], options: ModelOptions) -> _Built:
 
 def _build_other(weights: Sequence[_Read], files: Files, options: ModelOptions) -> _Built:
     """Build models of transformers, all by the config of the last."""
-    built = []
+    built, notes = [], list[str]()
     for one in weights:
-        runner = TransformersRunner(build_transformers(files, one.weights.tensors))
+        try:
+            model = build_transformers(files, one.weights.tensors)
+        except CheckpointError as error:
+            raise CheckpointError(f"{one.name}: {error}") from error
+        runner = TransformersRunner(model.module)
         if not runner.is_causal:
             raise UsageError(
                 f"{one.name}: {type(runner.module).__name__} predicts no next token: it can be"
@@ -208,7 +212,9 @@ def _build_other(weights: Sequence[_Read], files: Files, options: ModelOptions) 
             )
         runner.module.to(options.device)
         built.append(runner)
-    return _Built(tuple(built), built[-1].vocab_size, built[-1].max_tokens)
+        notes += [f"{one.name}: {note}" for note in model.notes]
+    last = built[-1]
+    return _Built(tuple(built), last.vocab_size, last.max_tokens, notes=tuple(notes))
 
 
 def name_of(source: EvalSource | None, tokens: ScoredTokens) -> str:
@@ -247,7 +253,12 @@ def _decoded(source: CompressResult) -> int:
 
 def _files_of(artifact: Artifact) -> Files | None:
     known = artifact.header.model
-    return artifact.files if known is not None and kind_of(known) == TRANSFORMERS else None
+    kind = kind_of(known)
+    if known is None or kind is None:
+        return None
+    if kind != TRANSFORMERS:
+        raise UsageError(f"what is to be scored holds {describe_kind(known)}")
+    return artifact.files
 
 
 def _read_memory(source: WeightSource, what: str) -> _Read:

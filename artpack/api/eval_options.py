@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from artpack.errors import UsageError
 from artpack.evaluation.audit.sample import Sample
 from artpack.evaluation.windows.placements import STRIDELESS
 from artpack.stages import JsonValue
+
+WINDOW_TOKENS = 1024
+"""Tokens a window, unless it is said or the model takes fewer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +24,14 @@ class WindowOptions:
     Attributes:
         placement: How windows are placed, a key of
             :data:`~artpack.evaluation.windows.placements.PLACEMENTS`.
-        window_tokens: Tokens a window; take what the model was trained with.
+        window_tokens: Tokens a window; take what the model was trained with. None for 1,024, or
+            as many as the model takes.
         stride_tokens: Scored tokens a window, the others are context; None for all.
         limit_tokens: Score no more than the first so many; None for all.
     """
 
     placement: str = "sliding"
-    window_tokens: int = 1024
+    window_tokens: int | None = None
     stride_tokens: int | None = None
     limit_tokens: int | None = None
 
@@ -41,10 +45,33 @@ class WindowOptions:
             if value is not None and value < 1:
                 raise UsageError(f"`{name}` must be 1 or more, got {value}")
 
+    def resolved(self, longest: int | None = None) -> "WindowOptions":
+        """
+        Say how long windows are where nobody has.
+
+        Args:
+            longest: The longest window that the model takes; None for any.
+
+        Returns:
+            The same with ``window_tokens``.
+
+        >>> WindowOptions().resolved(512).window_tokens
+        512
+
+        """
+        if self.window_tokens is not None:
+            return self
+        return replace(self, window_tokens=min(WINDOW_TOKENS, longest or WINDOW_TOKENS))
+
+    @property
+    def size(self) -> int:
+        """Tokens a window."""
+        return self.window_tokens or WINDOW_TOKENS
+
     @property
     def stride(self) -> int:
         """Scored tokens a window."""
-        return self.stride_tokens or self.window_tokens
+        return self.stride_tokens or self.size
 
 
 @dataclass(frozen=True, kw_only=True)

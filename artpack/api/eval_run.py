@@ -49,7 +49,7 @@ class EvalRun:
         plan = place(
             windows.placement,
             stream.ids,
-            windows.window_tokens,
+            windows.size,
             windows.stride,
             bos_id=stream.bos_id,
         )
@@ -65,7 +65,7 @@ class EvalRun:
                 f"token id {ids.max()} is beyond the model's vocabulary of"
                 f" {self.inputs.vocab_size}: give the tokens and tokenizer of this model"
             )
-        if longest is not None and self.windows.window_tokens > longest:
+        if longest is not None and self.windows.size > longest:
             raise UsageError(f"the model takes {longest} tokens at most: give `window_tokens`")
 
 

@@ -42,7 +42,7 @@ def choose_ttt(options: TttOptions, run: EvalRun) -> Named:
     else:
         named = load_recipe(str(asked or DEFAULT_RECIPE), options.overrides, faithful=faithful)
     windows = run.windows
-    return replace(named, recipe=placed(named.recipe, windows.window_tokens, windows.stride))
+    return replace(named, recipe=placed(named.recipe, windows.size, windows.stride))
 
 
 def score_learning(

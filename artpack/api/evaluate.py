@@ -104,7 +104,6 @@ def evaluate(
     31
 
     """
-    windows = windows or WindowOptions()
     learning = TttOptions(recipe=ttt) if isinstance(ttt, str) else ttt
     _check(source, ttt=learning, ngram=ngram, audit=audit, baseline=baseline, compiled=compiled)
     if source is None and not check_bytes:
@@ -129,6 +128,7 @@ def evaluate(
     inputs = with_models(read, source, baseline, options, files)
     if files is not None:
         settings = replace(settings, batch_tokens=fitting(settings, inputs.vocab_size))
+    windows = (windows or WindowOptions()).resolved(inputs.max_tokens)
     run = EvalRun(inputs, windows, settings, faithful, progress)
     scores = _scores(run, learning, ngram) if inputs.scorable else EvalScores()
     findings = None

@@ -12,7 +12,13 @@ from artpack.checkpoint.selection import Selection, select
 from artpack.errors import UsageError
 from artpack.models import ModelConfig
 from artpack.models.find import choose_model
-from artpack.models.kinds import TRANSFORMERS, kind_of, transformers_model
+from artpack.models.kinds import (
+    DEQUANTIZED,
+    TRANSFORMERS,
+    kind_of,
+    quantization_of,
+    transformers_model,
+)
 from artpack.runners.module import Forward
 from artpack.stages import Config
 from artpack.stages.parsing import parse_json
@@ -70,10 +76,24 @@ def describe_model(
         return Description(None, stored, kept, ())
     found = choose_model(asked, selection.shapes, opened.path, opened.config)
     files, notes = dict[str, bytes](), found.packing_notes
+    if opened.module is not None and found.stored is None:
+        notes = ()  # it is run as it is
     if found.other is not None and opened.path is not None:
         files, carried = find_files(opened.path, tokenizer=tokenizer_files)
-        notes = (*notes, *carried)
+        notes = (*notes, *carried, *_quantized(files))
     return Description(found.config, found.stored, files, notes)
+
+
+def _quantized(files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Say that weights are quantized already."""
+    method = quantization_of(parse_json(files.get(CONFIG_NAME, b"null")))
+    if method is None:
+        return ()
+    note = (
+        f"quantized already, by {method} as quantization_config in {CONFIG_NAME} says: whole"
+        " numbers, 8-bit floats and their scales are kept bit for bit"
+    )
+    return (f"{note}; `dequantize` packs what they stand for" if method in DEQUANTIZED else note,)
 
 
 def find_runnable(

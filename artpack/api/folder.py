@@ -18,6 +18,7 @@ from artpack.artifact.reader import Artifact
 from artpack.checkpoint.repository import CONFIG_NAME
 from artpack.checkpoint.ties import HEADS
 from artpack.errors import CorruptError, UsageError
+from artpack.models.kinds import quantization_of
 from artpack.stages import JsonValue
 from artpack.stages.parsing import parse_json
 from artpack.system.atomic import write_atomically
@@ -61,6 +62,12 @@ def fill_folder(
     """
     files = artifact.files
     config = read_config(files)
+    method = None if dtype is None else quantization_of(config)
+    if method is not None:
+        raise UsageError(
+            f"`dtype`: the weights are quantized ({method}), another dtype would part them from"
+            " their scales: leave it out"
+        )
     tied = _left_to_transformers(artifact, config)
     names = [name for name in artifact.names if name not in tied]
     _write_weights(_shards(artifact, names, dtype=dtype, shard_bytes=shard_bytes), folder)

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from artpack.api.dequantize import dequantized
 from artpack.api.find_model import describe_model, find_runnable
 from artpack.api.graph_data import UNIT, GraphRun, Replacements, start_graph
 from artpack.api.runnable import DataOptions, Runnable
@@ -67,6 +68,7 @@ class CompressInputs:
         files: Small files that the artifact carries besides those of its source's folder:
             relative path to content.
         tokenizer_files: Whether those of the source's tokenizer are among them.
+        dequantize: Let transformers turn weights that are quantized already into plain ones.
     """
 
     source: WeightSource | Sequence[str | os.PathLike[str]]
@@ -87,6 +89,7 @@ class CompressInputs:
     jobs: int = 1
     files: Mapping[str, bytes] | None = None
     tokenizer_files: bool = True
+    dequantize: bool = False
 
     @property
     def has_data(self) -> bool:
@@ -102,15 +105,20 @@ class CompressInputs:
             tokenizer=self.tokenizer,
         )
 
-    def open(self) -> AbstractContextManager[Opened]:
+    @contextmanager
+    def open(self) -> Iterator[Opened]:
         """Open the weights."""
-        return open_source(
-            self.source,
-            key=self.key,
-            strip_prefix=self.strip_prefix,
-            average=self.average,
-            decay=self.decay,
-        )
+        with (
+            dequantized(self.source) if self.dequantize else nullcontext(self.source) as source,
+            open_source(
+                source,
+                key=self.key,
+                strip_prefix=self.strip_prefix,
+                average=self.average,
+                decay=self.decay,
+            ) as opened,
+        ):
+            yield opened
 
     def source_sha256(self) -> str:
         """Return the hash of the weights' files, in hexadecimal."""
@@ -182,7 +190,7 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
             pack = _runnable(pack, running, inputs.device, progress)
         more = () if known is None else known.notes
         own = (*opened.checkpoint.notes, *found.notes, *(running.notes if running else ()))
-        yield OpenedInputs(opened, model, pack, (*own, *more))
+        yield OpenedInputs(opened, model, pack, tuple(dict.fromkeys((*own, *more))))
 
 
 def _with_data(
@@ -190,6 +198,8 @@ def _with_data(
 ) -> tuple[Opened, Calibration | None, Running | None]:
     """Read or collect a calibration; return the weights as it sees them, and what was run."""
     file = _file(inputs.calibration)
+    if inputs.calibration_tokens is not None and inputs.calibration_batches is not None:
+        raise UsageError("`calibration_tokens` and `calibration_batches`: give one of them")
     if not inputs.data.given:
         known = read_calibration(file) if file is not None else inputs.calibration
         if known is None:
@@ -201,7 +211,7 @@ def _with_data(
     if model is None:
         raise UsageError(
             "nothing to run `calibration_tokens` or `calibration_batches` with: say the model"
-            " with `model`"
+            " with `model`, or give the module itself"
         )
     if file is not None and not file.exists():
         check_writable(file)

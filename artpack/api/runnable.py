@@ -174,7 +174,7 @@ class TransformersModel:
 
     def language_model(self, tensors: Mapping[str, Tensor], device: str) -> LanguageModel:
         """Build it by transformers."""
-        runner = TransformersRunner(build_transformers(self.files, tensors).to(device))
+        runner = TransformersRunner(build_transformers(self.files, tensors).module.to(device))
         if not runner.is_causal:
             raise UsageError(
                 f"{type(runner.module).__name__} predicts no next token: it has no bits per byte"
@@ -222,7 +222,8 @@ class TransformersModel:
 
     def build(self, checkpoint: Checkpoint, device: str) -> Runner:
         """Build it by transformers."""
-        return TransformersRunner(build_transformers(self.files, tensors_of(checkpoint)).to(device))
+        built = build_transformers(self.files, tensors_of(checkpoint))
+        return TransformersRunner(built.module.to(device))
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,8 @@ def open_source(
     if isinstance(source, Mapping | nn.Module):
         state = source if isinstance(source, Mapping) else source.state_dict()
         config = source.config if isinstance(source, GPT) else None
-        with from_state_dict(state) as checkpoint:
-            module = source if isinstance(source, nn.Module) else None
+        module = source if isinstance(source, nn.Module) else None
+        with from_state_dict(state) as checkpoint, _as_it_was(module):
             files = {} if module is None else files_of_module(module)
             yield Opened(checkpoint, None, config, {}, files, module)
         return
@@ -113,6 +113,22 @@ def open_source(
         }
         mean = stack.enter_context(Average(opened, weights))
         yield Opened(mean, paths[-1], None, provenance)
+
+
+@contextmanager
+def _as_it_was(module: nn.Module | None) -> Iterator[None]:
+    """Give a module back in the modes and on the device that it came with."""
+    parts = [] if module is None else list(module.modules())
+    modes = [part.training for part in parts]
+    tensors = [] if module is None else [*module.parameters(), *module.buffers()]
+    devices = {tensor.device for tensor in tensors}
+    try:
+        yield
+    finally:
+        for part, training in zip(parts, modes, strict=True):
+            part.training = training
+        if module is not None and len(devices) == 1:
+            module.to(devices.pop())
 
 
 def check_device(device: str) -> None:

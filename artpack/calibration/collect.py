@@ -6,18 +6,18 @@ the same calibration. Random numbers belong to positions of the tokens, not to b
 ranks: neither changes the labels that are drawn.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.distributed
-from torch import Tensor, nn
+from torch import Tensor
 
 from artpack.calibration.file import Calibration
 from artpack.calibration.moments import Moments
-from artpack.errors import UsageError
 from artpack.runners.batches import Batches, Draws
+from artpack.runners.frozen import frozen
+from artpack.runners.losses import draw_loss
 from artpack.runners.places import Places
 from artpack.runners.protocol import Runner
 from artpack.runners.settings import Settings
@@ -63,7 +63,7 @@ def collect(
 
     """
     ranks, moments = Ranks.current(), Moments()
-    with _frozen(runner.module), moments.watch(places):
+    with frozen(runner.module), moments.watch(places):
         for index in range(ranks.rank, len(batches), ranks.world):
             batch = batches.load(index, settings.device)
             draws = batches.draws(index, seed) if fisher else None
@@ -87,18 +87,6 @@ def _add_over_ranks(moments: Moments, device: str, world: int) -> None:
     moments.positions = positions.cpu()
 
 
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Spare the gradients of the weights, which nobody wants."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.requires_grad_(requires_grad=False)
-    try:
-        yield
-    finally:
-        for parameter in learning:
-            parameter.requires_grad_()
-
-
 def _run(runner: Runner, batch: Any, draws: Draws | None, settings: Settings) -> int:
     """Run a batch, and if there are draws, go back from what they choose; return its rows."""
     autocast = torch.autocast(
@@ -107,10 +95,7 @@ def _run(runner: Runner, batch: Any, draws: Draws | None, settings: Settings) ->
     with autocast, torch.set_grad_enabled(draws is not None):
         outputs = runner.outputs(runner.states(batch))
     if draws is not None:
-        sampled = runner.loss.sample(outputs, draws)
-        if not sampled.requires_grad:
-            raise UsageError("no gradient comes back from the model's outputs: leave `fisher` out")
-        torch.autograd.backward(sampled)
+        torch.autograd.backward(draw_loss(runner.loss, outputs, draws))
     return len(outputs)
 
 

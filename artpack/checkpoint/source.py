@@ -138,5 +138,5 @@ def reason(error: BaseException) -> str:
     """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    first = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+    first = str(error).partition("\n")[0].partition(". ")[0].rstrip(".:").replace("`", "'")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -10,6 +10,10 @@ EXTRAS = {TRANSFORMERS: "hf", ONNX: "onnx"}
 """Kinds that an optional extra of artpack brings, and its name."""
 
 
+DEQUANTIZED = ("fp8", "mxfp4", "compressed-tensors")
+"""Methods that transformers can take back to plain weights when it loads them."""
+
+
 def transformers_model(config: JsonValue) -> Config | None:
     """
     Tell whether a ``config.json`` is one of transformers.
@@ -39,6 +43,31 @@ def transformers_model(config: JsonValue) -> Config | None:
         "architecture": architecture,
         "model_type": config["model_type"],
     }
+
+
+def quantization_of(config: JsonValue) -> str | None:
+    """
+    Tell whether a ``config.json`` of transformers is one of quantized weights.
+
+    Args:
+        config: Its content.
+
+    Returns:
+        The method that its ``quantization_config`` names; None without one.
+
+    >>> quantization_of({"quantization_config": {"quant_method": "gptq", "bits": 4}})
+    'gptq'
+    >>> quantization_of({"model_type": "gpt2"})
+
+    """
+    if not isinstance(config, dict):
+        return None
+    for key in ("quantization_config", "compression_config"):
+        told = config.get(key)
+        if isinstance(told, dict):
+            method = told.get("quant_method")
+            return method if isinstance(method, str) else "an unnamed method"
+    return None
 
 
 def kind_of(stored: Config | None) -> str | None:

@@ -145,7 +145,8 @@ class Packer:
             )
         if tune_steps and inputs.objective is None:
             raise UsageError(
-                "`tune_steps`: scales are learned on tokens: give `calibration_tokens`"
+                "`tune_steps`: scales are learned by torch, so not for ONNX graphs, and on data:"
+                " give `calibration_tokens` or `calibration_batches`"
             )
 
     def make(

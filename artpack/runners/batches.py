@@ -136,21 +136,25 @@ class ModuleBatches:
     Batches as a module takes them: a tensor, a sequence of arguments, or named arguments.
 
     Args:
-        batches: One or more; or arrays by the names of arguments, samples along the first
-            axis, or an ``.npz`` file of them: then each sample is a batch.
+        batches: One or more; or a tensor or arrays by the names of arguments, samples along
+            the first axis, or an ``.npz`` file of such arrays: then each sample is a batch.
+            Arrays of numpy become tensors.
 
     Raises:
-        UsageError: There is none, or the file cannot be read.
+        UsageError: There is none, the file cannot be read, or it is nothing of the kind.
 
     """
 
     def __init__(self, batches: str | os.PathLike[str] | Iterable[Any]) -> None:
         if isinstance(batches, str | os.PathLike):
             batches = load_arrays(Path(batches))
-        if isinstance(batches, Mapping):
-            whole = {name: torch.as_tensor(array) for name, array in batches.items()}
-            batches = _rows_of(whole)
-        self._batches = list(batches)
+        if isinstance(batches, Mapping | Tensor | np.ndarray):
+            batches = _rows_of(_as_tensors(batches))
+        if not isinstance(batches, Iterable):
+            raise UsageError(
+                f"`batches`: a list of batches is needed, got {type(batches).__name__}"
+            )
+        self._batches = [_as_tensors(batch) for batch in batches]
         if not self._batches:
             raise UsageError("there are no batches to calibrate with")
 
@@ -241,6 +245,16 @@ def _moved(batch: Any, device: str) -> Any:
         return {name: _moved(value, device) for name, value in batch.items()}
     if isinstance(batch, list | tuple):
         return tuple(_moved(value, device) for value in batch)
+    return batch
+
+
+def _as_tensors(batch: Any) -> Any:
+    if isinstance(batch, np.ndarray):
+        return torch.as_tensor(batch)
+    if isinstance(batch, Mapping):
+        return {name: _as_tensors(value) for name, value in batch.items()}
+    if isinstance(batch, list | tuple):
+        return tuple(_as_tensors(value) for value in batch)
     return batch
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from artpack.runners.batches import Batches
+from artpack.runners.losses import draw_loss
 from artpack.runners.places import Places
 from artpack.runners.protocol import Runner
 from artpack.runners.settings import REFERENCE, Settings
@@ -102,7 +103,7 @@ class Curvature:
             bf16 = settings.precision == "bf16"
             with torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=bf16):
                 outputs = self._runner.outputs(self._runner.states(batch))
-            sampled = self._runner.loss.sample(outputs, self._batches.draws(index, seed))
+            sampled = draw_loss(self._runner.loss, outputs, self._batches.draws(index, seed))
             found = torch.autograd.grad(sampled, wanted, allow_unused=True)
         finally:
             for parameter, was in zip(wanted, learning, strict=True):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from artpack.runners.batches import Batches
+from artpack.runners.frozen import frozen
 from artpack.runners.places import Places
 from artpack.runners.protocol import Runner
 from artpack.runners.settings import REFERENCE, Settings
@@ -60,7 +61,8 @@ class Distillation:
             with torch.no_grad():
                 before = self._loss.reference(self._whole(batch))
             state = {f"model.{name}": tensor for name, tensor in self._state(replaced).items()}
-            after: Tensor = functional_call(self._whole, state, (batch,))
+            with frozen(self._whole):
+                after: Tensor = functional_call(self._whole, state, (batch,))
         return self._loss.distance(before, after).mean()
 
     def _state(self, replaced: Mapping[str, Tensor]) -> dict[str, Tensor]:

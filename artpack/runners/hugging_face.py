@@ -8,11 +8,11 @@ code of a stranger is run.
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from artpack.calibration.file import hash_config
+from artpack.checkpoint.source import listed, reason
 from artpack.errors import CheckpointError, UsageError
 from artpack.models.document_mask import Documents
 from artpack.models.generate import draw_tokens
+from artpack.models.kinds import DEQUANTIZED, quantization_of
 from artpack.runners.losses import LogitsLoss, OutputLoss
-from artpack.runners.module import call, first_tensor
+from artpack.runners.module import as_rows, call, first_tensor
 from artpack.runners.settings import Settings
 from artpack.stages.finite import check_weights
 
@@ -42,8 +44,13 @@ MAX_LOGITS = 1 << 25
 CACHES = ("cache", "past_key_values")
 """What transformers calls its memory of earlier tokens; older ones have the second name."""
 
-FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError)
-"""What transformers raises when it is given something that it cannot read."""
+VOCABULARY = ("tokenizer", "vocab", "spiece", "spm", "merges", "tekken")
+"""How names of files begin that hold a tokenizer, and :data:`VOCABULARY_ENDS` how they end."""
+
+VOCABULARY_ENDS = (".spm", ".tiktoken", ".codes", ".bpe.model")
+
+
+DEQUANTIZE = "; packed with `dequantize`, the plain weights that they stand for are"
 
 
 class TransformersRunner:
@@ -99,8 +106,7 @@ class TransformersRunner:
             Logits, or whatever else it gives first, (n, d).
 
         """
-        output = first_tensor(self._run(batch))
-        return output.flatten(0, -2) if output.ndim > 1 else output.reshape(-1, 1)
+        return as_rows(first_tensor(self._run(batch)))
 
     def outputs(self, states: Tensor) -> Tensor:
         """Return what :meth:`states` gave."""
@@ -165,11 +171,12 @@ class TransformersRunner:
         if not isinstance(batch, Tensor):
             return call(self.module, batch)
         config: Any = self.module.config
+        named: dict[str, Any] = {"input_ids": batch}
         if getattr(config, "is_encoder_decoder", False):
-            return self.module(input_ids=batch, decoder_input_ids=batch, use_cache=False)
-        if isinstance(getattr(config, "use_cache", None), bool):
-            return self.module(input_ids=batch, use_cache=False)
-        return self.module(input_ids=batch)
+            named |= {"decoder_input_ids": batch, "use_cache": False}
+        elif isinstance(getattr(config, "use_cache", None), bool):
+            named["use_cache"] = False
+        return call(self.module, named)
 
 
 def _stable(config: Any) -> dict[str, Any]:
@@ -178,7 +185,20 @@ def _stable(config: Any) -> dict[str, Any]:
     return {key: value for key, value in whole.items() if key not in PASSING}
 
 
-def build_transformers(files: Mapping[str, bytes], tensors: Mapping[str, Tensor]) -> nn.Module:
+class Built(NamedTuple):
+    """
+    A model, and what is to be known of it.
+
+    Attributes:
+        module: The model on the CPU, in evaluation mode.
+        notes: One line each.
+    """
+
+    module: nn.Module
+    notes: tuple[str, ...]
+
+
+def build_transformers(files: Mapping[str, bytes], tensors: Mapping[str, Tensor]) -> Built:
     """
     Build a model of transformers in float32.
 
@@ -187,7 +207,7 @@ def build_transformers(files: Mapping[str, bytes], tensors: Mapping[str, Tensor]
         tensors: Its weights, under the names that its files have.
 
     Returns:
-        The model on the CPU, in evaluation mode.
+        The model, and a note if it has no use for some of the tensors.
 
     Raises:
         UsageError: transformers is not installed, or does not know the model.
@@ -195,26 +215,69 @@ def build_transformers(files: Mapping[str, bytes], tensors: Mapping[str, Tensor]
         ScoreError: A weight is NaN or infinite.
 
     """
-    transformers, config = import_transformers(), read_config(files)
-    name = (config.architectures or [None])[0]
-    cls = getattr(transformers, name, None) if isinstance(name, str) else None
-    cls = cls or transformers.AutoModel
-    if not hasattr(cls, "from_pretrained"):
-        raise UsageError(f"this transformers does not know {name}: install a newer one")
+    method = quantization_of(json.loads(files[CONFIG]))
+    if method is not None:
+        raise UsageError(
+            f"its weights are quantized already ({method}): they are packed as they are, and not"
+            f" run{DEQUANTIZE if method in DEQUANTIZED else ''}"
+        )
+    config = read_config(files)
+    cls = model_class(config)
     try:
         module, told = cls.from_pretrained(
             None,
             config=config,
             state_dict=dict(tensors),
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
-    except FAILURES as error:
-        raise CheckpointError(f"transformers cannot build {name}: {error}") from error
-    if missing := sorted(told["missing_keys"]):
-        raise CheckpointError(f"{name}: {len(missing)} weights are missing, {missing[0]!r} first")
+    except Exception as error:  # whatever transformers makes of a stranger's files
+        raise CheckpointError(
+            f"transformers cannot build {cls.__name__}: {reason(error)}"
+        ) from error
+    _check_loaded(cls.__name__, told)
     check_weights(dict(module.named_parameters()), "the model")
-    built: nn.Module = module.eval()
-    return built
+    spare = sorted(told["unexpected_keys"])
+    note = f"{len(spare)} tensors are no part of the {cls.__name__} that {CONFIG} describes"
+    return Built(module.eval(), (f"{note}: {listed(spare)}",) if spare else ())
+
+
+def model_class(config: Any) -> Any:
+    """
+    Find the class of a model.
+
+    Args:
+        config: Of transformers.
+
+    Returns:
+        The class that it names, or where it names none the one without a head.
+
+    Raises:
+        UsageError: This transformers has no such model.
+
+    """
+    transformers, named = import_transformers(), getattr(config, "architectures", None)
+    name = named[0] if isinstance(named, list) and named else None
+    if name is None:
+        return transformers.MODEL_MAPPING[type(config)]
+    found = getattr(transformers, name, None) if isinstance(name, str) else None
+    if not isinstance(found, type) or not issubclass(found, transformers.PreTrainedModel):
+        raise UsageError(f"this transformers does not know the model {name!r}: install a newer one")
+    return found
+
+
+def _check_loaded(name: str, told: Mapping[str, Any]) -> None:
+    """Check that a model finds all of its weights."""
+    found = {
+        "missing": sorted(told["missing_keys"]),
+        "of another shape": sorted(str(key[0]) for key in told["mismatched_keys"]),
+    }
+    for what, names in found.items():
+        if names:
+            raise CheckpointError(
+                f"{name}: {len(names)} weights are {what}, {names[0]!r} first: these are not the"
+                f" weights that {CONFIG} describes"
+            )
 
 
 def read_config(files: Mapping[str, bytes]) -> Any:
@@ -235,8 +298,10 @@ def read_config(files: Mapping[str, bytes]) -> Any:
     with _folder({CONFIG: files[CONFIG]}) as folder:
         try:
             config = transformers.AutoConfig.from_pretrained(folder, **LOCAL)
-        except FAILURES as error:
-            raise UsageError(f"transformers cannot read the model's config: {error}") from error
+        except Exception as error:  # whatever transformers makes of a stranger's files
+            raise UsageError(
+                f"transformers cannot read the model's {CONFIG}: {reason(error)}"
+            ) from error
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     config.torch_dtype = torch.float32
@@ -302,11 +367,35 @@ def read_tokenizer(files: Mapping[str, bytes]) -> Any:
 
     """
     transformers = import_transformers()
+    if not has_tokenizer(files):
+        raise UsageError(
+            "no tokenizer lies with the model, so that it cannot read text: put its tokenizer.json"
+            " beside the weights, and pack it with them"
+        )
     with _folder(files) as folder:
         try:
             return transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
-        except FAILURES as error:
-            raise UsageError(f"the model has no tokenizer that can be read: {error}") from error
+        except Exception as error:  # whatever transformers makes of a stranger's files
+            raise UsageError(
+                f"transformers cannot read the model's tokenizer: {reason(error)}"
+            ) from error
+
+
+def has_tokenizer(files: Iterable[str]) -> bool:
+    """
+    Tell whether a tokenizer is among some files.
+
+    Args:
+        files: Their names.
+
+    Returns:
+        Whether one is; transformers would make an empty one up.
+
+    >>> has_tokenizer(["config.json", "vocab.txt"]), has_tokenizer(["config.json"])
+    (True, False)
+
+    """
+    return any(name.startswith(VOCABULARY) or name.endswith(VOCABULARY_ENDS) for name in files)
 
 
 def import_transformers() -> Any:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
@@ -175,7 +174,56 @@ def make_loss(asked: LossName, outputs: Callable[[], Tensor]) -> OutputLoss:
 
 def _variance(outputs: Tensor) -> float:
     rows = outputs.double()
+    check_outputs(rows)
     variance = float((rows - rows.mean(0)).square().sum(-1).mean())
-    if not 0 < variance < torch.inf:
-        raise UsageError(f"the outputs' variance is {variance}: there is nothing to compare")
+    if not variance:
+        raise UsageError(
+            f"the outputs are the same in each of {len(rows)} rows, so that errors have no scale:"
+            " give other or more batches"
+        )
     return variance
+
+
+def check_outputs(outputs: Tensor) -> None:
+    """
+    Check that outputs are numbers.
+
+    Args:
+        outputs: Of a model as it is, (n, d).
+
+    Raises:
+        UsageError: One is NaN or infinite.
+
+    """
+    if not bool(outputs.isfinite().all()):
+        raise UsageError(
+            "the model's outputs are NaN or infinite on some batch: give batches that it was"
+            " made for, and mask nothing with infinities"
+        )
+
+
+def draw_loss(loss: OutputLoss, outputs: Tensor, draws: Draws) -> Tensor:
+    """
+    Draw a scalar whose gradient tells how outputs matter.
+
+    Args:
+        loss: Of these outputs.
+        outputs: (n, d) of the model as it is.
+        draws: Random numbers of this batch.
+
+    Returns:
+        What :meth:`OutputLoss.sample` gives.
+
+    Raises:
+        UsageError: No gradient comes back from it, or outputs are no numbers.
+
+    """
+    check_outputs(outputs.detach())
+    sampled = loss.sample(outputs, draws)
+    if not sampled.requires_grad:
+        raise UsageError(
+            "no gradient comes back from the model's outputs: they must not be detached,"
+            " rounded or made without gradients; `artpack.calibrate` without its `fisher` and"
+            " `artpack.compress` with that calibration alone need none"
+        )
+    return sampled

@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from artpack.calibration.file import hash_config
-from artpack.errors import UsageError
+from artpack.checkpoint.source import reason
+from artpack.errors import ArtpackError, UsageError
 from artpack.runners.losses import OutputLoss, SquaredLoss
 
 Forward = Callable[[nn.Module, Any], Any]
@@ -41,10 +42,7 @@ class ModuleRunner:
 
     def states(self, batch: Any) -> Tensor:
         """Return the module's outputs, (n, d): every axis but the last counts rows."""
-        output = first_tensor(self._forward(self.module, batch))
-        if output.ndim < 2:
-            return output.reshape(-1, 1)
-        return output.flatten(0, -2)
+        return as_rows(first_tensor(self._forward(self.module, batch)))
 
     def outputs(self, states: Tensor) -> Tensor:
         """Return the outputs themselves."""
@@ -62,12 +60,46 @@ def call(module: nn.Module, batch: Any) -> Any:
     Returns:
         What it returns.
 
+    Raises:
+        UsageError: The module does not take such a batch.
+
     """
-    if isinstance(batch, Mapping):
-        return module(**batch)
-    if isinstance(batch, list | tuple):
-        return module(*batch)
-    return module(batch)
+    try:
+        if isinstance(batch, Mapping):
+            return module(**batch)
+        if isinstance(batch, list | tuple):
+            return module(*batch)
+        return module(batch)
+    except ArtpackError:
+        raise
+    except Exception as error:  # whatever a module makes of what it does not take
+        raise UsageError(
+            f"{type(module).__name__} cannot run a batch of {_named(batch)}"
+            f" ({reason(error)}): give batches as it takes them, or say with `forward=` how it"
+            " is run"
+        ) from error
+
+
+def as_rows(output: Tensor) -> Tensor:
+    """
+    Put every axis of outputs but the last into one.
+
+    Args:
+        output: Of a module, of any shape.
+
+    Returns:
+        The same, (n, d).
+
+    Raises:
+        UsageError: There are no rows.
+
+    >>> as_rows(torch.zeros(2, 3, 4)).shape
+    torch.Size([6, 4])
+
+    """
+    if not output.numel():
+        raise UsageError("a batch gives no outputs: leave empty batches out")
+    return output.reshape(-1, 1) if output.ndim < 2 else output.flatten(0, -2)
 
 
 def first_tensor(result: Any) -> Tensor:
@@ -93,7 +125,18 @@ def first_tensor(result: Any) -> Tensor:
         return first_tensor(result[0])
     if not isinstance(result, Tensor) or not result.is_floating_point():
         raise UsageError(
-            f"the model gives {type(result).__name__}, not a tensor of numbers: say with"
-            " `forward` what its outputs are"
+            f"the model gives {_named(result)}, not a tensor of real numbers: say with"
+            " `forward=` what its outputs are"
         )
     return result
+
+
+def _named(value: Any) -> str:
+    """Say what a batch or an output is."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{tuple(value.shape)}"
+    if isinstance(value, Mapping):
+        return f"named values {', '.join(map(str, value))}" if value else "no values"
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_named, value))})"
+    return type(value).__name__

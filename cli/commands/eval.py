@@ -61,8 +61,7 @@ from ..render.progress import progress
     "--batch-tokens",
     type=POSITIVE,
     default=16_384,
-    show_default=True,
-    help="Tokens a forward pass, fewer where the vocabulary is large.",
+    help="Tokens a forward pass, by default 16384, fewer where the vocabulary is large.",
 )
 @click.option("--compile", "compiled", is_flag=True, help="Run the layers through torch.compile.")
 @ttt_options

@@ -41,7 +41,7 @@ inputs_options = together(
         "--calibration-batches",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="NPZ",
-        help="Calibrate an ONNX graph with these inputs.",
+        help="Calibrate with these arrays, by input: for ONNX graphs.",
     ),
     device_option,
     jobs_option,
@@ -52,6 +52,9 @@ inputs_options = together(
         default=True,
         flag_value=False,
         help="Leave out the tokenizer of a Hugging Face folder.",
+    ),
+    option_of(WEIGHTS)(
+        "--dequantize", is_flag=True, help="Of an FP8 or MXFP4 checkpoint, pack plain weights."
     ),
 )
 """They have the names of the fields of ``CompressInputs``."""

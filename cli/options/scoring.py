@@ -75,9 +75,8 @@ def windows_options(*, fewest_tokens: int, limit: str) -> Decorator[Any]:
         click.option(
             "--window-tokens",
             type=POSITIVE,
-            default=1024,
-            show_default=True,
-            help="Tokens a window; take what the model was trained with.",
+            help="Tokens a window; take what the model was trained with. By default 1,024, or as"
+            " many as the model takes.",
         ),
         click.option(
             "--stride-tokens",

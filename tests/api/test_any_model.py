@@ -110,7 +110,7 @@ def test_transformers_loads_what_the_artifact_says(
     made.result.save(tmp_path / "packed")
     with artpack.open(tmp_path / "packed") as artifact:
         weights = dict(artifact)
-        module = build_transformers(artifact.files, weights)
+        module = build_transformers(artifact.files, weights).module
     assert_equal_to_what_is_stored(weights, made.result)
     assert type(module) is type(made.model)
     plain = type(made.model).from_pretrained(None, config=made.model.config, state_dict=weights)  # type: ignore[attr-defined]
@@ -351,3 +351,19 @@ def test_calibrated_beats_blind_at_equal_bytes() -> None:
 def test_a_loss_of_the_wrong_shape_is_named() -> None:
     with pytest.raises(UsageError, match=r"`loss` must give one number a row, a tensor \(16,\)"):
         packed(Mlp(), calibration_batches=noise(2, 16, 32), loss=lambda a, b: (a - b).mean())
+
+
+def test_models_that_predict_no_next_token_do_not_write(
+    families: Callable[[str], Family],
+) -> None:
+    for family in ("t5", "bert"):
+        with pytest.raises(UsageError, match="predicts no next token, so that it cannot write"):
+            artpack.calibrate(families(family).folder, self_generated=256)
+
+
+def test_tokens_and_batches_are_not_given_together(families: Callable[[str], Family]) -> None:
+    ids = np.arange(256) % 60
+    with pytest.raises(UsageError, match="give one of them"):
+        artpack.compress(
+            families("gpt2").folder, calibration_tokens=ids, calibration_batches=[{"input_ids": 1}]
+        )

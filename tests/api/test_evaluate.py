@@ -251,8 +251,10 @@ def test_a_model_of_hugging_face_is_scored_by_its_text(letters: Path) -> None:
     assert found.byte_check is not None
     assert found.byte_check.sound
     assert found.what == str(letters)
+    assert artpack.evaluate(letters, letters / "val.txt").windows == windows
+    longer = WindowOptions(window_tokens=17)
     with pytest.raises(UsageError, match="takes 16 tokens at most: give `window_tokens`"):
-        artpack.evaluate(letters, letters / "val.txt")
+        artpack.evaluate(letters, letters / "val.txt", windows=longer)
 
 
 def test_what_does_not_go_together_is_named(scored: Scored, scored_files: Path) -> None:

@@ -137,3 +137,10 @@ def test_weights_can_be_had_without_the_graph(tmp_path: Path) -> None:
     tensors = artpack.load(tmp_path / "a.artpack")
     assert tensors["w1"].shape == (48, 64)
     assert not artpack.verify(tmp_path / "a.artpack", against=source).faults
+
+
+def test_graphs_are_not_scored(tmp_path: Path) -> None:
+    source = tiny.save(tiny.perceptron(), tmp_path / "a.onnx")
+    packed = artpack.compress(source, recipe="lossless", profile="fast")
+    with pytest.raises(UsageError, match="holds an ONNX graph, which is not scored here"):
+        artpack.evaluate(packed, tmp_path / "val.txt")

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import artpack
 from artpack.artifact.reader import open_artifact
-from artpack.errors import CheckpointError, CorruptError
+from artpack.errors import ArtpackError, CheckpointError, CorruptError, UsageError
 from artpack.models.find import stored_model
 
 pytest.importorskip("transformers", reason="transformers is not installed")
@@ -207,3 +207,68 @@ def test_a_file_that_is_too_large_is_refused(folder: Path) -> None:
         opened(folder)
     with opened(folder, tokenizer_files=False) as artifact:
         assert "tokenizer.json" not in artifact.files
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architectures": ["NoSuchForCausalLM"]}, "does not know the model 'NoSuchForCausalLM'"),
+        ({"architectures": ["pipeline"]}, "does not know the model 'pipeline'"),
+        ({"model_type": "no-such"}, "model type 'no-such'"),
+        ({"num_hidden_layers": 3}, "folder: LlamaForCausalLM: 9 weights are missing"),
+        ({"vocab_size": 48}, "2 weights are of another shape, 'lm_head.weight' first"),
+        ({"hidden_size": "wide"}, "Validation error for field 'hidden_size'"),
+    ],
+)
+def test_a_config_of_another_model_is_one_line(
+    changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    save_folder(tmp_path / "folder", "llama-untied")
+    config = tmp_path / "folder" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | changes))
+    text = tmp_path / "val.txt"
+    text.write_text("the cat sat on the mat. " * 8)
+    with pytest.raises(ArtpackError, match=message) as caught:
+        artpack.evaluate(tmp_path / "folder", text)
+    assert "\n" not in str(caught.value)
+    assert "`" not in str(caught.value)
+
+
+def test_tensors_that_a_config_knows_nothing_of_are_said(tmp_path: Path) -> None:
+    save_folder(tmp_path / "folder", "llama-untied")
+    config = tmp_path / "folder" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_hidden_layers": 1}))
+    text = tmp_path / "val.txt"
+    text.write_text("the cat sat on the mat. " * 8)
+    notes = artpack.evaluate(tmp_path / "folder", text).notes
+    assert any("9 tensors are no part of the LlamaForCausalLM" in note for note in notes)
+
+
+def test_windows_are_as_long_as_the_model_takes(tmp_path: Path) -> None:
+    save_folder(tmp_path / "folder", "gpt2")
+    text = tmp_path / "val.txt"
+    text.write_text("the cat sat on the mat. " * 30)
+    found = artpack.evaluate(tmp_path / "folder", text)
+    assert found.windows.window_tokens == 64
+    asked = artpack.evaluate(
+        tmp_path / "folder", text, windows=artpack.WindowOptions(window_tokens=64)
+    )
+    assert found.score is not None
+    assert asked.score is not None
+    assert found.score.bits_per_byte == asked.score.bits_per_byte
+    with pytest.raises(UsageError, match="takes 64 tokens at most"):
+        artpack.evaluate(tmp_path / "folder", text, windows=artpack.WindowOptions(window_tokens=65))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama-tied"])
+def test_text_without_a_tokenizer_is_one_line(family: str, tmp_path: Path) -> None:
+    save_folder(tmp_path / "folder", family)
+    text = tmp_path / "val.txt"
+    text.write_text("the cat sat on the mat. " * 8)
+    packed = artpack.compress(
+        tmp_path / "folder", recipe="int8", profile="fast", tokenizer_files=False
+    )
+    with pytest.raises(UsageError, match="no tokenizer lies with the model"):
+        artpack.evaluate(packed, text)
+    with pytest.raises(UsageError, match="no tokenizer lies with the model"):
+        artpack.compress(tmp_path / "folder", calibration_tokens=text, tokenizer_files=False)

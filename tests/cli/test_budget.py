@@ -116,7 +116,7 @@ def test_learned_scales_are_counted_into_the_budget(told: Told, folder: Path) ->
         (("--code-bytes", "1K"), "counts into a budget: give --budget"),
         (
             ("--budget", "20K", "--tune", 1),
-            "--tune: scales are learned on tokens: give --calibration-tokens",
+            "on data: give --calibration-tokens or --calibration-batches",
         ),
         (("--recipe", "int8", "--tune", 1), "'int8' has no scales to learn: leave --tune out"),
         (("--budget", "1K", "--code-bytes", "1K"), "the code alone has 1000 bytes"),

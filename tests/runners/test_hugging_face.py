@@ -28,7 +28,8 @@ IDS = torch.arange(24).reshape(3, 8)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_is_built_of_its_files_and_tensors(family: str) -> None:
     model = tiny_model(family)
-    built = build_transformers(files_of_module(model), model.state_dict())
+    built, notes = build_transformers(files_of_module(model), model.state_dict())
+    assert not notes
     assert type(built) is type(model)
     assert not built.training
     expected = model.state_dict()
@@ -87,7 +88,9 @@ def test_a_fingerprint_is_that_of_the_model_and_not_of_who_wrote_it() -> None:
     def fingerprint(**changes: Any) -> str:
         config = json.loads(files["config.json"]) | changes
         changed = {"config.json": json.dumps(config).encode()}
-        return TransformersRunner(build_transformers(changed, model.state_dict())).fingerprint
+        return TransformersRunner(
+            build_transformers(changed, model.state_dict()).module
+        ).fingerprint
 
     same = fingerprint()
     assert fingerprint(transformers_version="4.0.0", _name_or_path="/here") == same
@@ -105,7 +108,7 @@ def test_weights_that_are_missing_are_named() -> None:
 
 def test_a_class_of_another_version_is_named() -> None:
     config = {"model_type": "gpt2", "architectures": ["logging"]}
-    with pytest.raises(UsageError, match="does not know logging"):
+    with pytest.raises(UsageError, match="does not know the model 'logging'"):
         build_transformers({"config.json": json.dumps(config).encode()}, {})
 
 
@@ -125,5 +128,5 @@ def test_a_config_that_cannot_be_read_says_so(config: bytes) -> None:
 
 
 def test_a_tokenizer_that_is_missing_says_so() -> None:
-    with pytest.raises(UsageError, match="no tokenizer that can be read"):
+    with pytest.raises(UsageError, match="no tokenizer lies with the model"):
         read_tokenizer(files_of_module(tiny_model("llama-tied")))

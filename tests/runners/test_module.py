@@ -59,7 +59,7 @@ def test_the_outputs_are_found_in_what_a_module_gives(result: Any) -> None:
 
 @pytest.mark.parametrize("result", [None, (), 3, torch.zeros(2, dtype=torch.int64), {"boxes": X}])
 def test_what_is_no_tensor_of_numbers_asks_for_forward(result: Any) -> None:
-    with pytest.raises(UsageError, match="not a tensor of numbers: say with `forward`"):
+    with pytest.raises(UsageError, match="not a tensor of real numbers: say with `forward=`"):
         first_tensor(result)
 
 
