@@ -29,6 +29,7 @@ from artpack.runners.losses import LogitsLoss, OutputLoss
 from artpack.runners.module import as_rows, call, first_tensor
 from artpack.runners.settings import Settings
 from artpack.stages.finite import check_weights
+from artpack.system.atomic import write_atomically
 
 CONFIG = "config.json"
 LOCAL: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -427,5 +428,5 @@ def _folder(files: Mapping[str, bytes]) -> Iterator[Path]:
         for file, content in files.items():
             path = Path(name) / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            write_atomically(path, [content])
         yield Path(name)

@@ -146,7 +146,7 @@ def test_the_curve_ends_at_the_score(told: Any, tmp_path: Path) -> None:
         (("--two-pass",), "go with --ttt"),
         (("--ttt", "lora", "--two-pass", "--ttt-set", "chunk_tokens=16"), "keeps nothing"),
         (("--ttt", "scalars", "--placement", "documents"), "leave --placement out"),
-        (("--ttt", "scalars", "--baseline", "ckpt.pt"), "takes no --baseline"),
+        (("--ttt", "scalars", "--baseline", "ckpt.pt"), "no --baseline"),
         (("--attribute", "--two-pass"), "--attribute takes no --two-pass"),
         (("--ttt", "pr2086", "--ttt-set", "chunk_tokens=8"), "is less than a window"),
     ],
