@@ -10,8 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artpack.quantize.rounding.watersic import Metric
-
 Doubles = NDArray[np.float64]
 
 TINY = torch.finfo(torch.float32).tiny
@@ -65,12 +63,14 @@ class Rate:
 
     Attributes:
         sizes: Of its weights.
-        metric: What its errors cost.
+        row_log2_steps: Logarithms of the steps of rows, their mean 0.
+        col_log2_steps: Of columns.
         offset: Logarithm to base 2 of how much larger its steps are than the constant.
     """
 
     sizes: Sizes
-    metric: Metric
+    row_log2_steps: Doubles
+    col_log2_steps: Doubles
     offset: float
 
     def bits(self, log2_step: float) -> float:
@@ -95,8 +95,8 @@ class Rate:
     @cached_property
     def _spreads(self) -> tuple[Doubles, Doubles]:
         """Logarithms of rows' and columns' sizes over their steps, of a few that stand for all."""
-        rows = self.sizes.rows - self.metric.row_log2_steps - self.offset
-        cols = self.sizes.cols - self.sizes.overall - self.metric.col_log2_steps
+        rows = self.sizes.rows - self.row_log2_steps - self.offset
+        cols = self.sizes.cols - self.sizes.overall - self.col_log2_steps
         return _few(rows), _few(cols)
 
 

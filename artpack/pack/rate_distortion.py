@@ -304,7 +304,9 @@ class RateDistortion:
     def _rate(self, name: str) -> Rate:
         if name not in self._rates:
             metric, sizes = self.metric(name), self._sizes(name)
-            self._rates[name] = Rate(sizes, metric, self._offset(name, metric, sizes.overall))
+            offset = self._offset(name, metric, sizes.overall)
+            # The metric itself has as many numbers as the Hessian: it is made again when needed.
+            self._rates[name] = Rate(sizes, metric.row_log2_steps, metric.col_log2_steps, offset)
         return self._rates[name]
 
     def _sizes(self, name: str) -> Sizes:
