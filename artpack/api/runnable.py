@@ -33,6 +33,7 @@ from artpack.runners.hugging_face import (
 from artpack.runners.module import Forward, ModuleRunner
 from artpack.runners.protocol import LanguageModel, Runner
 from artpack.runners.settings import Settings
+from artpack.stages.finite import check_weights
 
 WINDOW_TOKENS = 512
 """Tokens a window of a model of transformers: what comes back through it stays in memory."""
@@ -251,7 +252,13 @@ class LiveModule:
         return TokenBatches(windows, settings.batch_tokens), ()
 
     def build(self, checkpoint: Checkpoint, device: str) -> Runner:  # noqa: ARG002
-        """Take the module itself."""
+        """Take the module itself, if its weights are numbers and can be learned."""
+        if any(parameter.is_inference() for parameter in self.module.parameters()):
+            raise UsageError(
+                "the module was made in torch.inference_mode, where weights get no gradients: make"
+                " it outside"
+            )
+        check_weights(dict(self.module.named_parameters()), "the module")
         return ModuleRunner(self.module.to(device).eval(), self.forward)
 
 

@@ -162,7 +162,7 @@ class ModuleBatches:
         return len(self._batches)
 
     def load(self, index: int, device: str) -> Any:
-        """Return a batch as it was given."""
+        """Return a copy of a batch."""
         return _moved(self._batches[index], device)
 
     def draws(self, index: int, seed: int) -> Draws:
@@ -240,7 +240,7 @@ def _permuted(count: int, rows: int) -> Iterator[np.ndarray[Any, np.dtype[np.int
 
 def _moved(batch: Any, device: str) -> Any:
     if isinstance(batch, Tensor):
-        return batch.to(device)
+        return batch.to(device, copy=True)  # a module may change what it is given
     if isinstance(batch, Mapping):
         return {name: _moved(value, device) for name, value in batch.items()}
     if isinstance(batch, list | tuple):
