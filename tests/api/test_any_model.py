@@ -367,3 +367,9 @@ def test_tokens_and_batches_are_not_given_together(families: Callable[[str], Fam
         artpack.compress(
             families("gpt2").folder, calibration_tokens=ids, calibration_batches=[{"input_ids": 1}]
         )
+
+
+def test_a_text_without_text_is_refused(families: Callable[[str], Family], tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text(" \n\0\n")
+    with pytest.raises(UsageError, match=r"empty\.txt: there is no text in it"):
+        artpack.calibrate(families("gpt2").folder, tmp_path / "empty.txt")
