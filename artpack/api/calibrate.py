@@ -65,7 +65,7 @@ def calibrate(
         loss: What a change of the outputs costs: ``logits`` (KL divergence), ``outputs``
             (squared error over their variance), ``cosine``, or a function from the outputs
             before (n, d) and after to the loss of each row (n,). By default what fits.
-        forward: Runs a module on a batch, and returns its outputs.
+        forward: Runs the model, a module, on a batch, and returns its outputs.
         fisher: Collect gradients too; without them it takes half the time.
         seed: Of everything that is drawn.
         model: The weights' model, a config, preset or file; None to find it.

@@ -62,7 +62,7 @@ class CompressInputs:
             a tuple of arguments, or a mapping of named arguments each. Also arrays by the
             names of arguments, samples along the first axis, or an ``.npz`` file of them.
         loss: What a change of its outputs costs, see :func:`artpack.calibrate`.
-        forward: Runs a module on a batch, and returns its outputs.
+        forward: Runs the model, a module, on a batch, and returns its outputs.
         tokenizer: SentencePiece model of these tokens; text needs it.
         device: Where the model runs and quantizers compute.
         jobs: Threads; the bytes do not depend on it.

@@ -164,10 +164,13 @@ class TransformersModel:
     Attributes:
         files: Its config and tokenizer.
         weights: How many weights it has.
+        forward: Runs it on a batch and returns what counts as its outputs; None for what it
+            gives first.
     """
 
     files: Mapping[str, bytes]
     weights: int
+    forward: Forward | None = None
 
     @property
     def fingerprint(self) -> None:
@@ -223,8 +226,10 @@ class TransformersModel:
 
     def build(self, checkpoint: Checkpoint, device: str) -> Runner:
         """Build it by transformers."""
-        built = build_transformers(self.files, tensors_of(checkpoint))
-        return TransformersRunner(built.module.to(device))
+        module = build_transformers(self.files, tensors_of(checkpoint)).module.to(device)
+        if self.forward is not None:
+            return ModuleRunner(module, self.forward)
+        return TransformersRunner(module)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from artpack.errors import UsageError
 from artpack.runners.onnx.batches import load_arrays
 from artpack.stages import Config
 
+MOST_SAMPLES = 128
+"""Batches of a module from which a curvature is drawn: each takes a pass of its own."""
+
 SAMPLE_TOKENS = 64
 """Tokens in a window that gives one sample of a curvature."""
 
@@ -189,8 +192,14 @@ class ModuleBatches:
         return ModuleBatches(self._batches[1::2]), ModuleBatches(self._batches[::2])
 
     def samples(self) -> "ModuleBatches":
-        """Cut batches into single rows where all their tensors have the same number of them."""
-        return ModuleBatches([row for batch in self._batches for row in _rows_of(batch)])
+        """
+        Cut batches into single rows where all their tensors have the same number of them.
+
+        No more than ``MOST_SAMPLES`` are taken, spread evenly over all rows.
+        """
+        rows = [row for batch in self._batches for row in _rows_of(batch)]
+        count = min(len(rows), MOST_SAMPLES)
+        return ModuleBatches([rows[i * len(rows) // count] for i in range(count)])
 
     def shuffled(self, device: str) -> Iterator[Any]:
         """Yield one batch after another in random order."""
