@@ -95,6 +95,7 @@ def as_rows(output: Tensor) -> Tensor:
     Raises:
         UsageError: There are no rows.
 
+    >>> import torch
     >>> as_rows(torch.zeros(2, 3, 4)).shape
     torch.Size([6, 4])
 
