@@ -15,6 +15,7 @@ from artpack.calibration.file import Calibration
 from artpack.errors import UsageError
 from artpack.models import ModelConfig
 from artpack.runners.batches import TokenBatches
+from artpack.runners.frozen import gradients
 from artpack.runners.gpt import GptRunner
 from artpack.runners.hugging_face import TransformersRunner
 from artpack.runners.losses import LossName
@@ -64,7 +65,7 @@ def calibrate(
         loss: What a change of the outputs costs: ``logits`` (KL divergence), ``outputs``
             (squared error over their variance), ``cosine``, or a function from the outputs
             before (n, d) and after to the loss of each row (n,). By default what fits.
-        forward: Runs a module on a batch, and returns its outputs.
+        forward: Runs the model, a module, on a batch, and returns its outputs.
         fisher: Collect gradients too; without them it takes half the time.
         seed: Of everything that is drawn.
         model: The weights' model, a config, preset or file; None to find it.
@@ -97,7 +98,7 @@ def calibrate(
         window_tokens=window_tokens,
     )
     check_device(settings.device)
-    with open_source(source, key=key, strip_prefix=strip_prefix) as opened:
+    with open_source(source, key=key, strip_prefix=strip_prefix) as opened, gradients():
         known, notes = known_runnable(opened, model, forward)
         runner = known.build(opened.checkpoint, settings.device)
         if self_generated is None:

@@ -196,7 +196,7 @@ def compress(
             tuple of arguments, or a mapping of named arguments each. Also arrays by the names
             of arguments, samples along the first axis, or an ``.npz`` file of them.
         loss: What a change of the model's outputs costs, see :func:`artpack.calibrate`.
-        forward: Runs a module on a batch, and returns its outputs.
+        forward: Runs the model, a module, on a batch, and returns its outputs.
         tokenizer: SentencePiece model of the tokens, where the model has none of its own.
         scoring: Score the file beside its checkpoint on these tokens.
         tune_steps: Learn the scales of lattices for so many steps of 4,096 tokens.

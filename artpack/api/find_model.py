@@ -105,24 +105,26 @@ def find_runnable(
     Args:
         opened: Its weights.
         model: What is known of it.
-        forward: Runs a module in memory on a batch and returns its outputs.
+        forward: Runs a module, in memory or of transformers, and returns its outputs.
 
     Returns:
         The model; None if nobody knows how.
 
     Raises:
-        UsageError: ``forward`` is given for a model that needs none.
+        UsageError: ``forward`` is given, and there is no module to run.
 
     """
-    if forward is not None:
-        if opened.module is None:
-            raise UsageError("`forward` says how a module in memory is run: give the module")
+    if forward is not None and opened.module is not None:
         return LiveModule(opened.module, forward)
-    if model.config is not None:
-        return GptModel(model.config, opened.path)
     if model.stored is not None and kind_of(model.stored) == TRANSFORMERS:
         weights = sum(info.weights for info in opened.checkpoint.tensors)
-        return TransformersModel(model.files, weights)
+        return TransformersModel(model.files, weights, forward)
+    if forward is not None:
+        raise UsageError(
+            "`forward` says how a module is run: give the module, or a folder of transformers"
+        )
+    if model.config is not None:
+        return GptModel(model.config, opened.path)
     return None if opened.module is None else LiveModule(opened.module)
 
 
@@ -135,7 +137,7 @@ def known_runnable(
     Args:
         opened: Its weights.
         asked: What it is, if that was said.
-        forward: Runs a module in memory.
+        forward: Runs a module.
 
     Returns:
         The model, and notes.

@@ -27,6 +27,7 @@ from artpack.runners.batches import TokenBatches
 from artpack.runners.curvature import Curvature
 from artpack.runners.distillation import Distillation
 from artpack.runners.divergence import Divergence
+from artpack.runners.frozen import gradients
 from artpack.runners.losses import LossName
 from artpack.runners.module import Forward
 from artpack.runners.onnx import BatchSource
@@ -61,7 +62,7 @@ class CompressInputs:
             a tuple of arguments, or a mapping of named arguments each. Also arrays by the
             names of arguments, samples along the first axis, or an ``.npz`` file of them.
         loss: What a change of its outputs costs, see :func:`artpack.calibrate`.
-        forward: Runs a module on a batch, and returns its outputs.
+        forward: Runs the model, a module, on a batch, and returns its outputs.
         tokenizer: SentencePiece model of these tokens; text needs it.
         device: Where the model runs and quantizers compute.
         jobs: Threads; the bytes do not depend on it.
@@ -161,7 +162,7 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
         UsageError: The calibration is for others, or there is data and no model to run.
 
     """
-    with inputs.open() as source:
+    with inputs.open() as source, gradients():
         chosen = select(source.checkpoint, include=inputs.include, exclude=inputs.exclude)
         found = describe_model(source, inputs.model, chosen, tokenizer_files=inputs.tokenizer_files)
         model = find_runnable(source, found, inputs.forward)

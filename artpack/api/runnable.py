@@ -33,6 +33,7 @@ from artpack.runners.hugging_face import (
 from artpack.runners.module import Forward, ModuleRunner
 from artpack.runners.protocol import LanguageModel, Runner
 from artpack.runners.settings import Settings
+from artpack.stages.finite import check_weights
 
 WINDOW_TOKENS = 512
 """Tokens a window of a model of transformers: what comes back through it stays in memory."""
@@ -163,10 +164,13 @@ class TransformersModel:
     Attributes:
         files: Its config and tokenizer.
         weights: How many weights it has.
+        forward: Runs it on a batch and returns what counts as its outputs; None for what it
+            gives first.
     """
 
     files: Mapping[str, bytes]
     weights: int
+    forward: Forward | None = None
 
     @property
     def fingerprint(self) -> None:
@@ -222,8 +226,10 @@ class TransformersModel:
 
     def build(self, checkpoint: Checkpoint, device: str) -> Runner:
         """Build it by transformers."""
-        built = build_transformers(self.files, tensors_of(checkpoint))
-        return TransformersRunner(built.module.to(device))
+        module = build_transformers(self.files, tensors_of(checkpoint)).module.to(device)
+        if self.forward is not None:
+            return ModuleRunner(module, self.forward)
+        return TransformersRunner(module)
 
 
 @dataclass(frozen=True)
@@ -251,7 +257,13 @@ class LiveModule:
         return TokenBatches(windows, settings.batch_tokens), ()
 
     def build(self, checkpoint: Checkpoint, device: str) -> Runner:  # noqa: ARG002
-        """Take the module itself."""
+        """Take the module itself, if its weights are numbers and can be learned."""
+        if any(parameter.is_inference() for parameter in self.module.parameters()):
+            raise UsageError(
+                "the module was made in torch.inference_mode, where weights get no gradients: make"
+                " it outside"
+            )
+        check_weights(dict(self.module.named_parameters()), "the module")
         return ModuleRunner(self.module.to(device).eval(), self.forward)
 
 

@@ -97,7 +97,8 @@ def read_ids(
         The ids, (tokens,).
 
     Raises:
-        UsageError: A file is missing or lies about itself, or an id is beyond the vocabulary.
+        UsageError: A file is missing, lies about itself or holds no text, or an id is beyond
+            the vocabulary.
 
     """
     if isinstance(tokens, np.ndarray):
@@ -105,7 +106,10 @@ def read_ids(
     pattern = token_pattern(tokens)
     if not is_text(pattern):
         return read_tokens(pattern, vocab_size=vocab_size)
-    ids = encode(read_text(Path(pattern)))
+    text = read_text(Path(pattern))
+    if not text.strip("\0 \n\r\t"):
+        raise UsageError(f"{pattern}: there is no text in it")
+    ids = encode(text)
     if int(ids.max()) >= vocab_size:
         raise UsageError(
             f"{pattern}: ids of its tokenizer go beyond the model's vocabulary of {vocab_size}"

@@ -16,7 +16,7 @@ from torch import Tensor
 from artpack.calibration.file import Calibration
 from artpack.calibration.moments import Moments
 from artpack.runners.batches import Batches, Draws
-from artpack.runners.frozen import frozen
+from artpack.runners.frozen import frozen, go_back
 from artpack.runners.losses import draw_loss
 from artpack.runners.places import Places
 from artpack.runners.protocol import Runner
@@ -95,7 +95,7 @@ def _run(runner: Runner, batch: Any, draws: Draws | None, settings: Settings) ->
     with autocast, torch.set_grad_enabled(draws is not None):
         outputs = runner.outputs(runner.states(batch))
     if draws is not None:
-        torch.autograd.backward(draw_loss(runner.loss, outputs, draws))
+        go_back(draw_loss(runner.loss, outputs, draws))
     return len(outputs)
 
 

@@ -15,6 +15,9 @@ from artpack.errors import UsageError
 from artpack.runners.onnx.batches import load_arrays
 from artpack.stages import Config
 
+MOST_SAMPLES = 128
+"""Batches of a module from which a curvature is drawn: each takes a pass of its own."""
+
 SAMPLE_TOKENS = 64
 """Tokens in a window that gives one sample of a curvature."""
 
@@ -162,7 +165,7 @@ class ModuleBatches:
         return len(self._batches)
 
     def load(self, index: int, device: str) -> Any:
-        """Return a batch as it was given."""
+        """Return a copy of a batch."""
         return _moved(self._batches[index], device)
 
     def draws(self, index: int, seed: int) -> Draws:
@@ -189,8 +192,14 @@ class ModuleBatches:
         return ModuleBatches(self._batches[1::2]), ModuleBatches(self._batches[::2])
 
     def samples(self) -> "ModuleBatches":
-        """Cut batches into single rows where all their tensors have the same number of them."""
-        return ModuleBatches([row for batch in self._batches for row in _rows_of(batch)])
+        """
+        Cut batches into single rows where all their tensors have the same number of them.
+
+        No more than ``MOST_SAMPLES`` are taken, spread evenly over all rows.
+        """
+        rows = [row for batch in self._batches for row in _rows_of(batch)]
+        count = min(len(rows), MOST_SAMPLES)
+        return ModuleBatches([rows[i * len(rows) // count] for i in range(count)])
 
     def shuffled(self, device: str) -> Iterator[Any]:
         """Yield one batch after another in random order."""
@@ -240,7 +249,7 @@ def _permuted(count: int, rows: int) -> Iterator[np.ndarray[Any, np.dtype[np.int
 
 def _moved(batch: Any, device: str) -> Any:
     if isinstance(batch, Tensor):
-        return batch.to(device)
+        return batch.to(device, copy=True)  # a module may change what it is given
     if isinstance(batch, Mapping):
         return {name: _moved(value, device) for name, value in batch.items()}
     if isinstance(batch, list | tuple):

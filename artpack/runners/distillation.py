@@ -40,6 +40,7 @@ class Distillation:
         self._owners = {
             tensor.untyped_storage().data_ptr(): (name, tensor)
             for name, tensor in runner.module.state_dict(keep_vars=True).items()
+            if isinstance(tensor, Tensor)
         }
         self._batches = batches.shuffled(settings.device)
 

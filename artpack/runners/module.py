@@ -9,6 +9,7 @@ from artpack.calibration.file import hash_config
 from artpack.checkpoint.source import reason
 from artpack.errors import ArtpackError, UsageError
 from artpack.runners.losses import OutputLoss, SquaredLoss
+from artpack.stages import Config
 
 Forward = Callable[[nn.Module, Any], Any]
 """Runs a module on a batch."""
@@ -36,9 +37,10 @@ class ModuleRunner:
     @property
     def fingerprint(self) -> str:
         """Hash of the names and shapes of what it is made of, in hexadecimal."""
-        shapes = {name: list(t.shape) for name, t in self.module.state_dict().items()}
+        named = self.module.state_dict().items()
+        shapes: Config = {n: list(t.shape) for n, t in named if isinstance(t, Tensor)}
         kinds = [type(part).__qualname__ for part in self.module.modules()]
-        return hash_config({"shapes": dict(shapes), "modules": list(kinds)})
+        return hash_config({"shapes": shapes, "modules": list(kinds)})
 
     def states(self, batch: Any) -> Tensor:
         """Return the module's outputs, (n, d): every axis but the last counts rows."""
@@ -93,6 +95,7 @@ def as_rows(output: Tensor) -> Tensor:
     Raises:
         UsageError: There are no rows.
 
+    >>> import torch
     >>> as_rows(torch.zeros(2, 3, 4)).shape
     torch.Size([6, 4])
 

@@ -31,7 +31,8 @@ def places(module: nn.Module, banks: Iterable[Bank] | None = None) -> dict[str, 
         Stored name to view. A change of a view is a change of the model.
 
     """
-    state = {name: tensor.detach() for name, tensor in module.state_dict().items()}
+    named = module.state_dict().items()  # which may hold other things, too
+    state = {name: tensor.detach() for name, tensor in named if isinstance(tensor, Tensor)}
     if banks is None:
         infos = (TensorInfo(name, tuple(t.shape), t.dtype) for name, t in state.items())
         banks = find_banks(infos, state)

@@ -367,3 +367,63 @@ def test_tokens_and_batches_are_not_given_together(families: Callable[[str], Fam
         artpack.compress(
             families("gpt2").folder, calibration_tokens=ids, calibration_batches=[{"input_ids": 1}]
         )
+
+
+def test_a_text_without_text_is_refused(families: Callable[[str], Family], tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text(" \n\0\n")
+    with pytest.raises(UsageError, match=r"empty\.txt: there is no text in it"):
+        artpack.calibrate(families("gpt2").folder, tmp_path / "empty.txt")
+
+
+def mean_state(model: Any, batch: dict[str, Tensor]) -> Tensor:
+    """Embed sentences: the mean over their tokens."""
+    states, mask = model(**batch).last_hidden_state, batch["attention_mask"][..., None]
+    mean: Tensor = (states * mask).sum(1) / mask.sum(1)
+    return mean
+
+
+def sentences(count: int) -> list[dict[str, Tensor]]:
+    """Make batches of three sentences, two of them shorter."""
+    draw, mask = torch.Generator().manual_seed(2), torch.ones(3, 12, dtype=torch.int64)
+    mask[1, 7:] = mask[2, 5:] = 0
+    ids = [torch.randint(3, 58, (3, 12), generator=draw) for _ in range(count)]
+    return [{"input_ids": one * mask, "attention_mask": mask} for one in ids]
+
+
+def test_a_folder_of_transformers_is_run_as_forward_says(
+    families: Callable[[str], Family],
+) -> None:
+    made, batches = families("bert"), sentences(8)
+    given = {"calibration_batches": batches, "forward": mean_state, "loss": "cosine"}
+    result = packed(made.folder, **given)
+    assert not [note for note in result.notes if "not seen" in note]
+    assert result.loss_unit == "of the cosine"
+    with open_artifact(result.content()) as artifact:
+        assert set(artifact.files) >= {"config.json", "tokenizer.json"}
+        after = build_transformers(artifact.files, dict(artifact)).module
+    with torch.no_grad():  # losses are measured on every second batch
+        before, found = (
+            torch.cat([mean_state(model, batch) for batch in batches[1::2]])
+            for model in (made.model, after)
+        )
+    cosines = torch.nn.functional.cosine_similarity(before.double(), found.double())
+    assert result.loss == pytest.approx(float(1 - cosines.mean()), rel=0.02)
+
+
+def test_a_folder_and_its_module_have_the_same_calibration(
+    families: Callable[[str], Family],
+) -> None:
+    made, batches = families("bert"), sentences(4)
+    one, other = (
+        artpack.calibrate(source, batches=batches, forward=mean_state, loss="cosine")
+        for source in (made.folder, made.model)
+    )
+    assert one.hessians.keys() == other.hessians.keys()
+    assert all(torch.equal(other.hessians[name], one.hessians[name]) for name in one.hessians)
+    assert one.tokens == other.tokens == 12
+
+
+def test_weights_that_are_no_module_cannot_be_run_by_forward() -> None:
+    weights = {"layer.weight": torch.eye(32)}
+    with pytest.raises(UsageError, match="give the module, or a folder of transformers"):
+        packed(weights, calibration_batches=noise(2, 4, 32), forward=mean_state)

@@ -157,3 +157,81 @@ def test_batches_that_a_module_does_not_take_are_one_line(batches: Any, message:
 def test_what_the_callers_own_functions_raise_is_theirs() -> None:
     with pytest.raises(ZeroDivisionError):
         pack(perceptron(), inputs(), forward=lambda module, batch: 1 / 0)  # noqa: ARG005
+
+
+class Remembers(Gives):
+    """A module whose state dict holds more than tensors."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"steps": 3}
+
+    def set_extra_state(self, state: Any) -> None:
+        assert state == {"steps": 3}
+
+
+def test_other_state_than_tensors_is_nobodys_weight() -> None:
+    result = pack(Remembers(lambda y: y), inputs(), budget=3000, tune_steps=2)
+    assert result.loss is not None
+
+
+class Strict(Gives):
+    """As modules of torch.jit are: its weights are not frozen as a whole."""
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Strict":  # noqa: ARG002, FBT001, FBT002
+        raise RuntimeError("requires_grad_ is not supported")
+
+
+def test_weights_are_frozen_one_by_one() -> None:
+    assert pack(Strict(lambda y: y), inputs(), budget=3000).loss is not None
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_modes_of_the_caller_do_not_matter(mode: Callable[[], Any]) -> None:
+    module = Gives(lambda y: y)
+    expected = pack(module, inputs(), budget=3000, tune_steps=2)
+    batches = inputs()
+    with mode():
+        assert pack(module, batches, budget=3000, tune_steps=2).content() == expected.content()
+        assert not torch.is_grad_enabled()
+
+
+def test_a_module_that_never_gets_gradients_is_one_line() -> None:
+    with torch.inference_mode():
+        module = perceptron()
+    with pytest.raises(UsageError, match=r"made in torch\.inference_mode"):
+        pack(module, inputs())
+
+
+def test_a_weight_that_is_no_number_is_named() -> None:
+    module = perceptron()
+    with torch.no_grad():
+        next(module.parameters())[0, 0] = torch.nan
+    with pytest.raises(artpack.ArtpackError, match=r"0\.weight"):
+        pack(module, inputs())
+
+
+def test_a_module_may_change_its_inputs() -> None:
+    given = inputs()
+    plain = nn.Linear(32, 32)
+    before = pack(plain, given, forward=lambda m, b: m(b + 1), budget=3000)
+    after = pack(plain, given, forward=lambda m, b: m(b.add_(1)), budget=3000)
+    assert after.content() == before.content()
+    assert all(torch.equal(x, y) for x, y in zip(given, inputs(), strict=True))
+
+
+class OneWay(torch.autograd.Function):
+    """The identity, without a way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ARG004
+        raise RuntimeError("no way back")
+
+
+def test_what_forbids_gradients_is_one_line() -> None:
+    function: Any = OneWay
+    with pytest.raises(UsageError, match=r"do not come back through the model.*no way back"):
+        artpack.calibrate(Gives(function.apply), batches=inputs())
