@@ -109,6 +109,7 @@ def transformers_files(  # noqa: PLR0911
 
     Raises:
         ArtifactError: An artifact is damaged.
+        CheckpointError: There is no such file.
 
     """
     if source is None or options.model is not None or isinstance(source, GPT):
@@ -122,6 +123,8 @@ def transformers_files(  # noqa: PLR0911
     if isinstance(source, CompressResult):
         with open_artifact(source.content(), max_decoded_bytes=_decoded(source)) as artifact:
             return _files_of(artifact)
+    if not Path(source).exists():
+        raise CheckpointError(f"{source}: no such file or folder")
     if not is_artifact(Path(source)):
         return files_beside(Path(source))
     with open_artifact(Path(source)) as artifact:

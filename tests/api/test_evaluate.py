@@ -12,6 +12,7 @@ import torch
 
 import artpack
 from artpack import AuditOptions, Sample, Settings, Stream, TttOptions, UsageError, WindowOptions
+from artpack.errors import CheckpointError
 from artpack.evaluation.scoring.score import score
 from artpack.evaluation.windows.placements import place
 from artpack.evaluation.windows.plan import share_rows
@@ -302,3 +303,9 @@ def test_what_does_not_go_together_is_named(scored: Scored, scored_files: Path) 
     far = Stream(ids + 9999, stream.byte_counts)
     with pytest.raises(UsageError, match="beyond the model's vocabulary"):
         artpack.evaluate(model, far, windows=WINDOWS)
+
+
+def test_what_is_not_there_is_named_before_its_tokens(tmp_path: Path) -> None:
+    (tmp_path / "val.txt").write_text("some text")
+    with pytest.raises(CheckpointError, match=r"none\.artpack: no such file or folder"):
+        artpack.evaluate(tmp_path / "none.artpack", tmp_path / "val.txt")
