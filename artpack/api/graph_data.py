@@ -105,11 +105,11 @@ class Replacements:
     loss: OutputError
     progress: Progress | None
 
-    def __call__(self, errors: Mapping[str, Tensor]) -> dict[str, tuple[float, float]]:
-        """Return the loss that each error alone adds, by the name of its tensor, and 0."""
+    def __call__(self, errors: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the loss that each error alone adds, by the name of its tensor."""
         added = {}
         for done, (name, error) in enumerate(errors.items(), 1):
-            added[name] = self.loss({name: self.weights.stored[name] + error}), 0.0
+            added[name] = self.loss({name: self.weights.stored[name] + error})
             if self.progress is not None:
                 self.progress("measuring sensitivities", done, len(errors))
         return added

@@ -24,7 +24,6 @@ from artpack.graphs import Graph
 from artpack.models import ModelConfig
 from artpack.pack.packer import PackInputs
 from artpack.runners.batches import TokenBatches
-from artpack.runners.curvature import Curvature
 from artpack.runners.distillation import Distillation
 from artpack.runners.divergence import Divergence
 from artpack.runners.frozen import gradients
@@ -188,7 +187,7 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
         if drawn is not None and drawn.run is not None:
             pack = _measured(pack, drawn.run, progress)
         if running is not None:
-            pack = _runnable(pack, running, inputs.device, progress)
+            pack = _runnable(pack, running, inputs.device)
         more = () if known is None else known.notes
         own = (*opened.checkpoint.notes, *found.notes, *(running.notes if running else ()))
         yield OpenedInputs(opened, model, pack, tuple(dict.fromkeys((*own, *more))))
@@ -360,20 +359,10 @@ def _calibrated(pack: PackInputs, known: Calibration, file: Path | None) -> Pack
     return replace(pack, calibration=known, provenance=provenance, sensitivities_file=kept)
 
 
-def _runnable(
-    pack: PackInputs, running: Running, device: str, progress: Progress | None
-) -> PackInputs:
+def _runnable(pack: PackInputs, running: Running, device: str) -> PackInputs:
     """Add what measures losses on some of the batches, and learns on the others."""
     measured, learned = running.batches.split(MEASURED_TOKENS)
     loss = Divergence(running.runner, measured, running.places, settings=Settings(device=device))
-
-    probe = Curvature(
-        running.runner,
-        measured.samples(),
-        running.places,
-        settings=Settings(device=device),
-        progress=progress,
-    )
 
     def objective() -> Distillation:
         settings = Settings(device=device, precision="bf16")
@@ -382,7 +371,7 @@ def _runnable(
     unit = running.runner.loss.unit
     if unit == "nats" and isinstance(measured, TokenBatches):
         unit = "nats per token"
-    return replace(pack, loss=loss, loss_unit=unit, curvature=probe, objective=objective)
+    return replace(pack, loss=loss, loss_unit=unit, objective=objective)
 
 
 def sensitivities_file(calibration: Path) -> Path:

@@ -60,7 +60,7 @@ class PackInputs:
         files: Small files that go with the weights.
         loss: Measures what some tensors' errors add; None if the model cannot be run.
         loss_unit: What that is counted in.
-        curvature: Tells what errors of each tensor cost; None if the model cannot be run.
+        curvature: Tells what errors of each tensor cost; None to go by formula.
         objective: Makes what scales are learned by; None if the model cannot be run.
         sensitivities_file: Where measured sensitivities are kept, if anywhere.
         device: Where GPTQ and fine-tuning compute.

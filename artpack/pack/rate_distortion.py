@@ -209,20 +209,6 @@ class RateDistortion:
         """
         return self._rate(name).offset
 
-    def formula_cost(self, name: str) -> float:
-        """
-        Return what a squared step of a tensor costs, by formula.
-
-        Args:
-            name: One of ``jobs``.
-
-        Returns:
-            The loss over the mean squared step; off by a factor that is much the same for all.
-
-        """
-        squared_step: float = 4.0 ** self.offset(name)
-        return self.jobs[name].info.weights / (24 * squared_step)
-
     def bits(self, log2_step: float) -> float:
         """
         Estimate how many bits the codes will take, to about a twentieth.

@@ -2,12 +2,11 @@
 Sensitivities of tensors, measured: what a squared step costs in each.
 
 Formulas know the second moments of inputs and gradients, but not how they go together.
-So every tensor is quantized once, coarsely, and the model tells what the errors cost. Such
-an estimate is noisy: it is drawn towards the formula, as far as noise explains the rest.
+Where gradients are not known either, every tensor is quantized once, coarsely, and the model
+tells what the errors cost.
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -26,9 +25,8 @@ FORMAT = "artpack-sensitivity-1"
 Loss = Callable[[Mapping[str, Tensor]], float]
 """From some stored tensors, quantized, to the loss in nats per token that this adds."""
 
-Curvature = Callable[[Mapping[str, Tensor]], Mapping[str, tuple[float, float]]]
-"""From errors of stored tensors to the loss that each of them alone adds, and the relative
-variance of that estimate; 0 where it is exact."""
+Curvature = Callable[[Mapping[str, Tensor]], Mapping[str, float]]
+"""From errors of stored tensors to the loss that each of them alone adds."""
 
 LEAST = 1e-9
 """Loss below which an estimate in fp32 says nothing."""
@@ -52,39 +50,10 @@ def measure_sensitivities(
     """
     log2_step = frontier.log2_step_for(bits_per_weight)
     added = curvature(frontier.errors(log2_step))
-    costs = {name: cost for name, cost in added.items() if cost[0] > LEAST}
-    formula = {name: frontier.formula_cost(name) for name in costs}
-    ratios = {
-        name: math.log2(loss / formula[name]) - 2 * (log2_step + frontier.offset(name))
-        for name, (loss, _) in costs.items()
-    }
-    noise = {name: variance / math.log(2) ** 2 for name, (_, variance) in costs.items()}
-    return {name: formula[name] * 2**ratio for name, ratio in _shrunk(ratios, noise).items()}
-
-
-def _shrunk(ratios: Mapping[str, float], noise: Mapping[str, float]) -> dict[str, float]:
-    """
-    Draw noisy numbers towards their mean, as far as noise explains how they differ.
-
-    Args:
-        ratios: Name to a number.
-        noise: Name to its variance.
-
-    Returns:
-        Name to the mean of what the number can be, where all are drawn from one normal
-        distribution.
-
-    Source: empirical Bayes, Efron and Morris 1973.
-
-    """
-    if not ratios:
-        return {}
-    centre = sum(ratios.values()) / len(ratios)
-    spread = sum((ratio - centre) ** 2 - noise[name] for name, ratio in ratios.items())
-    true = max(0.0, spread / len(ratios))
     return {
-        name: centre + (ratio - centre) * (true / (true + noise[name]) if noise[name] else 1.0)
-        for name, ratio in ratios.items()
+        name: cost / 4 ** (log2_step + frontier.offset(name))
+        for name, cost in added.items()
+        if cost > LEAST
     }
 
 
@@ -103,7 +72,7 @@ def obtain_sensitivities(
         frontier: Of the checkpoint, without sensitivities.
         calibration: What is known of the data.
         spec: The recipe.
-        curvature: What measures them; None if the model cannot be run.
+        curvature: What measures them; None to go by formula.
         file: Where they are kept; None for nowhere.
 
     Returns:
@@ -124,7 +93,7 @@ def obtain_sensitivities(
     if known is not None:
         return known, (f"sensitivities: read from {file}",)
     if curvature is None:
-        return None, ("sensitivities go by formula; with calibration tokens they are measured",)
+        return None, ()
     measured = measure_sensitivities(frontier, curvature)
     if file is None:
         return measured, ()

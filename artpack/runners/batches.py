@@ -15,12 +15,6 @@ from artpack.errors import UsageError
 from artpack.runners.onnx.batches import load_arrays
 from artpack.stages import Config
 
-MOST_SAMPLES = 128
-"""Batches of a module from which a curvature is drawn: each takes a pass of its own."""
-
-SAMPLE_TOKENS = 64
-"""Tokens in a window that gives one sample of a curvature."""
-
 LEARNED_TOKENS = 4096
 """Tokens in a batch that is learned from."""
 
@@ -66,9 +60,6 @@ class Batches(Protocol):
             At most half of what there is, spread evenly; and the rest, or all if none is left.
 
         """
-
-    def samples(self) -> "Batches":
-        """Return the same in batches as small as makes sense: each gives one sample."""
 
     def shuffled(self, device: str) -> Iterator[Any]:
         """Yield batches in random order without end, all of them before any comes again."""
@@ -117,12 +108,6 @@ class TokenBatches:
         rest = np.delete(self.windows, spread, axis=0)
         measured = TokenBatches(self.windows[spread], 2 * self.windows.shape[1])
         return measured, TokenBatches(rest if len(rest) else self.windows, self._batch_tokens)
-
-    def samples(self) -> "TokenBatches":
-        """Cut windows into pieces of ``SAMPLE_TOKENS``, one a batch."""
-        size = min(SAMPLE_TOKENS, self.windows.shape[1])
-        pieces = self.windows[:, : self.windows.shape[1] // size * size].reshape(-1, size)
-        return TokenBatches(pieces, size)
 
     def shuffled(self, device: str) -> Iterator[Tensor]:
         """Yield batches of ``LEARNED_TOKENS``, windows in random order."""
@@ -190,16 +175,6 @@ class ModuleBatches:
         if len(self._batches) == 1:
             return self, self
         return ModuleBatches(self._batches[1::2]), ModuleBatches(self._batches[::2])
-
-    def samples(self) -> "ModuleBatches":
-        """
-        Cut batches into single rows where all their tensors have the same number of them.
-
-        No more than ``MOST_SAMPLES`` are taken, spread evenly over all rows.
-        """
-        rows = [row for batch in self._batches for row in _rows_of(batch)]
-        count = min(len(rows), MOST_SAMPLES)
-        return ModuleBatches([rows[i * len(rows) // count] for i in range(count)])
 
     def shuffled(self, device: str) -> Iterator[Any]:
         """Yield one batch after another in random order."""

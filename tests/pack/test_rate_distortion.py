@@ -18,7 +18,6 @@ from artpack.errors import CheckpointError, UsageError
 from artpack.pack.prepare import Prepared
 from artpack.pack.rate_distortion import RateDistortion
 from artpack.pack.sensitivities import (
-    _shrunk,
     measure_sensitivities,
     read_sensitivities,
     write_sensitivities,
@@ -160,8 +159,8 @@ def test_a_weight_that_is_not_finite_names_its_tensor() -> None:
 def test_costs_are_those_of_the_loss() -> None:
     truth = {"emb.weight": 5.0, "fc.weight": 700.0}
 
-    def curvature(errors: Mapping[str, Tensor]) -> dict[str, tuple[float, float]]:
-        return {n: (truth[n] * float(e.square().mean()), 0.0) for n, e in errors.items()}
+    def curvature(errors: Mapping[str, Tensor]) -> dict[str, float]:
+        return {name: truth[name] * float(e.square().mean()) for name, e in errors.items()}
 
     sensitivities = measure_sensitivities(frontier(), curvature)
 
@@ -170,29 +169,7 @@ def test_costs_are_those_of_the_loss() -> None:
 
 
 def test_what_costs_nothing_goes_by_formula() -> None:
-    assert measure_sensitivities(frontier(), lambda errors: dict.fromkeys(errors, (0.0, 0.0))) == {}
-
-
-def test_what_is_noise_alone_leaves_the_formula() -> None:
-    noisy = {"emb.weight": 3.0, "fc.weight": 1.0}
-
-    def curvature(errors: Mapping[str, Tensor]) -> dict[str, tuple[float, float]]:
-        return {name: (noisy[name], 50.0) for name in errors}
-
-    whole = frontier()
-    sensitivities = measure_sensitivities(whole, curvature)
-
-    ratios = {name: cost / whole.formula_cost(name) for name, cost in sensitivities.items()}
-    assert ratios["emb.weight"] == pytest.approx(ratios["fc.weight"])
-
-
-def test_numbers_are_shrunk_by_their_noise() -> None:
-    ratios = {"a": -3.0, "b": 1.0, "c": 2.0}
-
-    assert _shrunk(ratios, dict.fromkeys(ratios, 0.0)) == ratios
-    # Their variance is 14/3: with a noise of 7/3 half of it is true.
-    shrunk = _shrunk(ratios, dict.fromkeys(ratios, 7 / 3))
-    assert shrunk == pytest.approx({"a": -1.5, "b": 0.5, "c": 1.0})
+    assert measure_sensitivities(frontier(), lambda errors: dict.fromkeys(errors, 0.0)) == {}
 
 
 def test_costs_are_kept_for_as_long_as_they_fit(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from artpack.errors import UsageError
-from artpack.runners.batches import LEARNED_TOKENS, MOST_SAMPLES, ModuleBatches, TokenBatches
+from artpack.runners.batches import LEARNED_TOKENS, ModuleBatches, TokenBatches
 
 WINDOWS = np.arange(10 * 8).reshape(10, 8)
 
@@ -102,12 +102,3 @@ def test_the_hash_is_that_of_all_there_is() -> None:
 def test_no_batches_are_refused() -> None:
     with pytest.raises(UsageError, match="no batches to calibrate with"):
         ModuleBatches(iter(()))
-
-
-def test_rows_give_samples_so_many_at_most_and_from_all_over() -> None:
-    batches = ModuleBatches([(torch.arange(20 * i, 20 * i + 20), torch.ones(20)) for i in range(8)])
-    samples = batches.samples()
-    taken = [samples.load(index, "cpu")[0].tolist() for index in range(len(samples))]
-    assert len(samples) == MOST_SAMPLES
-    assert taken == [[index * 160 // MOST_SAMPLES] for index in range(MOST_SAMPLES)]
-    assert len(ModuleBatches([torch.ones(3, 2), torch.ones(4, 2)]).samples()) == 7
