@@ -277,7 +277,8 @@ class RateDistortion:
         shape = matrix_shape(job.info.shape)
         hessian = self._hessian(name)
         if self._calibration is None or hessian is None:
-            return job.method.metric(shape, None, None)
+            # A table that is only looked up: a row counts by what comes back to it.
+            return job.method.metric(shape, None, self._lookups(name))
         output_covariances = self._calibration.output_covariances.get(name)
         rows = self._calibration.row_information.get(name)
         lookups = self._calibration.lookup_information.get(name)
@@ -304,7 +305,7 @@ class RateDistortion:
     def _offset(self, name: str, metric: Metric, overall: float) -> float:
         if name in self._sensitivities:
             return math.log2(self.jobs[name].info.weights / (24 * self._sensitivities[name])) / 2
-        if self._hessian(name) is not None:
+        if self._is_known(name):
             return metric.log2_step
         if self._relative is not None:
             return overall + self._relative
@@ -314,7 +315,7 @@ class RateDistortion:
     @cached_property
     def _relative(self) -> float | None:
         """How much larger steps are than weights where something is known of a tensor."""
-        known = [self._rate(name) for name in self.jobs if self._hessian(name) is not None]
+        known = [self._rate(name) for name in self.jobs if self._is_known(name)]
         if not known:
             return None
         return sum(rate.offset - rate.sizes.overall for rate in known) / len(known)
@@ -325,6 +326,12 @@ class RateDistortion:
         sizes = ((job.info.weights, self._sizes(name).overall) for name, job in self.jobs.items())
         counted = [(weights, size) for weights, size in sizes if size > NOTHING]
         return sum(weights * size for weights, size in counted) / max(1, sum(n for n, _ in counted))
+
+    def _is_known(self, name: str) -> bool:
+        return self._hessian(name) is not None or self._lookups(name) is not None
+
+    def _lookups(self, name: str) -> Tensor | None:
+        return None if self._calibration is None else self._calibration.lookup_information.get(name)
 
     def _hessian(self, name: str) -> Tensor | None:
         return None if self._calibration is None else self._calibration.hessians.get(name)

@@ -200,3 +200,15 @@ def test_files_that_are_no_costs_are_named(tmp_path: Path, content: str) -> None
     path.write_text(content)
     with pytest.raises(UsageError, match=r"sensitivities\.json: "):
         read_sensitivities(path, {})
+
+
+def test_rows_of_a_table_count_by_what_comes_back_to_them() -> None:
+    weights = {"emb.weight": torch.randn(64, 32, generator=torch.Generator().manual_seed(3))}
+    seen = torch.tensor([4.0, 1.0] * 32)
+    known = Calibration({}, {}, {"emb.weight": seen}, 10, {})
+    with from_state_dict(weights) as checkpoint:
+        spec = load_recipe("frontier")
+        whole = RateDistortion(checkpoint, select(checkpoint), spec, known)
+        metric = whole.metric("emb.weight")
+        assert metric.row_log2_steps[1] > metric.row_log2_steps[0]
+        assert whole.offset("emb.weight") == metric.log2_step
