@@ -368,8 +368,10 @@ def _runnable(pack: PackInputs, running: Running, device: str) -> PackInputs:
         settings = Settings(device=device, precision="bf16")
         return Distillation(running.runner, learned, running.places, settings=settings)
 
-    unit = running.runner.loss.unit
-    if unit == "nats" and isinstance(measured, TokenBatches):
+    unit, whole = running.runner.loss.unit, running.batches
+    assert pack.calibration is not None
+    outputs = pack.calibration.tokens
+    if unit == "nats" and isinstance(whole, TokenBatches) and outputs == whole.windows.size:
         unit = "nats per token"
     return replace(pack, loss=loss, loss_unit=unit, objective=objective)
 

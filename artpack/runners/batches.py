@@ -89,7 +89,7 @@ class TokenBatches:
     def draws(self, index: int, seed: int) -> Draws:
         """Return numbers that belong to the positions of tokens, whatever the size of batches."""
         uniform = np.random.default_rng(seed).random(self.windows.shape, np.float32)
-        return _Positions(uniform[self._part(index)].ravel(), (seed, index))
+        return _Positions(uniform[self._part(index)], (seed, index))
 
     @property
     def sha256(self) -> str:
@@ -202,8 +202,11 @@ class _Positions(_Seeded):
         self._uniform = uniform
 
     def uniform(self, count: int) -> Tensor:
-        assert count == len(self._uniform)
-        return torch.from_numpy(self._uniform)
+        windows, tokens = self._uniform.shape
+        each, rest = divmod(count, windows)  # a classifier has one output a window
+        if rest or each > tokens:
+            return super().uniform(count)
+        return torch.from_numpy(self._uniform[:, :each].ravel())
 
 
 @torch.no_grad()

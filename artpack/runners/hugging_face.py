@@ -101,7 +101,7 @@ class TransformersRunner:
         Run a batch.
 
         Args:
-            batch: Ids, int64 (B, T); or the named arguments of the model.
+            batch: Ids, int64 (B, T); or the arguments of the model, as images (B, C, H, W).
 
         Returns:
             Logits, or whatever else it gives first, (n, d).
@@ -169,7 +169,7 @@ class TransformersRunner:
         return ids.cpu().numpy()
 
     def _run(self, batch: Any) -> Any:
-        if not isinstance(batch, Tensor):
+        if not isinstance(batch, Tensor) or batch.is_floating_point():
             return call(self.module, batch)
         config: Any = self.module.config
         named: dict[str, Any] = {"input_ids": batch}

@@ -427,3 +427,46 @@ def test_weights_that_are_no_module_cannot_be_run_by_forward() -> None:
     weights = {"layer.weight": torch.eye(32)}
     with pytest.raises(UsageError, match="give the module, or a folder of transformers"):
         packed(weights, calibration_batches=noise(2, 4, 32), forward=mean_state)
+
+
+def test_a_classifier_of_texts_is_measured_by_its_windows(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    config = transformers.BertConfig(
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_labels=5,
+    )
+    transformers.BertForSequenceClassification(config).save_pretrained(tmp_path)
+
+    known = artpack.calibrate(tmp_path, IDS, window_tokens=16)
+    result = packed(tmp_path, calibration_tokens=IDS)
+
+    assert known.tokens == len(IDS) // 16
+    assert result.loss is not None
+    assert result.loss_unit == "nats"
+    assert not [note for note in result.notes if "not seen" in note]
+
+
+def test_a_model_of_images_takes_a_tensor(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    config = transformers.ViTConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=8,
+        patch_size=4,
+    )
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randn(3, 3, 8, 8, generator=generator) for _ in range(4)]
+
+    tensors = artpack.calibrate(tmp_path, batches=images)
+    named = artpack.calibrate(tmp_path, batches=[{"pixel_values": one} for one in images])
+
+    assert tensors.hessians.keys() == named.hessians.keys()
+    assert all(torch.equal(h, named.hessians[name]) for name, h in tensors.hessians.items())
+    assert packed(tmp_path, calibration_batches=images).loss_unit == "nats"

@@ -102,3 +102,14 @@ def test_the_hash_is_that_of_all_there_is() -> None:
 def test_no_batches_are_refused() -> None:
     with pytest.raises(UsageError, match="no batches to calibrate with"):
         ModuleBatches(iter(()))
+
+
+def test_outputs_of_whole_windows_have_numbers_of_their_own_too() -> None:
+    def all_of(batch_tokens: int, each: int) -> torch.Tensor:
+        batches = TokenBatches(WINDOWS, batch_tokens)
+        counts = [each * len(batches.load(i, "cpu")) for i in range(len(batches))]
+        return torch.cat([batches.draws(i, 0).uniform(n) for i, n in enumerate(counts)])
+
+    assert torch.equal(all_of(8, 1), all_of(31, 1))
+    assert len(all_of(31, 1).unique()) == len(WINDOWS)
+    assert len(all_of(31, 11)) == 11 * len(WINDOWS)  # more outputs than tokens
