@@ -32,7 +32,6 @@ except ImportError as error:
         "artpack.transformers needs transformers, an optional extra: pip install 'artpack[hf]'"
     ) from error
 
-from artpack.api.carried import LOCAL
 from artpack.api.folder import WEIGHTS, fill_folder, read_config, to_json, with_dtype, write_files
 from artpack.artifact.carried import find_name_fault
 from artpack.artifact.reader import Artifact, open_artifact
@@ -40,17 +39,11 @@ from artpack.checkpoint.repository import CONFIG_NAME
 from artpack.checkpoint.source import reason
 from artpack.errors import ArtpackError, CheckpointError, UsageError
 from artpack.models.kinds import TRANSFORMERS, describe_kind, kind_of
-from artpack.runners.hugging_face import has_tokenizer
+from artpack.runners.hugging_face_files import LOCAL, check_size, has_tokenizer
 from artpack.system.atomic import new_folder, write_atomically
 
 METHOD = "artpack"
 ARTIFACT = "model.artpack"
-
-MOST_ASKED = 2
-"""Tied weights are stored once, and counted twice where they are not tied yet."""
-
-SPARE_WEIGHTS = 1 << 20
-"""A checkpoint may lack a part that transformers then makes anew: a pooler, a small head."""
 
 
 def load(
@@ -87,7 +80,7 @@ def load(
         fill_folder(artifact, folder, dtype=dtype)
         try:
             kind = _model_class(artifact)
-            _check_size(_skeleton(kind, folder), artifact)
+            check_size(_skeleton(kind, folder), _weights_of(artifact))
             model = kind.from_pretrained(folder, **LOCAL, **_own_dtype())
             tokenizer = _tokenizer(folder)
         except ArtpackError:
@@ -175,7 +168,7 @@ class ArtpackQuantizer(HfQuantizer):  # type: ignore[misc, unused-ignore]
             open_artifact(self._find(model.config)) as artifact,
         ):
             artifact.check_trailer()
-            _check_size(model, artifact)
+            check_size(model, _weights_of(artifact))
             folder = Path(stack.enter_context(_temporary()))
             fill_folder(artifact, folder)
             self._decoded = stack.pop_all()
@@ -255,14 +248,8 @@ def _skeleton(kind: Any, folder: Path) -> Any:
         return kind(kind.config_class.from_pretrained(folder, local_files_only=True))
 
 
-def _check_size(model: Any, artifact: Artifact) -> None:
-    """Refuse a configuration that asks for far more memory than there are weights."""
-    asked = sum(parameter.numel() for parameter in model.parameters())
-    held = sum(math.prod(tensor.shape) for tensor in artifact.header.plan.tensors)
-    if asked > MOST_ASKED * held + SPARE_WEIGHTS:
-        raise CheckpointError(
-            f"its {CONFIG_NAME} describes a model of {asked} weights, the artifact holds {held}"
-        )
+def _weights_of(artifact: Artifact) -> int:
+    return sum(math.prod(tensor.shape) for tensor in artifact.header.plan.tensors)
 
 
 def _own_dtype() -> dict[str, str]:

@@ -175,7 +175,7 @@ def test_a_config_that_asks_for_much_more_than_there_is_gets_nothing(
     files = {"config.json": json.dumps(config).encode()}
     source = artifact.parent / "in"
     artpack.compress(source, recipe="int8", profile="fast", files=files).save(tmp_path / "a")
-    words = r"describes a model of \d+ weights, the artifact holds 5712"
+    words = r"describes a model of \d+ weights, and there are 5712"
     if through == "load":
         with pytest.raises(CheckpointError, match=words):
             plugin.load(tmp_path / "a")

@@ -1,15 +1,12 @@
 """Small files that go with weights into an artifact, and what the header says of their model."""
 
 import importlib.util
-import tempfile
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from artpack.api.folder import write_files
 from artpack.checkpoint.gguf_model import hugging_face_files
 from artpack.checkpoint.repository import (
     CONFIG_NAME,
@@ -23,10 +20,8 @@ from artpack.checkpoint.sniff import Kind, sniff
 from artpack.checkpoint.source import listed
 from artpack.errors import UsageError
 from artpack.models.kinds import TRANSFORMERS, transformers_model
+from artpack.runners.hugging_face_files import read_tokenizer
 from artpack.stages.parsing import parse_json
-
-LOCAL = {"local_files_only": True, "trust_remote_code": False}
-"""Nothing is fetched, and no code of a folder is run."""
 
 
 def find_files(path: Path, *, tokenizer: bool) -> tuple[dict[str, bytes], tuple[str, ...]]:
@@ -96,15 +91,10 @@ def _tokenizer(folder: Path) -> dict[str, bytes]:
 
 def _loaded(files: Mapping[str, bytes]) -> tuple[object, ...] | None:
     """Load a tokenizer and return all that tells it from others; None if it cannot be loaded."""
-    transformers = import_module(TRANSFORMERS)
-    transformers.utils.logging.set_verbosity_error()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_files(files, folder)
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
-        except Exception:  # noqa: BLE001 - whatever transformers makes of a stranger's files
-            return None
+    try:
+        tokenizer = read_tokenizer(files)
+    except UsageError:
+        return None
     backend = getattr(tokenizer, "backend_tokenizer", None)
     return (
         type(tokenizer),

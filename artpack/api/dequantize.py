@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from artpack.api.carried import LOCAL, find_files
+from artpack.api.carried import find_files
 from artpack.checkpoint.repository import CONFIG_NAME, repository_of, snapshot_of
 from artpack.checkpoint.source import reason
 from artpack.errors import CheckpointError, UsageError
 from artpack.models.kinds import quantization_of
-from artpack.runners.hugging_face import import_transformers, model_class
+from artpack.runners.hugging_face_files import LOCAL, import_transformers, model_class
 from artpack.stages.parsing import parse_json
 from artpack.system.atomic import write_atomically
 

@@ -22,7 +22,8 @@ from artpack.models import GPT, ModelConfig, build
 from artpack.models.defects import as_meant, as_published
 from artpack.models.find import choose_model, stored_model
 from artpack.models.kinds import TRANSFORMERS, describe_kind, kind_of
-from artpack.runners.hugging_face import TransformersRunner, build_transformers
+from artpack.runners.hugging_face import TransformersRunner
+from artpack.runners.hugging_face_files import build_transformers
 from artpack.runners.protocol import LanguageModel
 from artpack.stages import Config
 from artpack.stages.finite import check_weights

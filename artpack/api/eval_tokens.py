@@ -25,7 +25,7 @@ from artpack.evaluation.tokens.stream import (
     read_tokenizer,
     stream_of,
 )
-from artpack.runners.hugging_face import read_tokenizer as read_own_tokenizer
+from artpack.runners.hugging_face_files import read_tokenizer as read_own_tokenizer
 
 PathLike: TypeAlias = str | os.PathLike[str]
 ScoredTokens: TypeAlias = PathLike | Stream | NDArray[np.integer]

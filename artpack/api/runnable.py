@@ -22,10 +22,9 @@ from artpack.models import ModelConfig, build
 from artpack.models.defects import as_meant
 from artpack.runners.batches import Batches, ModuleBatches, TokenBatches
 from artpack.runners.gpt import GptRunner
-from artpack.runners.hugging_face import (
-    TransformersRunner,
+from artpack.runners.hugging_face import TransformersRunner, fitting
+from artpack.runners.hugging_face_files import (
     build_transformers,
-    fitting,
     positions_of,
     read_tokenizer,
     vocabulary_of,

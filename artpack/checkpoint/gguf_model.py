@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from artpack.checkpoint.gguf_header import HALVES, read_gguf_header
-from artpack.checkpoint.optional import import_transformers
+from artpack.checkpoint.optional import import_reader
 from artpack.checkpoint.source import reason
 from artpack.errors import CheckpointError
 
@@ -67,7 +67,7 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
 @lru_cache(maxsize=1)
 def _read_metadata(path: Path, _stamp: tuple[int, ...]) -> dict[str, Any] | None:
     """Remember the last file: walking through a vocabulary takes transformers seconds."""
-    reader = import_transformers(READER)
+    reader = import_reader(READER)
     try:
         fields: dict[str, Any] = reader.load_gguf_checkpoint(str(path))["config"]
     except FAULTS as error:
@@ -88,7 +88,7 @@ def make_config(fields: dict[str, Any]) -> Any:
         The config, an object of transformers.
 
     """
-    return import_transformers().AutoConfig.for_model(**fields)
+    return import_reader().AutoConfig.for_model(**fields)
 
 
 def empty_model(config: Any) -> Any:
@@ -105,7 +105,7 @@ def empty_model(config: Any) -> Any:
         ValueError: transformers has no model of such a config.
 
     """
-    transformers = import_transformers()
+    transformers = import_reader()
     with torch.device("meta"):
         if config.architectures:
             return getattr(transformers, config.architectures[0])(config)
@@ -167,6 +167,6 @@ def _dtype(path: Path) -> torch.dtype:
 
 
 def _save_tokenizer(path: Path, folder: str) -> None:
-    auto = import_transformers().AutoTokenizer
+    auto = import_reader().AutoTokenizer
     tokenizer = auto.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
     tokenizer.save_pretrained(folder)

@@ -18,7 +18,7 @@ from artpack.checkpoint.gguf_model import (
     read_metadata,
     unusable,
 )
-from artpack.checkpoint.optional import import_transformers
+from artpack.checkpoint.optional import import_reader
 from artpack.errors import UsageError
 
 
@@ -115,7 +115,7 @@ def find_translation(path: Path, header: GgufHeader) -> Translation | None:
     fields = read_metadata(path)
     if fields is None:
         return None
-    reader = import_transformers(READER)
+    reader = import_reader(READER)
     if not hasattr(reader, "TENSOR_PROCESSORS"):
         raise UsageError("GGUF files need transformers 4.49 or later: pip install -U transformers")
     try:

@@ -1,9 +1,10 @@
-"""Packages that only some checkpoints need."""
+"""Packages that GGUF files need."""
 
-from importlib import import_module
 from typing import Any
 
-from artpack.errors import UsageError
+from artpack.system.optional import import_optional
+
+NEED = "GGUF files need"
 
 
 def import_gguf() -> Any:
@@ -17,10 +18,10 @@ def import_gguf() -> Any:
         UsageError: It is not installed.
 
     """
-    return _import("gguf")
+    return import_optional("gguf", what=NEED, extra="gguf")
 
 
-def import_transformers(part: str = "") -> Any:
+def import_reader(part: str = "") -> Any:
     """
     Import transformers, which knows the names of GGUF's tensors.
 
@@ -34,14 +35,5 @@ def import_transformers(part: str = "") -> Any:
         UsageError: It is not installed.
 
     """
-    return _import(f"transformers.{part}" if part else "transformers")
-
-
-def _import(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        package = name.partition(".")[0]
-        raise UsageError(
-            f"GGUF files need {package}, an optional extra: pip install 'artpack[gguf]'"
-        ) from error
+    name = f"transformers.{part}" if part else "transformers"
+    return import_optional(name, what=NEED, extra="gguf")

@@ -17,7 +17,7 @@ from artpack.artifact.reader import open_artifact
 from artpack.errors import UsageError
 from artpack.quantize import Lattice
 from artpack.recipes import load_recipe
-from artpack.runners.hugging_face import build_transformers
+from artpack.runners.hugging_face_files import build_transformers
 
 SMALL = load_recipe("frontier", ["matrices.min_rows=8", "matrices.quantizer.states=4"])
 """The frontier for tiny matrices, with few states."""

@@ -10,7 +10,7 @@ from artpack.artifact.reader import open_artifact
 
 pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("gguf", reason="gguf is not installed")
-from artpack.checkpoint.optional import import_transformers
+from artpack.checkpoint.optional import import_reader
 from tests.checkpoint.gguf_cases import KINDS, drawn, llama, write
 
 
@@ -29,7 +29,7 @@ def test_a_file_becomes_a_model_of_transformers(tmp_path: Path) -> None:
         folder.mkdir()
         for name, content in artifact.files.items():
             (folder / name).write_bytes(content)
-        transformers = import_transformers()
+        transformers = import_reader()
         model = transformers.AutoModelForCausalLM.from_config(
             transformers.AutoConfig.from_pretrained(folder)
         )

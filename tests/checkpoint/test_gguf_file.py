@@ -17,7 +17,7 @@ from artpack.checkpoint.gguf_model import (
     make_config,
     read_metadata,
 )
-from artpack.checkpoint.optional import import_transformers
+from artpack.checkpoint.optional import import_reader
 from artpack.errors import UsageError
 
 pytest.importorskip("gguf", reason="gguf is not installed")
@@ -42,7 +42,7 @@ def test_weights_are_those_that_transformers_reads(
     fields = read_metadata(path)
     assert fields is not None
     model = empty_model(make_config(fields))
-    read = import_transformers(READER).load_gguf_checkpoint
+    read = import_reader(READER).load_gguf_checkpoint
     expected = read(str(path), return_tensors=True, model_to_load=model)["tensors"]
     found = read_all(path)
     assert found.keys() == expected.keys()

@@ -15,7 +15,8 @@ from artpack.errors import UsageError
 from artpack.evaluation.tokens.byte_check import Losses
 from artpack.evaluation.tokens.hugging_face import check_text, tokenize_documents
 from artpack.models import Documents
-from artpack.runners.hugging_face import TransformersRunner, import_transformers, read_tokenizer
+from artpack.runners.hugging_face import TransformersRunner
+from artpack.runners.hugging_face_files import import_transformers, read_tokenizer
 from tests.cli.conftest import Invoke
 
 TEXT = "the cat sat\0na\u00efve \u2603 snow\0\0the mat"

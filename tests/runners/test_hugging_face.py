@@ -9,10 +9,9 @@ import torch
 
 from artpack.api.carried import files_of_module
 from artpack.errors import CheckpointError, UsageError
-from artpack.runners.hugging_face import (
-    TransformersRunner,
+from artpack.runners.hugging_face import TransformersRunner, fitting
+from artpack.runners.hugging_face_files import (
     build_transformers,
-    fitting,
     positions_of,
     read_tokenizer,
     vocabulary_of,
@@ -130,3 +129,11 @@ def test_a_config_that_cannot_be_read_says_so(config: bytes) -> None:
 def test_a_tokenizer_that_is_missing_says_so() -> None:
     with pytest.raises(UsageError, match="no tokenizer lies with the model"):
         read_tokenizer(files_of_module(tiny_model("llama-tied")))
+
+
+def test_a_config_of_far_more_weights_than_there_are_gets_no_memory() -> None:
+    model = tiny_model("llama-untied")
+    files = files_of_module(model)
+    huge = json.loads(files["config.json"]) | {"vocab_size": 1 << 26, "intermediate_size": 1 << 26}
+    with pytest.raises(CheckpointError, match=r"describes a model of \d{10,} weights, and there are"):
+        build_transformers({"config.json": json.dumps(huge).encode()}, model.state_dict())
