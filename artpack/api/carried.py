@@ -53,7 +53,9 @@ def files_of_gguf(path: Path) -> dict[str, bytes]:
 
 
 def files_beside(path: Path) -> dict[str, bytes] | None:
-    """Read all that lies beside weights of transformers; None for any other weights."""
+    """Read all that comes with weights of transformers; None for any other weights."""
+    if within := files_of_gguf(path):
+        return within
     config = repository_of(path) / CONFIG_NAME
     if not config.is_file():
         return None

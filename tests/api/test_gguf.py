@@ -49,3 +49,19 @@ def test_what_transformers_does_not_know_is_packed_alone(tmp_path: Path) -> None
         assert artifact.model is None
         assert artifact.files == {}
         assert torch.equal(artifact["a.weight"], torch.from_numpy(drawn(40, 64)).half())
+
+
+def test_a_file_is_scored_as_what_is_made_of_it(tmp_path: Path) -> None:
+    source, text = tmp_path / "model.gguf", tmp_path / "val.txt"
+    llama(source, KINDS.Q4_1)
+    text.write_text("abcabacab" * 9)
+    packed = artpack.compress(source, recipe="lossless", profile="fast")
+    windows = artpack.WindowOptions(window_tokens=16)
+
+    found = artpack.evaluate(packed, text, baseline=source, windows=windows)
+    alone = artpack.evaluate(source, text, windows=windows)
+
+    assert found.comparison is not None
+    assert alone.score is not None
+    assert found.comparison.kl_nats.value == 0
+    assert alone.score.bits_per_byte == found.comparison.baseline.bits_per_byte
