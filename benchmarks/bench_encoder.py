@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from artpack.api.inputs import CompressInputs, open_inputs
+from artpack.api.inputs import CompressInputs
+from artpack.api.opened_inputs import open_inputs
 from artpack.artifact.reader import open_artifact
 from artpack.checkpoint import open_checkpoint
 from artpack.coding.codecs import Zstd

@@ -9,7 +9,8 @@ from pathlib import Path
 from artpack_cli.render.plot import draw_curves
 from torch import Tensor
 
-from artpack.api.inputs import CompressInputs, open_inputs
+from artpack.api.inputs import CompressInputs
+from artpack.api.opened_inputs import open_inputs
 from artpack.api.runnable import GptModel, TransformersModel
 from artpack.api.scoring import FileScorer, Scoring
 from artpack.calibration.file import Calibration

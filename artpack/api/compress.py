@@ -7,8 +7,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from artpack.api.inputs import CompressInputs, OpenedInputs, open_inputs
+from artpack.api.inputs import CompressInputs
 from artpack.api.notes import notes_of
+from artpack.api.opened_inputs import OpenedInputs, open_inputs
 from artpack.api.runnable import GptModel, TransformersModel
 from artpack.api.scoring import FileScorer, Scoring, measured_loss
 from artpack.api.sources import WeightSource

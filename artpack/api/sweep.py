@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from artpack.api.compress import make_scorer
-from artpack.api.inputs import CompressInputs, OpenedInputs, open_inputs
+from artpack.api.inputs import CompressInputs
+from artpack.api.opened_inputs import OpenedInputs, open_inputs
 from artpack.api.scoring import Scoring, measured_loss
 from artpack.coding.profiles import Profile, profile_named
 from artpack.errors import ArtpackError, UsageError

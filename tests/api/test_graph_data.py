@@ -73,7 +73,7 @@ def test_a_calibration_is_kept_and_read(tmp_path: Path) -> None:
     assert first.content() == again.content()
     assert alone.size_bytes == first.size_bytes
     assert read_calibration(file).hessians["k1"].shape == (18, 18)
-    with pytest.raises(UsageError, match="is for other batches"):
+    with pytest.raises(UsageError, match="is for other data"):
         artpack.compress(
             source, calibration=file, calibration_batches=tiny.inputs_of(tiny.convolution(), 3)
         )

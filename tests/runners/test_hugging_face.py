@@ -135,5 +135,7 @@ def test_a_config_of_far_more_weights_than_there_are_gets_no_memory() -> None:
     model = tiny_model("llama-untied")
     files = files_of_module(model)
     huge = json.loads(files["config.json"]) | {"vocab_size": 1 << 26, "intermediate_size": 1 << 26}
-    with pytest.raises(CheckpointError, match=r"describes a model of \d{10,} weights, and there are"):
+    with pytest.raises(
+        CheckpointError, match=r"describes a model of \d{10,} weights, and there are"
+    ):
         build_transformers({"config.json": json.dumps(huge).encode()}, model.state_dict())
