@@ -10,7 +10,6 @@ from artpack.calibration.file import Calibration, hash_config
 from artpack.checkpoint import Checkpoint
 from artpack.graphs import Graph, inlined
 from artpack.graphs.places import find_places
-from artpack.quantize.matrix_view import matrix_shape
 from artpack.runners.onnx import (
     BatchSource,
     GraphWeights,
@@ -82,7 +81,6 @@ class GraphRun:
                 "tokens_sha256": self.batches_sha256,
                 "settings": {"batches": len(self.batches), "fisher": False},
             },
-            notes=_unseen(self.weights, hessians),
         )
 
     def loss(self) -> OutputError:
@@ -148,20 +146,3 @@ def start_graph(checkpoint: Checkpoint, graph: Graph, source: BatchSource) -> Gr
     stored = {info.name: checkpoint.read(info.name) for info in checkpoint.tensors}
     weights = GraphWeights(graph, names, stored, checkpoint.ties, checkpoint.banks)
     return GraphRun(weights, batches, checkpoint.weights_sha256)
-
-
-def _unseen(weights: GraphWeights, hessians: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Say how many matrices nothing is known of."""
-    wide = [
-        name
-        for name, one in weights.stored.items()
-        if one.is_floating_point() and matrix_shape(one.shape)[0] > 1
-    ]
-    unknown = [name for name in wide if name not in hessians]
-    if not unknown:
-        return ()
-    told = (
-        f"calibration: {len(unknown)} of {len(wide)} matrices were not seen at work,"
-        f" {unknown[0]!r} first: they are rounded without data"
-    )
-    return (told,)

@@ -99,7 +99,7 @@ def collect(
         progress: Told how far it is.
 
     Returns:
-        The calibration, with a note of the matrices that it knows nothing of.
+        The calibration.
 
     """
     checkpoint = running.opened.checkpoint
@@ -124,16 +124,7 @@ def collect(
             progress=told,
         )
 
-    found = run_passes(passes, run)
-    wide = [i for i in checkpoint.tensors if len(i.shape) > 1 and i.dtype.is_floating_point]
-    known = found.hessians.keys() | found.lookup_information.keys()
-    if unknown := [info.name for info in wide if info.name not in known]:
-        told = (
-            f"calibration: {len(unknown)} of {len(wide)} matrices were not seen at work,"
-            f" {unknown[0]!r} first: they are rounded without data"
-        )
-        found = replace(found, notes=(*found.notes, told))
-    return found
+    return run_passes(passes, run)
 
 
 def memory_note(running: Running, passes: Sequence[Places]) -> str:

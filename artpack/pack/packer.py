@@ -179,8 +179,20 @@ class Packer:
             loss = inputs.loss(
                 {n: p.quantizer.dequantize(p.quantized) for n, p in adjusted.items()}
             )
-        weights, notes = self._plain.weights, (*self._notes, *self._sensitivities[1])
+        notes = (*self._notes, *self._unseen_note(), *self._sensitivities[1])
+        weights = self._plain.weights
         return PackResult(fit.packed, prepared, weights, fit, loss, inputs.loss_unit, notes)
+
+    def _unseen_note(self) -> tuple[str, ...]:
+        """Say how many matrices are rounded without data though there are some."""
+        unseen = self._plain.unseen
+        if not unseen:
+            return ()
+        told = (
+            f"calibration: {len(unseen)} of {len(self._plain.jobs)} matrices were not seen at"
+            f" work, {unseen[0]!r} first: they are rounded without data"
+        )
+        return (told,)
 
     def _make_fixed(self, goal: Goal) -> PackResult:
         recipe = self._spec.name

@@ -97,6 +97,13 @@ class RateDistortion:
         self.jobs = {job.info.name: job for job in _jobs(selection, spec)}
 
     @property
+    def unseen(self) -> tuple[str, ...]:
+        """Tensors that the calibration knows nothing of; none where there is no calibration."""
+        if self._calibration is None:
+            return ()
+        return tuple(name for name in self.jobs if not self._is_known(name))
+
+    @property
     def weights(self) -> int:
         """How many weights its tensors have."""
         return sum(job.info.weights for job in self.jobs.values())
