@@ -4,7 +4,7 @@ The account of an artifact's bytes, tensor by tensor.
 Every byte of the file is counted once: the tensors' shares of the streams, the
 preamble, the header and the trailer add up to the size of the file. Tensors that
 share a stream divide its bytes in proportion to what their symbols cost under
-the stream's own symbol frequencies.
+the stream's own symbol frequencies; or, where nothing is decoded, to their number.
 """
 
 from collections.abc import Sequence
@@ -34,8 +34,8 @@ class TensorRow:
         grid: Label of its quantizer.
         pipelines: Labels of the pipelines that code its parts, codes first.
         stored_bytes: Its share of the streams.
-        entropy_bytes: Order-0 entropy of its parts, each taken alone.
-        histogram: How often each symbol of the codes occurs.
+        entropy_bytes: Order-0 entropy of its parts, each taken alone; None if not decoded.
+        histogram: How often each symbol of the codes occurs; empty if not decoded.
         report: How far it is from its weights, for tensors quantized with data.
     """
 
@@ -45,7 +45,7 @@ class TensorRow:
     grid: str
     pipelines: tuple[str, ...]
     stored_bytes: int
-    entropy_bytes: float
+    entropy_bytes: float | None
     histogram: tuple[int, ...]
     report: Report | None = None
 
@@ -55,13 +55,17 @@ class TensorRow:
         return 8 * self.stored_bytes / self.weights if self.weights else 0.0
 
     @property
-    def entropy_bits_per_weight(self) -> float:
-        """Order-0 entropy in bits for each weight; 0 for an empty tensor."""
+    def entropy_bits_per_weight(self) -> float | None:
+        """Order-0 entropy in bits for each weight, 0 for an empty tensor; None if not decoded."""
+        if self.entropy_bytes is None:
+            return None
         return 8 * self.entropy_bytes / self.weights if self.weights else 0.0
 
     @property
-    def gap(self) -> float:
-        """Stored bytes over entropy, less one; 0 where there is no entropy."""
+    def gap(self) -> float | None:
+        """Stored bytes over entropy, less one; 0 where there is none; None if not decoded."""
+        if self.entropy_bytes is None:
+            return None
         return self.stored_bytes / self.entropy_bytes - 1 if self.entropy_bytes else 0.0
 
 
@@ -102,12 +106,13 @@ class Description:
         return "\n".join(["       bytes    bits  grid        tensor", *lines, total])
 
 
-def describe(artifact: "Artifact") -> Description:
+def describe(artifact: "Artifact", *, entropy: bool = True) -> Description:
     """
     Account for every byte of an artifact.
 
     Args:
-        artifact: An open one; all of it is decoded.
+        artifact: An open one.
+        entropy: Decode all of it, for entropies and histograms.
 
     Returns:
         Rows and overhead that add up to the size of the file.
@@ -120,12 +125,17 @@ def describe(artifact: "Artifact") -> Description:
     stored = [0] * len(plan.tensors)
     labels: list[set[tuple[int, str]]] = [set() for _ in plan.tensors]
     for s, stream in enumerate(plan.streams):
-        costs = _costs(artifact.stream(s), plan.spec(stream.members[0]).alphabet)
+        if entropy:
+            costs = _costs(artifact.stream(s), plan.spec(stream.members[0]).alphabet)
+        else:
+            costs = [float(rows * cols) for rows, cols in plan.shapes(stream.members)]
         shares = apportion(artifact.header.records[s].stored_bytes, costs)
         for member, share in zip(stream.members, shares, strict=True):
             stored[member.tensor] += share
             labels[member.tensor].add((member.part, stream.pipeline.label))
-    rows = tuple(_row(artifact, t, stored[t], labels[t]) for t in range(len(plan.tensors)))
+    rows = tuple(
+        _row(artifact, t, stored[t], labels[t], entropy=entropy) for t in range(len(plan.tensors))
+    )
     overhead = {
         "preamble": PREAMBLE_BYTES,
         "header": artifact.preamble.header_stored_bytes,
@@ -141,11 +151,13 @@ def describe(artifact: "Artifact") -> Description:
 
 
 def _row(
-    artifact: "Artifact", t: int, stored_bytes: int, labels: set[tuple[int, str]]
+    artifact: "Artifact", t: int, stored_bytes: int, labels: set[tuple[int, str]], *, entropy: bool
 ) -> TensorRow:
     tensor = artifact.header.plan.tensors[t]
-    parts = artifact.quantized(tensor.name).parts
-    counts = [histogram(parts[spec.name], spec.alphabet) for spec in tensor.parts]
+    counts: list[NDArray[np.int64]] = []
+    if entropy:
+        parts = artifact.quantized(tensor.name).parts
+        counts = [histogram(parts[spec.name], spec.alphabet) for spec in tensor.parts]
     return TensorRow(
         name=tensor.name,
         shape=tensor.shape,
@@ -153,8 +165,8 @@ def _row(
         grid=tensor.quantizer.label,
         pipelines=tuple(dict.fromkeys(label for _, label in sorted(labels))),
         stored_bytes=stored_bytes,
-        entropy_bytes=sum(entropy_bits(count) for count in counts) / 8,
-        histogram=tuple(counts[0].tolist()),
+        entropy_bytes=sum(map(entropy_bits, counts)) / 8 if entropy else None,
+        histogram=tuple(counts[0].tolist()) if entropy else (),
         report=_report(artifact, t),
     )
 

@@ -25,8 +25,8 @@ from artpack.checkpoint import Bank, Tie
 from artpack.coding.pipeline import Pipeline
 from artpack.errors import CorruptError, UsageError
 from artpack.quantize import QUANTIZERS, Raw
-from artpack.quantize.grids.raw import DTYPES, GRIDDED
 from artpack.stages import Quantizer, stage_from_json
+from artpack.stages.dtypes import BYTES, GRIDDED
 
 HEADER_KEYS = (
     "tensors",
@@ -133,7 +133,7 @@ def _read_shape(value: object, name: str) -> tuple[int, ...]:
 
 def _read_dtype(value: object, name: str) -> str:
     dtype = as_text(value, f"dtype of {name!r}")
-    if dtype not in DTYPES:
+    if dtype not in BYTES:
         raise CorruptError(f"{name!r} has the unknown dtype {dtype!r}")
     return dtype
 

@@ -6,6 +6,8 @@ checked against itself and the file's size, a stream's checksum is compared
 before it is decoded, and a tensor's hash before it is handed out.
 """
 
+from __future__ import annotations
+
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
@@ -13,11 +15,9 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from artpack.artifact import format as fmt
 from artpack.artifact.carried import unpack_files
@@ -31,12 +31,16 @@ from artpack.coding.pipeline import Coded
 from artpack.errors import ArtifactError, CorruptError, TruncatedError
 from artpack.stages import Config
 from artpack.stages.symbols import Quantized, Symbols
+from artpack.system.late import torch
 from artpack.system.workers import Workers, cores
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 READ_BYTES = 1 << 20
 
 
-class Artifact(Mapping[str, Tensor]):
+class Artifact(Mapping[str, "Tensor"]):
     """
     An open artifact: a mapping of names to tensors, and a context manager.
 
@@ -166,9 +170,13 @@ class Artifact(Mapping[str, Tensor]):
             return {}
         return unpack_files(record, self._read(self._offsets[-1], record.stored_bytes))
 
-    def inspect(self) -> Description:
+    def inspect(self, *, entropy: bool = True) -> Description:
         """
-        Account for every byte of the file; all of it is decoded.
+        Account for every byte of the file.
+
+        Args:
+            entropy: Decode all of it, for entropies and histograms; otherwise tensors that
+                share a stream divide its bytes by their numbers of symbols.
 
         Returns:
             A row for each tensor, and what belongs to none.
@@ -177,7 +185,7 @@ class Artifact(Mapping[str, Tensor]):
             ArtifactError: The file is damaged.
 
         """
-        return describe(self)
+        return describe(self, entropy=entropy)
 
     def check_trailer(self) -> None:
         """

@@ -1,16 +1,20 @@
 """The check of an artifact: whether it is sound, and what it lost against its checkpoint."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.checkpoint import Checkpoint
 from artpack.errors import ArtifactError
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

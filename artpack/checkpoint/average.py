@@ -4,16 +4,20 @@ Several checkpoints of one model, averaged tensor by tensor as they are read.
 Averaging the last checkpoints of a run usually scores better than the last one alone.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from artpack.checkpoint.checkpoint import Checkpoint
 from artpack.errors import CheckpointError, UsageError
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def mean_weights(count: int) -> tuple[float, ...]:
@@ -90,7 +94,7 @@ class Average(Checkpoint):
         self.notes = tuple(dict.fromkeys(note for one in self._checkpoints for note in one.notes))
         self._dtypes = {info.name: info.dtype for info in self.tensors}
 
-    def oriented(self, transposed: Collection[str]) -> "Average":
+    def oriented(self, transposed: Collection[str]) -> Average:
         """Return the same average, some matrices of it stored transposed."""
         return Average([one.oriented(transposed) for one in self._checkpoints], self._weights)
 

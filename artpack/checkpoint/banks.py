@@ -11,16 +11,20 @@ bank's with their number.
 Source: parameter-golf PR 1934, for its banks and their names.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from artpack.checkpoint.source import TensorInfo
 from artpack.errors import CheckpointError, CorruptError
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "qo_bank": ("attn.c_q.weight", "attn.proj.weight"),

@@ -1,5 +1,7 @@
 """Checkpoints: opened from files or made from a state dict, and restored from what was stored."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -8,10 +10,7 @@ from functools import cached_property
 from itertools import product
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Self
 
 from artpack.checkpoint.banks import Bank, close_bank, find_banks, open_bank
 from artpack.checkpoint.prefixes import strip_given, strip_prefixes
@@ -29,6 +28,10 @@ from artpack.checkpoint.source import Loaded, Source, TensorInfo
 from artpack.checkpoint.state_dict import only_tensors
 from artpack.checkpoint.ties import Tie, find_ties
 from artpack.errors import CorruptError, UsageError
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Checkpoint:
@@ -106,7 +109,7 @@ class Checkpoint:
         tensor = self._reader.read(*self._places[name])
         return tensor.T.contiguous() if name in self._turned else tensor
 
-    def oriented(self, transposed: Collection[str]) -> "Checkpoint":
+    def oriented(self, transposed: Collection[str]) -> Checkpoint:
         """
         Return the same tensors, some matrices of them stored transposed.
 

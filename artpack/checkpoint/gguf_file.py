@@ -1,29 +1,33 @@
 """GGUF files, as llama.cpp ships models: dequantized, under the names of Hugging Face."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from artpack.checkpoint.gguf_header import HALVES, GgufHeader, GgufTensor, read_gguf_header
 from artpack.checkpoint.gguf_names import Translation, find_translation
 from artpack.checkpoint.optional import import_gguf
 from artpack.checkpoint.source import Deferred, Loaded, Source, listed, reason
 from artpack.errors import CheckpointError
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _PLAIN = {
-    "F64": (np.float64, torch.float64),
-    "I8": (np.int8, torch.int8),
-    "I16": (np.int16, torch.int16),
-    "I32": (np.int32, torch.int32),
-    "I64": (np.int64, torch.int64),
+    "F64": "float64",
+    "I8": "int8",
+    "I16": "int16",
+    "I32": "int32",
+    "I64": "int64",
 }
-"""Types that are no weights, and are read as they are."""
+"""Types that are no weights, and are read as they are: what numpy and torch call them."""
 
 
 def gguf_source(path: Path) -> Source:
@@ -123,10 +127,10 @@ def _deferred(
 def _dtype(shape: tuple[int, ...], parts: Iterable[GgufTensor]) -> torch.dtype:
     kinds = {part.kind.name for part in parts}
     kind = kinds.pop() if len(kinds) == 1 else ""
-    if kind in _PLAIN:
-        return _PLAIN[kind][1]
     # transformers computes with some vectors: what it makes of them may need more bits.
-    return HALVES.get(kind, torch.float32) if len(shape) > 1 else torch.float32
+    kept = _PLAIN if len(shape) < 2 else _PLAIN | HALVES
+    dtype: torch.dtype = getattr(torch, kept.get(kind, "float32"))
+    return dtype
 
 
 def _make(
@@ -161,6 +165,6 @@ def _make(
 def _dequantize(content: NDArray[np.uint8], kind: Any) -> NDArray[Any]:
     """Return the values of whole blocks, in a row."""
     if kind.name in _PLAIN:
-        return content.view(_PLAIN[kind.name][0])
+        return content.view(np.dtype(_PLAIN[kind.name]))
     values: NDArray[np.float32] = import_gguf().dequantize(content, kind)
     return values.reshape(-1)

@@ -1,13 +1,13 @@
 """Headers of GGUF files: read without trust, checked before anything is allocated."""
 
+from __future__ import annotations
+
 import math
 import mmap
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from artpack.checkpoint.optional import import_gguf
 from artpack.checkpoint.source import reason
@@ -19,8 +19,8 @@ MAX_ITEMS = 1 << 22
 
 MAX_AXES = 4
 
-HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
-"""Types of matrices that keep their dtype."""
+HALVES = {"F16": "float16", "BF16": "bfloat16"}
+"""Types of matrices that keep their dtype, and what torch calls it."""
 
 _DEFAULT_ALIGNMENT = 32
 _NUMBERS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}

@@ -1,16 +1,17 @@
 """Config and tokenizer of a GGUF file, as transformers reads them."""
 
+from __future__ import annotations
+
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-
 from artpack.checkpoint.gguf_header import HALVES, read_gguf_header
 from artpack.checkpoint.optional import import_reader
 from artpack.checkpoint.source import reason
 from artpack.errors import CheckpointError
+from artpack.system.late import torch
 
 READER = "modeling_gguf_pytorch_utils"
 
@@ -162,8 +163,9 @@ def _save_config(fields: dict[str, Any], dtype: torch.dtype, folder: str) -> Non
 def _dtype(path: Path) -> torch.dtype:
     """Return what most programs would load the matrices as."""
     matrices = [one for one in read_gguf_header(path).tensors if len(one.shape) > 1]
-    kinds = {HALVES.get(one.kind.name, torch.float32) for one in matrices}
-    return kinds.pop() if len(kinds) == 1 else torch.float32
+    kinds = {HALVES.get(one.kind.name, "float32") for one in matrices}
+    dtype: torch.dtype = getattr(torch, kinds.pop() if len(kinds) == 1 else "float32")
+    return dtype
 
 
 def _save_tokenizer(path: Path, folder: str) -> None:

@@ -1,14 +1,18 @@
 """ONNX graphs as checkpoints."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from artpack.checkpoint.source import Loaded, Source, listed
 from artpack.graphs import find_exact, find_transposed, find_uses, inlined, read_graph
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 QUANTIZED = "kept as they are, of a graph that is quantized already"
 

@@ -1,16 +1,19 @@
 """A reader of one tensor after another that keeps no pages of theirs."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
 from pathlib import Path
-
-import torch
-from torch import Tensor
-from torch.nn import Parameter
+from typing import TYPE_CHECKING
 
 from artpack.checkpoint.source import Deferred, Source, TensorInfo, reason
 from artpack.errors import CheckpointError
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAPPED_BYTES = 32 << 20
 """Less is never mapped anew: torch reads the list of all tensors each time it maps a file."""
@@ -200,7 +203,7 @@ def _check_plain(name: str, tensor: Tensor | Deferred) -> None:
     """Refuse a tensor that is more, or less, than its elements."""
     if isinstance(tensor, Deferred):
         return
-    if type(tensor) not in (Tensor, Parameter):
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
         raise CheckpointError(f"{name!r}: a {type(tensor).__name__}; save it as a plain tensor")
     if tensor.is_meta:
         raise CheckpointError(f"{name!r}: on the meta device, without elements")

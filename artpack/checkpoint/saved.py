@@ -6,16 +6,20 @@ of 0. The first two are looked for before torch sees the file; the last shows in
 the tensors claim when they are there, and before any of their elements is touched.
 """
 
+from __future__ import annotations
+
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from artpack.checkpoint.calls import check_calls
 from artpack.errors import CheckpointError
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ZIP_MAGIC = b"PK\x03\x04"
 
@@ -108,7 +112,7 @@ def _tensors(content: object) -> Iterator[Tensor]:
     left = [content]
     while left:
         item = left.pop()
-        if isinstance(item, Tensor):
+        if isinstance(item, torch.Tensor):
             if item.layout is torch.strided and not (item.is_meta or item.is_nested):
                 yield item
         elif isinstance(item, Mapping | list | tuple | set) and id(item) not in seen:

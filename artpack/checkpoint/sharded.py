@@ -1,9 +1,10 @@
 """Checkpoints of several files: the folders and shard indexes of Hugging Face."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from artpack.checkpoint.gguf_file import gguf_source
 from artpack.checkpoint.onnx_file import onnx_source
@@ -14,6 +15,9 @@ from artpack.checkpoint.source import Deferred, Loaded, Source, listed, reason
 from artpack.checkpoint.torch_file import torch_source
 from artpack.errors import CheckpointError, UsageError
 from artpack.stages.parsing import parse_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 INDEX_SUFFIX = ".index.json"
 

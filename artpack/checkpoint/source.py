@@ -1,14 +1,18 @@
 """Sources of tensors: files that can be mapped, and mapped again."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from artpack.graphs import Graph
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_LISTED = 8
 
@@ -28,7 +32,7 @@ class TensorInfo:
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype
-    stack: "TensorInfo | None" = None
+    stack: TensorInfo | None = None
 
     @property
     def weights(self) -> int:

@@ -1,12 +1,17 @@
 """The state dict inside whatever a training script saved."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from artpack.checkpoint.source import Loaded, listed
 from artpack.errors import CheckpointError, UsageError
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    pass
 
 USUAL_KEYS = (
     "model",
@@ -92,7 +97,7 @@ def only_tensors(content: object, where: str) -> Loaded:
 
 
 def _is_weight(name: object, value: object) -> bool:
-    return isinstance(name, str) and isinstance(value, Tensor)
+    return isinstance(name, str) and isinstance(value, torch.Tensor)
 
 
 def _paths(content: object, depth: int = 3) -> Iterator[str]:

@@ -1,15 +1,16 @@
 """Elements of a graph's tensors that lie in other files, beside it and nowhere else."""
 
+from __future__ import annotations
+
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 from artpack.errors import CheckpointError
+from artpack.system.late import torch
 
 if TYPE_CHECKING:
     from onnx import TensorProto
+    from torch import Tensor
 
 
 class ExternalFiles:
@@ -29,7 +30,7 @@ class ExternalFiles:
         """Those that were read from."""
         return tuple(self._mapped)
 
-    def read(self, tensor: "TensorProto", name: str) -> Tensor:
+    def read(self, tensor: TensorProto, name: str) -> Tensor:
         """
         Map the elements of a tensor.
 
@@ -61,7 +62,7 @@ class ExternalFiles:
         return self._mapped[file][offset:end]
 
 
-def _locate(tensor: "TensorProto", name: str, path: Path) -> Path:
+def _locate(tensor: TensorProto, name: str, path: Path) -> Path:
     location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
     file = path.parent / location
     if not _is_inside(location) or not _stays_inside(file, path):
@@ -89,7 +90,7 @@ def _stays_inside(file: Path, path: Path) -> bool:
         return False
 
 
-def _number(tensor: "TensorProto", name: str, key: str) -> int | None:
+def _number(tensor: TensorProto, name: str, key: str) -> int | None:
     text = next((entry.value for entry in tensor.external_data if entry.key == key), None)
     if text is None:
         return None

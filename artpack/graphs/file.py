@@ -1,10 +1,10 @@
 """Files of ONNX: parsed, told apart from other things, and taken to pieces."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from torch import Tensor
 
 from artpack.errors import CheckpointError, CorruptError, UsageError
 from artpack.graphs.external import ExternalFiles
@@ -13,6 +13,7 @@ from artpack.graphs.tensors import is_stored, put, take
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from torch import Tensor
 
 GRAPH_NAME = "model.onnx"
 """Name of the file in an artifact that is the graph without its tensors."""
@@ -29,7 +30,7 @@ class Graph:
         files: The file, and others that it has tensors in.
     """
 
-    skeleton: "ModelProto"
+    skeleton: ModelProto
     tensors: dict[str, Tensor]
     files: tuple[Path, ...] = ()
 
@@ -70,7 +71,7 @@ def need_onnx() -> None:
         ) from error
 
 
-def parse_graph(data: bytes) -> "ModelProto":
+def parse_graph(data: bytes) -> ModelProto:
     """
     Parse a graph.
 
@@ -130,7 +131,7 @@ def read_graph(path: Path) -> Graph:
     return Graph(model, tensors, (path, *external.files))
 
 
-def fill_graph(skeleton: bytes, tensors: dict[str, Tensor]) -> "ModelProto":
+def fill_graph(skeleton: bytes, tensors: dict[str, Tensor]) -> ModelProto:
     """
     Put the tensors of an artifact into its graph.
 

@@ -1,44 +1,46 @@
 """Tensors of a graph as tensors of torch, and back; nothing is allocated before sizes agree."""
 
+from __future__ import annotations
+
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from artpack.errors import CheckpointError, CorruptError
 from artpack.graphs.external import ExternalFiles
+from artpack.system.late import torch
 
 if TYPE_CHECKING:
     from onnx import TensorProto
+    from torch import Tensor
 
 DTYPES = {
-    1: torch.float32,
-    2: torch.uint8,
-    3: torch.int8,
-    4: torch.uint16,
-    5: torch.int16,
-    6: torch.int32,
-    7: torch.int64,
-    9: torch.bool,
-    10: torch.float16,
-    11: torch.float64,
-    12: torch.uint32,
-    13: torch.uint64,
-    16: torch.bfloat16,
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float16",
+    11: "float64",
+    12: "uint32",
+    13: "uint64",
+    16: "bfloat16",
 }
-"""``TensorProto.DataType`` to dtype. Others, of 8 bits and less or complex, go as bytes."""
+"""``TensorProto.DataType`` to a dtype. Others, of 8 bits and less or complex, go as bytes."""
 
 MIN_ELEMENTS = 16
 """Smaller tensors stay in the graph: shapes, axes, bounds."""
 
 _LISTS = {
-    torch.float32: ("float_data", "<f4"),
-    torch.float64: ("double_data", "<f8"),
-    torch.int64: ("int64_data", "<i8"),
-    torch.uint32: ("uint64_data", "<u8"),
-    torch.uint64: ("uint64_data", "<u8"),
+    "float32": ("float_data", "<f4"),
+    "float64": ("double_data", "<f8"),
+    "int64": ("int64_data", "<i8"),
+    "uint32": ("uint64_data", "<u8"),
+    "uint64": ("uint64_data", "<u8"),
 }
 """Where small files have elements instead of ``raw_data``, and as what numpy reads them."""
 
@@ -53,7 +55,7 @@ _DATA = (
 _STRING, _EXTERNAL = 8, 1
 
 
-def is_stored(tensor: "TensorProto") -> bool:
+def is_stored(tensor: TensorProto) -> bool:
     """
     Return whether a tensor is one of the checkpoint's, and not a small constant of the graph.
 
@@ -71,11 +73,11 @@ def is_stored(tensor: "TensorProto") -> bool:
     return bool(math.prod(tensor.dims) >= MIN_ELEMENTS)
 
 
-def _has_bytes(tensor: "TensorProto") -> bool:
+def _has_bytes(tensor: TensorProto) -> bool:
     return bool(tensor.data_location == _EXTERNAL or tensor.HasField("raw_data"))
 
 
-def take(tensor: "TensorProto", name: str, external: ExternalFiles) -> Tensor:
+def take(tensor: TensorProto, name: str, external: ExternalFiles) -> Tensor:
     """
     Take the elements out of a tensor of a graph.
 
@@ -103,10 +105,11 @@ def take(tensor: "TensorProto", name: str, external: ExternalFiles) -> Tensor:
     return _shaped(data, tensor, name)
 
 
-def _listed(tensor: "TensorProto") -> Tensor:
+def _listed(tensor: TensorProto) -> Tensor:
     """Return the bytes of elements that are listed in a field of their type."""
-    dtype = DTYPES[tensor.data_type]
-    field, listed_as = _LISTS.get(dtype, _OTHER_LISTS)
+    name = DTYPES[tensor.data_type]
+    dtype: torch.dtype = getattr(torch, name)
+    field, listed_as = _LISTS.get(name, _OTHER_LISTS)
     listed = np.array(getattr(tensor, field), listed_as)
     if dtype is torch.bool:
         listed = listed != 0
@@ -116,10 +119,10 @@ def _listed(tensor: "TensorProto") -> Tensor:
     return torch.from_numpy(listed.view(np.uint8))
 
 
-def _shaped(data: Tensor, tensor: "TensorProto", name: str) -> Tensor:
-    dtype = DTYPES.get(tensor.data_type)
-    if dtype is None:
+def _shaped(data: Tensor, tensor: TensorProto, name: str) -> Tensor:
+    if tensor.data_type not in DTYPES:
         return data
+    dtype: torch.dtype = getattr(torch, DTYPES[tensor.data_type])
     wanted = math.prod(tensor.dims) * dtype.itemsize
     if data.numel() != wanted:
         raise CheckpointError(
@@ -131,13 +134,13 @@ def _shaped(data: Tensor, tensor: "TensorProto", name: str) -> Tensor:
     return data.view(dtype).reshape(tuple(tensor.dims))
 
 
-def clear(tensor: "TensorProto") -> None:
+def clear(tensor: TensorProto) -> None:
     """Leave of a tensor its name, shape and type."""
     for field in _DATA:
         tensor.ClearField(field)
 
 
-def put(tensor: "TensorProto", name: str, elements: Tensor) -> None:
+def put(tensor: TensorProto, name: str, elements: Tensor) -> None:
     """
     Put elements into a tensor of a graph.
 
@@ -150,7 +153,7 @@ def put(tensor: "TensorProto", name: str, elements: Tensor) -> None:
         CorruptError: They are of another shape or dtype.
 
     """
-    dtype = DTYPES.get(tensor.data_type, torch.uint8)
+    dtype: torch.dtype = getattr(torch, DTYPES.get(tensor.data_type, "uint8"))
     fits = tensor.data_type not in DTYPES or tuple(elements.shape) == tuple(tensor.dims)
     if elements.dtype is not dtype or not fits:
         raise CorruptError(

@@ -121,7 +121,7 @@ def plain(name: str, value: object, dtype: str) -> StoredTensor:
     own = str(tensor.dtype).removeprefix("torch.")
     if own not in DTYPES:
         raise CorruptError(f"{name!r} is {own}, which no artifact holds")
-    narrow = {Fp16.dtype: Fp16(), Fp8.dtype: Fp8()}.get(tensor.dtype)
+    narrow = {one.dtype: one for one in (Fp16(), Fp8())}.get(tensor.dtype)
     if narrow is None:
         return StoredTensor(name, own, Raw(own), Raw(own).quantize(tensor))
     shape = tuple(tensor.shape)

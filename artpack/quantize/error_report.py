@@ -1,15 +1,19 @@
 """The error of one quantized tensor, in numbers."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from artpack.quantize.grids.low_rank import LowRank
 from artpack.quantize.grids.row_int import RowInt
 from artpack.quantize.matrix_view import finite_matrix, row_chunks
 from artpack.stages import JsonValue, Quantizer
 from artpack.stages.symbols import Quantized
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Report:
         return [*map(_pack, numbers), self.dead_columns, *rest]
 
     @classmethod
-    def from_json(cls, values: JsonValue) -> "Report | None":
+    def from_json(cls, values: JsonValue) -> Report | None:
         """
         Read what :meth:`to_json` made, to three significant digits.
 

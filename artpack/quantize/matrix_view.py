@@ -1,13 +1,18 @@
 """A weight tensor as a matrix, a few rows at a time, every value finite."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from artpack.errors import UsageError
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CHUNK_WEIGHTS = 1 << 18
 """Weights handled at a time, so that even eight float64 temporaries stay at 16 MiB."""

@@ -1,13 +1,19 @@
 """The parts of a quantized tensor: received from a stranger, and made of bytes."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from artpack.errors import CorruptError
+from artpack.stages.dtypes import BYTES
 from artpack.stages.symbols import PartSpec, Quantized, Symbols
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def check_parts(quantized: Quantized, specs: Sequence[PartSpec]) -> None:
@@ -41,7 +47,7 @@ def check_parts(quantized: Quantized, specs: Sequence[PartSpec]) -> None:
             )
 
 
-def byte_planes(name: str, count: int, dtype: torch.dtype) -> tuple[PartSpec, ...]:
+def byte_planes(name: str, count: int, dtype: str | torch.dtype) -> tuple[PartSpec, ...]:
     """
     Return the specs of the parts that hold values as they lie in memory.
 
@@ -51,7 +57,7 @@ def byte_planes(name: str, count: int, dtype: torch.dtype) -> tuple[PartSpec, ..
     Args:
         name: Name of the values.
         count: Number of values.
-        dtype: Their type.
+        dtype: Their type, or what torch calls it.
 
     Returns:
         Parts of shape ``(count, 1)``, the least significant byte first:
@@ -60,14 +66,17 @@ def byte_planes(name: str, count: int, dtype: torch.dtype) -> tuple[PartSpec, ..
         everything else has 256.
 
     """
-    alphabet = 2 if dtype == torch.bool else 256
+    alphabet = 2 if _called(dtype) == "bool" else 256
     return tuple(PartSpec(plane, count, 1, alphabet) for plane in _plane_names(name, dtype))
 
 
-def _plane_names(name: str, dtype: torch.dtype) -> list[str]:
-    if dtype.itemsize == 1:
-        return [name]
-    return [f"{name}.{byte}" for byte in range(dtype.itemsize)]
+def _called(dtype: str | torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _plane_names(name: str, dtype: str | torch.dtype) -> list[str]:
+    size = BYTES[_called(dtype)]
+    return [name] if size == 1 else [f"{name}.{byte}" for byte in range(size)]
 
 
 def split_bytes(name: str, values: Tensor) -> dict[str, Symbols]:

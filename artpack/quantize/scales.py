@@ -5,18 +5,22 @@ A grid first lets a :class:`Scales` stage round its scales, nearly always to fp1
 stage then turns them into parts and back.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from artpack.errors import CorruptError, UsageError
 from artpack.quantize.parts import byte_planes, join_bytes, split_bytes
 from artpack.stages import ConfiguredStage, Stage, Table, by_id
 from artpack.stages.symbols import PartSpec, Symbols
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FP16_MAX = 65504.0
 FP16_TINY_LOG2 = -24
@@ -105,7 +109,7 @@ def positive_scales(scales: Tensor) -> Tensor:
 
 
 def read_scales(
-    name: str, parts: Mapping[str, Symbols], dtype: torch.dtype = torch.float16
+    name: str, parts: Mapping[str, Symbols], dtype: torch.dtype | None = None
 ) -> Tensor:
     """
     Join the bytes of scales, and refuse what is none.
@@ -113,7 +117,7 @@ def read_scales(
     Args:
         name: Name of the scales.
         parts: Their planes, among others.
-        dtype: Type of the scales.
+        dtype: Type of the scales; None for fp16.
 
     Returns:
         fp32, one-dimensional, finite and non-negative.
@@ -122,7 +126,7 @@ def read_scales(
         CorruptError: A scale is negative, infinite or NaN.
 
     """
-    scales = join_bytes(name, parts, dtype).float()
+    scales = join_bytes(name, parts, dtype or torch.float16).float()
     # signbit and not "< 0": a writer never makes minus zero either.
     bad = ~scales.isfinite() | scales.signbit()
     if bad.any():
@@ -143,7 +147,7 @@ class Fp16Scales(ConfiguredStage):
 
     def parts(self, rows: int, cols: int) -> tuple[PartSpec, ...]:
         """Return the planes of the scales' bytes, ``scales.0`` and ``scales.1``."""
-        return byte_planes("scales", rows * cols, torch.float16)
+        return byte_planes("scales", rows * cols, "float16")
 
     def quantize(self, scales: Tensor) -> dict[str, Symbols]:
         """
@@ -193,7 +197,7 @@ class LogDeltaScales(ConfiguredStage):
         """Return the deltas, a matrix of the scales' shape, and the planes of anchor and step."""
         return (
             PartSpec("scales", rows, cols, 2**self.bits),
-            *byte_planes("anchor_step", 2, torch.float16),
+            *byte_planes("anchor_step", 2, "float16"),
         )
 
     def quantize(self, scales: Tensor) -> dict[str, Symbols]:
@@ -271,7 +275,7 @@ class Fp32Scales(ConfiguredStage):
 
     def parts(self, rows: int, cols: int) -> tuple[PartSpec, ...]:
         """Return the planes of the scales' bytes, ``scales.0`` to ``scales.3``."""
-        return byte_planes("scales", rows * cols, torch.float32)
+        return byte_planes("scales", rows * cols, "float32")
 
     def quantize(self, scales: Tensor) -> dict[str, Symbols]:
         """

@@ -1,12 +1,16 @@
 """Numbers that are none: found in tensors, and kept out of JSON, which has no word for them."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from artpack.errors import ScoreError
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def check_weights(tensors: Mapping[str, Tensor], source: str) -> None:

@@ -1,11 +1,14 @@
 """Protocols of what weights go through on their way into a file, and back."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Protocol, Self, TypeAlias, runtime_checkable
+from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
 
 from artpack.stages.symbols import PartSpec, Quantized, Symbols
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 Config: TypeAlias = dict[str, JsonValue]

@@ -2,18 +2,15 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache, update_wrapper
 from typing import Any, TypeVar, cast
-
-from numba import njit
-from numba.core.caching import FunctionCache
-from numba.core.dispatcher import Dispatcher
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def jit(**options: Any) -> Callable[[F], F]:
     """
-    Compile a function when it is first called.
+    Compile a function when it is first called; numba is not imported before.
 
     Machine code is kept beside the source, or in the user's cache folder, or where
     ``NUMBA_CACHE_DIR`` says. Where none of them can be written to, as with a read-only
@@ -28,24 +25,60 @@ def jit(**options: Any) -> Callable[[F], F]:
 
     """
 
-    def compile_(function: F) -> F:
-        made: Any = njit(**options)(function)
-        if isinstance(made, Dispatcher):  # NUMBA_DISABLE_JIT gives the function itself
-            with suppress(RuntimeError):  # "cannot cache function": there is no place for it
-                made._cache = _Cache(function)  # type: ignore[attr-defined,no-untyped-call] # noqa: SLF001
-        return cast("F", made)
+    def late(function: F) -> F:
+        return cast("F", _Late(function, options))
 
-    return compile_
+    return late
 
 
-class _Cache(FunctionCache):
-    """A cache of numba's, without which everything works as well."""
+class _Late:
+    """A function that numba gets to see when it is called, and with it those that it calls."""
 
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        with suppress(OSError, EOFError):
-            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
-        return None
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        self._function, self._options = function, options
+        self._compiled: Callable[..., Any] | None = None
+        update_wrapper(self, function)
 
-    def save_overload(self, sig: Any, data: Any) -> None:
-        with suppress(OSError, EOFError):
-            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        compiled = self._compiled or self.compiled()
+        return compiled(*arguments, **named)
+
+    def compiled(self) -> Callable[..., Any]:
+        """Return numba's function; only such may stand where other ones look for it."""
+        if self._compiled is None:
+            self._compiled = _compile(self._function, self._options)
+            home: dict[str, Any] = self._function.__globals__
+            for name, value in list(home.items()):
+                if isinstance(value, _Late):
+                    home[name] = value.compiled()
+        return self._compiled
+
+
+def _compile(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+    from numba import njit  # noqa: PLC0415 - takes most of a second
+    from numba.core.dispatcher import Dispatcher  # noqa: PLC0415
+
+    made: Callable[..., Any] = njit(**options)(function)
+    if isinstance(made, Dispatcher):  # NUMBA_DISABLE_JIT gives the function itself
+        with suppress(RuntimeError):  # "cannot cache function": there is no place for it
+            made._cache = _cache_class()(function)  # type: ignore[attr-defined] # noqa: SLF001
+    return made
+
+
+@cache
+def _cache_class() -> Any:
+    from numba.core.caching import FunctionCache  # noqa: PLC0415
+
+    class Cache(FunctionCache):
+        """A cache of numba's, without which everything works as well."""
+
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
+            with suppress(OSError, EOFError):
+                return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+            return None
+
+        def save_overload(self, sig: Any, data: Any) -> None:
+            with suppress(OSError, EOFError):
+                super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+    return Cache

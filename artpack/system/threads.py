@@ -1,10 +1,13 @@
 """A limit of linear algebra to one thread."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from threadpoolctl import threadpool_limits
+
+from artpack.system.late import torch
 
 
 @contextmanager

@@ -19,6 +19,11 @@ from ..render import inspect as render
 @click.option(
     "--sort", type=click.Choice(list(render.SORTS)), help="Order of the rows; by default as stored."
 )
+@click.option(
+    "--entropy",
+    is_flag=True,
+    help="Decode all of it, and compare with the entropy of the symbols; --html always does.",
+)
 @click.option("--tensor", default="", metavar="REGEX", help="Only tensors whose name matches.")
 @limit_option
 def inspect(
@@ -28,6 +33,7 @@ def inspect(
     markdown: bool,
     html: Path | None,
     sort: str | None,
+    entropy: bool,
     tensor: str,
     max_decoded_bytes: int | None,
 ) -> None:
@@ -44,7 +50,8 @@ def inspect(
     except UsageError as error:
         raise click.BadParameter(str(error), param_hint="--tensor") from error
     with open_artifact(artifact, max_decoded_bytes=max_decoded_bytes) as opened:
-        description, header = opened.inspect(), opened.header
+        description = opened.inspect(entropy=entropy or html is not None)
+        header = opened.header
     if html is not None:
         render.page(html, artifact.name, description, header)
         return

@@ -19,6 +19,8 @@ COLUMNS = (
     "share",
 )
 
+DECODED_COLUMNS = frozenset({"entropy", "gap"})
+
 REPORT_COLUMNS = (
     "tensor",
     "weighted error",
@@ -52,10 +54,16 @@ def tensor_cells(row: "TensorRow", description: "Description") -> list[str]:
         " ".join(row.pipelines),
         f"{row.stored_bytes:,}",
         f"{row.bits_per_weight:.3f}",
-        f"{row.entropy_bits_per_weight:.3f}",
-        f"{row.gap:+.2%}",
+        "" if row.entropy_bits_per_weight is None else f"{row.entropy_bits_per_weight:.3f}",
+        "" if row.gap is None else f"{row.gap:+.2%}",
         f"{row.stored_bytes / description.file_bytes:.2%}",
     ]
+
+
+def without_entropy(lines: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return the columns and lines of cells without those that only decoding can fill."""
+    kept = [i for i, column in enumerate(COLUMNS) if column not in DECODED_COLUMNS]
+    return [COLUMNS[i] for i in kept], [[line[i] for i in kept] for line in lines]
 
 
 def report_cells(name: str, report: "Report") -> list[str]:

@@ -16,6 +16,7 @@ from .cells import (
     report_cells,
     tensor_cells,
     total_cells,
+    without_entropy,
 )
 from .markup import printable
 from .tables import print_json, print_lines, print_table
@@ -63,7 +64,7 @@ def row_json(row: "TensorRow", description: "Description") -> dict[str, Any]:
         "entropy_bits_per_weight": row.entropy_bits_per_weight,
         "gap": row.gap,
         "share": row.stored_bytes / description.file_bytes,
-        "histogram": list(row.histogram),
+        "histogram": None if row.entropy_bytes is None else list(row.histogram),
         "report": report,
     }
 
@@ -72,6 +73,7 @@ def as_table(
     description: "Description", rows: "Sequence[TensorRow]", *, markdown: bool = False
 ) -> None:
     """Print the description as a table whose bytes add up to the file."""
+    columns: Sequence[str] = COLUMNS
     lines = [tensor_cells(row, description) for row in rows]
     hidden = sum(row.stored_bytes for row in description.tensors) - sum(
         row.stored_bytes for row in rows
@@ -80,7 +82,9 @@ def as_table(
         lines.append(other_cells("tensors not shown", hidden, description))
     lines += overhead_cells(description)
     lines.append(total_cells(description))
-    _columns(COLUMNS, lines, markdown=markdown)
+    if all(row.entropy_bytes is None for row in description.tensors):
+        columns, lines = without_entropy(lines)
+    _columns(columns, lines, markdown=markdown)
     reports = [report_cells(row.name, row.report) for row in rows if row.report is not None]
     if reports:
         click.echo()

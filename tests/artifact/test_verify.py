@@ -88,6 +88,20 @@ def test_every_byte_is_counted_once(recipe: str) -> None:
     assert description.bits_per_weight == 8 * len(content) / description.weights
 
 
+def test_without_decoding_bytes_are_shared_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_artifact(small_artifact()) as artifact:
+        whole = artifact.inspect()
+        monkeypatch.setattr(artifact, "stream", None)
+        quick = artifact.inspect(entropy=False)
+    assert sum(row.stored_bytes for row in quick.tensors) + sum(quick.overhead.values()) == (
+        quick.file_bytes
+    )
+    assert [row.name for row in quick.tensors] == [row.name for row in whole.tensors]
+    assert {(row.entropy_bytes, row.gap, row.histogram) for row in quick.tensors} == {
+        (None, None, ())
+    }
+
+
 def test_histograms_count_the_codes() -> None:
     with open_artifact(small_artifact()) as artifact:
         rows = {row.name: row for row in describe(artifact).tensors}

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
 import pytest
+import torch
 from artpack_cli.commands import export
 from artpack_cli.main import COMMANDS
 from artpack_cli.main import artpack as group
@@ -63,6 +65,23 @@ def imported_by(*commands: tuple[str, ...]) -> set[str]:
 def test_help_imports_nothing_that_takes_time() -> None:
     assert imported_by(("--help",), ("--version",)) & SLOW == set()
     assert imported_by(*((name, "--help") for name in COMMANDS)) & SLOW == set()
+
+
+def test_headers_and_recipes_are_read_without_what_takes_time(tmp_path: Path) -> None:
+    """What decodes imports numba, what dequantizes torch; this does neither."""
+    path = tmp_path / "a.artpack"
+    weights = {"w": torch.randn(64, 64), "b": torch.arange(9), "s": torch.ones(2).half()}
+    for recipe in ("frontier", "int6", "lossless"):
+        artpack.compress(weights, recipe=recipe, profile="fast").save(path)
+        for words in (("inspect",), ("inspect", "--json"), ("inspect", "--markdown")):
+            loaded = imported_by((*words, str(path)))
+            assert loaded & SLOW <= {"numpy", "rich", "zpaq"}, words
+            assert loaded & {"scipy", "onnx", "llvmlite"} == set()
+    assert imported_by(("recipes",), ("recipes", "show", "frontier")) & SLOW <= {
+        "numpy",
+        "rich",
+        "zpaq",
+    }
 
 
 LOAD = "import sys; from artpack_cli.main import load; load({words}); print(*sys.modules)"

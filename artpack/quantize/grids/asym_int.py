@@ -1,12 +1,12 @@
 """Integers from ``-half`` to ``half - 1``, scaled by the row's largest magnitude."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.quantize.matrix_view import finite_chunks, matrix_shape
@@ -14,6 +14,10 @@ from artpack.quantize.parts import check_parts
 from artpack.quantize.scales import Fp16Scales, fp16_scales
 from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import PartSpec, Quantized
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CLIP_SHARES = (0.90, 0.925, 0.95, 0.975, 0.99, 0.995, 1.0)
 """Shares of a row's magnitudes that the search for a clip tries; the first of equals wins."""

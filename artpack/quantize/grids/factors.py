@@ -1,19 +1,22 @@
 """Storage of the two thin matrices of a low-rank correction."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import pad
 
 from artpack.errors import UsageError
 from artpack.quantize.parts import byte_planes, split_bytes
 from artpack.quantize.scales import fp16_scales, read_scales
 from artpack.stages import ConfiguredStage, Stage, Table, by_id
 from artpack.stages.symbols import PartSpec, Symbols
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LEFT_LEVELS, RIGHT_LEVELS = (-2, 1), (-8, 7)
 """Outermost codes of :class:`GroupFactors`: two bits on the left, four on the right."""
@@ -78,8 +81,8 @@ class GroupFactors(ConfiguredStage):
         return (
             PartSpec("left", rows, rank, 4),
             PartSpec("right", rank, cols, 16),
-            *byte_planes("left_scales", min(1, rows * rank), torch.float16),
-            *byte_planes("right_scales", -(-rank * cols // self.group), torch.float16),
+            *byte_planes("left_scales", min(1, rows * rank), "float16"),
+            *byte_planes("right_scales", -(-rank * cols // self.group), "float16"),
         )
 
     def quantize(self, left: Tensor, right: Tensor) -> dict[str, Symbols]:
@@ -100,7 +103,8 @@ class GroupFactors(ConfiguredStage):
         # One row; none where there are no elements, for then there is no scale.
         whole = left.flatten().unsqueeze(0)[: left.numel()]
         left_codes, left_scales = _round(whole, *LEFT_LEVELS)
-        groups = pad(right.flatten(), (0, -right.numel() % self.group)).reshape(-1, self.group)
+        missing = -right.numel() % self.group
+        groups = torch.nn.functional.pad(right.flatten(), (0, missing)).reshape(-1, self.group)
         right_codes, right_scales = _round(groups, *RIGHT_LEVELS)
         return {
             "left": left_codes.reshape(left.shape),
@@ -152,8 +156,8 @@ class RowFactors(ConfiguredStage):
         return (
             PartSpec("left", rows, rank, alphabet),
             PartSpec("right", rank, cols, alphabet),
-            *byte_planes("left_scales", rows, torch.float16),
-            *byte_planes("right_scales", rank, torch.float16),
+            *byte_planes("left_scales", rows, "float16"),
+            *byte_planes("right_scales", rank, "float16"),
         )
 
     def quantize(self, left: Tensor, right: Tensor) -> dict[str, Symbols]:

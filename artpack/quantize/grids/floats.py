@@ -1,23 +1,32 @@
 """Smaller floating point: every weight narrowed by itself, no scale."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from artpack.errors import CorruptError
 from artpack.quantize.matrix_view import finite_chunks, matrix_shape, reject, row_chunks
 from artpack.quantize.parts import byte_planes, check_parts, join_bytes, split_bytes
 from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import PartSpec, Quantized, Symbols
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Narrow(ConfiguredStage):
     """What the three types share: rounding half to even, and overflow as an error."""
 
-    dtype: ClassVar[torch.dtype]
+    dtype_name: ClassVar[str]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What torch calls the type."""
+        dtype: torch.dtype = getattr(torch, self.dtype_name)
+        return dtype
 
     @property
     def label(self) -> str:
@@ -27,7 +36,7 @@ class Narrow(ConfiguredStage):
     def parts(self, shape: tuple[int, ...]) -> tuple[PartSpec, ...]:
         """Return the planes of the weights' bytes, ``data.0`` and ``data.1``."""
         rows, cols = matrix_shape(shape)
-        return byte_planes("data", rows * cols, self.dtype)
+        return byte_planes("data", rows * cols, self.dtype_name)
 
     def quantize(self, weight: Tensor) -> Quantized:
         """
@@ -81,7 +90,7 @@ class Fp8(Narrow):
     """
 
     stage_id: ClassVar[str] = "fp8"
-    dtype: ClassVar[torch.dtype] = torch.float8_e4m3fn
+    dtype_name: ClassVar[str] = "float8_e4m3fn"
 
     def parts(self, shape: tuple[int, ...]) -> tuple[PartSpec, ...]:
         """Return one part, ``codes``: the bit patterns, of alphabet 256."""
@@ -99,7 +108,7 @@ class Fp16(Narrow):
     """IEEE half precision: eleven bits of precision, up to 65504."""
 
     stage_id: ClassVar[str] = "fp16"
-    dtype: ClassVar[torch.dtype] = torch.float16
+    dtype_name: ClassVar[str] = "float16"
 
 
 @dataclass(frozen=True)
@@ -107,4 +116,4 @@ class Bf16(Narrow):
     """The upper half of an fp32: eight bits of precision, the same range."""
 
     stage_id: ClassVar[str] = "bf16"
-    dtype: ClassVar[torch.dtype] = torch.bfloat16
+    dtype_name: ClassVar[str] = "bfloat16"

@@ -1,12 +1,11 @@
 """Ternary and quinary weights with one scale a group of consecutive columns."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import pad
 
 from artpack.errors import UsageError
 from artpack.quantize.matrix_view import finite_chunks, matrix_shape, row_chunks, steady_sum
@@ -14,6 +13,10 @@ from artpack.quantize.parts import check_parts
 from artpack.quantize.scales import SCALES, Fp16Scales, Scales, fp16_scales
 from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import PartSpec, Quantized
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LABELS = {1: "ternary", 2: "quinary"}
 
@@ -136,4 +139,4 @@ class GroupLevels(ConfiguredStage):
 
 def _grouped(rows: Tensor, width: int) -> Tensor:
     """Return rows as (rows, groups, width), filled up with zeros."""
-    return pad(rows, (0, -rows.shape[1] % width)).reshape(len(rows), -1, width)
+    return torch.nn.functional.pad(rows, (0, -rows.shape[1] % width)).reshape(len(rows), -1, width)

@@ -6,13 +6,13 @@ interleaved grids each point lies on. Scales are whole steps on a logarithmic ax
 the scale of a weight is the sum of three such numbers, so it is one entry of one table.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from artpack.errors import CorruptError, UsageError
 from artpack.quantize.matrix_view import finite_matrix, matrix_shape, row_chunks
@@ -22,6 +22,10 @@ from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import PartSpec, Quantized, Symbols
 from artpack.stages.trellis import spacing, trellis
 from artpack.system.jit import jit
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Integers = NDArray[np.int32]
 
@@ -70,7 +74,7 @@ class Lattice(ConfiguredStage):
             PartSpec("codes", rows, cols, 2 * self.radius + 1, self.states),
             PartSpec("row_scales", rows, 1, MAX_SPAN + 1),
             PartSpec("col_scales", cols, 1, MAX_SPAN + 1),
-            *byte_planes("anchor", 1, torch.int16),
+            *byte_planes("anchor", 1, "int16"),
         )
 
     def quantize(self, weight: Tensor) -> Quantized:

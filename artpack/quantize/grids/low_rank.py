@@ -1,10 +1,9 @@
 """A grid, and a correction of small rank for what it loses (LQER)."""
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 from artpack.errors import UsageError
 from artpack.quantize.grids.asym_int import RowAsymInt
@@ -16,6 +15,10 @@ from artpack.quantize.matrix_view import matrix_shape, row_chunks
 from artpack.quantize.parts import check_parts
 from artpack.stages import ConfiguredStage, Quantizer, Table, by_id
 from artpack.stages.symbols import PartSpec, Quantized
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 INNER: Table[Quantizer] = by_id((RowInt, GroupLevels, RowPentanary, RowAsymInt))
 """Grids that can be corrected."""

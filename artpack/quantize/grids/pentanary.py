@@ -1,17 +1,21 @@
 """Five levels with thresholds at multiples of the row's mean magnitude."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from artpack.quantize.matrix_view import finite_chunks, matrix_shape, steady_sum
 from artpack.quantize.parts import check_parts
 from artpack.quantize.scales import Fp16Scales, fp16_scales
 from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import PartSpec, Quantized
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LOW, HIGH = 0.7, 1.4
 """Magnitudes above these multiples of the row's mean become 1 and 2."""

@@ -1,35 +1,41 @@
 """Tensors kept as they are."""
 
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import ClassVar
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from artpack.errors import UsageError
 from artpack.quantize.matrix_view import matrix_shape
 from artpack.quantize.parts import byte_planes, check_parts, join_bytes, split_bytes
 from artpack.stages import ConfiguredStage, nearest
+from artpack.stages.dtypes import BYTES
 from artpack.stages.symbols import PartSpec, Quantized
+from artpack.system.late import torch
 
-NAMES = (
-    *("float64", "float32", "float16", "bfloat16"),
-    *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"),
-    "float4_e2m1fn_x2",
-    *("complex128", "complex64", "complex32"),
-    *("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"),
-    *(f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)),
-    *("bits16", "bits8", "bits4x2", "bits2x4", "bits1x8"),
-)
+if TYPE_CHECKING:
+    from torch import Tensor
 
-DTYPES = MappingProxyType(
-    {name: getattr(torch, name) for name in NAMES if hasattr(torch, name)},
-)
-"""Types of tensors that can be stored, by the name that torch gives them; older ones lack some."""
 
-GRIDDED = frozenset(NAMES[:6])
-"""Types of tensors that may be stored by a grid: what it gives is rounded to them."""
+class _Dtypes(Mapping[str, "torch.dtype"]):
+    """Those that this version of torch has."""
+
+    def __getitem__(self, name: str) -> torch.dtype:
+        if name not in BYTES or not hasattr(torch, name):
+            raise KeyError(name)
+        dtype: torch.dtype = getattr(torch, name)
+        return dtype
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in BYTES if hasattr(torch, name))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+DTYPES = _Dtypes()
+"""Types of tensors that can be stored, by the name that torch gives them."""
 
 SHORT = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
@@ -47,13 +53,8 @@ class Raw(ConfiguredStage):
     dtype: str
 
     def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
-            remedy = (
-                "; this torch is too old for it"
-                if self.dtype in NAMES
-                else nearest(self.dtype, DTYPES)
-            )
-            raise UsageError(f"raw: unknown dtype {self.dtype!r}{remedy}")
+        if self.dtype not in BYTES:
+            raise UsageError(f"raw: unknown dtype {self.dtype!r}{nearest(self.dtype, BYTES)}")
 
     @property
     def label(self) -> str:
@@ -63,7 +64,7 @@ class Raw(ConfiguredStage):
     def parts(self, shape: tuple[int, ...]) -> tuple[PartSpec, ...]:
         """Return the planes of the elements' bytes: ``data.0``, ``data.1`` ... or ``data``."""
         rows, cols = matrix_shape(shape)
-        return byte_planes("data", rows * cols, DTYPES[self.dtype])
+        return byte_planes("data", rows * cols, self.dtype)
 
     def quantize(self, weight: Tensor) -> Quantized:
         """
@@ -79,7 +80,7 @@ class Raw(ConfiguredStage):
             UsageError: The tensor is of another type.
 
         """
-        if weight.dtype != DTYPES[self.dtype]:
+        if weight.dtype != self._torch_dtype():
             raise UsageError(
                 f"{self.label} cannot hold {weight.dtype}: give the tensor's own dtype"
             )
@@ -88,4 +89,10 @@ class Raw(ConfiguredStage):
     def dequantize(self, quantized: Quantized) -> Tensor:
         """Put the tensor together again."""
         check_parts(quantized, self.parts(quantized.shape))
-        return join_bytes("data", quantized.parts, DTYPES[self.dtype]).reshape(quantized.shape)
+        joined = join_bytes("data", quantized.parts, self._torch_dtype())
+        return joined.reshape(quantized.shape)
+
+    def _torch_dtype(self) -> torch.dtype:
+        if self.dtype not in DTYPES:
+            raise UsageError(f"raw: this torch is too old for the dtype {self.dtype!r}")
+        return DTYPES[self.dtype]

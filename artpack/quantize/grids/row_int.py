@@ -1,11 +1,11 @@
 """Symmetric integers with one step a row."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.quantize.matrix_view import finite_chunks, matrix_shape
@@ -14,6 +14,10 @@ from artpack.quantize.rounding.clips import CLIPS, Clip
 from artpack.quantize.scales import SCALES, Fp16Scales, Scales
 from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import PartSpec, Quantized
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

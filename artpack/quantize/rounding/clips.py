@@ -7,16 +7,20 @@ and it would have to lie that close to a rounding boundary of fp16 to change a
 stored scale.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.stages import ConfiguredStage, Stage, Table, by_id
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Clip(Stage, Protocol):

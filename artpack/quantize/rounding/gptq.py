@@ -8,25 +8,28 @@ GPTQ: rounding with data, where later columns make up for what one column loses.
 Nothing of it is stored but the codes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from artpack.errors import UsageError
 from artpack.quantize.rounding.inverse import RAISES, Inverse, invert
 from artpack.quantize.rounding.steps import RowGrid
 from artpack.stages import ConfiguredStage, nearest
+from artpack.system.late import torch
 from artpack.system.threads import one_thread
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CHOICES = {
     "order": ("descending", "ascending", "none"),
     "form": ("cholesky", "inverse"),
     "precision": ("fp64", "fp32"),
 }
-DTYPES = {"fp64": torch.float64, "fp32": torch.float32}
+DTYPES = {"fp64": "float64", "fp32": "float32"}
 TINY = 1e-8
 """Smallest divisor of an error."""
 
@@ -113,7 +116,7 @@ def gptq(grid: RowGrid, hessian: Tensor, options: Gptq) -> tuple[Tensor, float]:
     cols = grid.rows.shape[1]
     if hessian.shape != (cols, cols):
         raise UsageError(f"its Hessian is of shape {tuple(hessian.shape)}, it has {cols} columns")
-    dtype = DTYPES[options.precision]
+    dtype: torch.dtype = getattr(torch, DTYPES[options.precision])
     curvature = hessian.to(dtype, copy=True)
     weight = grid.rows.to(curvature)
     if options.form == "cholesky":

@@ -1,11 +1,15 @@
 """The inverse Hessian of GPTQ: damped, in an order of its columns."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from artpack.errors import UsageError
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RAISES = 6
 """How often damping is raised tenfold before a Hessian is given up."""

@@ -1,11 +1,11 @@
 """Rounding of a matrix in given steps: to the nearest code, or with data."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.quantize.grids.row_int import RowInt
@@ -22,6 +22,10 @@ from artpack.quantize.rounding.steps import (
 from artpack.quantize.rounding.watersic import WaterSic
 from artpack.stages import ConfiguredStage, Table, by_id
 from artpack.stages.symbols import Quantized
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,20 @@ originals do, and some of them round with other steps than they store. None of i
 is written to the file but the steps: the quantizer's clip is then ``given``.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from artpack.errors import UsageError
 from artpack.quantize.matrix_view import row_chunks
 from artpack.quantize.scales import positive_scales
 from artpack.stages import ConfiguredStage, Stage, Table, by_id
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PERCENTILES = (0.999, 0.9995, 0.9999, 0.99999, 1.0)
 """What the searches try as published, in this order; the first of equals wins."""

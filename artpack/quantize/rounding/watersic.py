@@ -14,13 +14,13 @@ arXiv 2603.04956; the output side as in YAQA, arXiv 2505.22988; a trellis down e
 column, which leaves the feedback among columns exact, is our own.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.quantize.grids.lattice import MAX_OCTAVES, MAX_SPAN, Lattice
@@ -31,6 +31,10 @@ from artpack.quantize.trellis.viterbi import search, search_columns
 from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import Quantized
 from artpack.stages.trellis import spacing
+from artpack.system.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Doubles = NDArray[np.float64]
 
