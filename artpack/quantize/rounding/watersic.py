@@ -26,7 +26,7 @@ from artpack.errors import UsageError
 from artpack.quantize.grids.lattice import MAX_OCTAVES, MAX_SPAN, Lattice
 from artpack.quantize.matrix_view import finite_matrix
 from artpack.quantize.trellis.lockstep import LANES
-from artpack.quantize.trellis.noise_shaping import search_shaped
+from artpack.quantize.trellis.noise_shaping import into_tiles, search_shaped
 from artpack.quantize.trellis.viterbi import search, search_columns
 from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import Quantized
@@ -261,7 +261,7 @@ def _feed_back(
     lattice: Lattice,
 ) -> NDArray[np.int32]:
     """Return the points of each column, the last one chosen first."""
-    spread = None if metric.rows is None else _spread(metric.rows, row_steps)
+    tiles = None if metric.rows is None else into_tiles(_spread(metric.rows, row_steps))
     lower = np.eye(len(columns)) if metric.cols is None else metric.cols
     targets, points = columns.astype(np.float64), np.empty(columns.shape, np.int32)
     for high in range(len(columns), 0, -BLOCK):
@@ -271,7 +271,7 @@ def _feed_back(
             steps = row_steps * col_steps[col]
             fed_back = lower[col + 1 : high, col] @ errors[col + 1 - low :]
             aims = ((targets[col] + fed_back) / steps).astype(np.float32)
-            points[col] = _search(aims, spread, lattice)
+            points[col] = _search(aims, tiles, lattice)
             errors[col - low] = columns[col] - points[col] * steps
         targets[:low] += lower[low:high, :low].T @ errors
     return points
@@ -309,11 +309,11 @@ def apportion(exact: Doubles) -> NDArray[np.int32]:
 
 
 def _search(
-    aims: NDArray[np.float32], spread: NDArray[np.float32] | None, lattice: Lattice
+    aims: NDArray[np.float32], tiles: NDArray[np.float32] | None, lattice: Lattice
 ) -> NDArray[np.int32]:
-    if spread is None:
+    if tiles is None:
         return search(aims, lattice.states, lattice.radius)
-    return search_shaped(aims, spread, lattice.states, lattice.radius)
+    return search_shaped(aims, tiles, lattice.states, lattice.radius)
 
 
 def _cholesky(moments: Tensor, damping: float) -> Doubles:

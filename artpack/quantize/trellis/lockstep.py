@@ -77,7 +77,7 @@ def search_lanes(targets: Floats, table: Integers, branches: Integers, radius: i
 
 
 @jit(nogil=True)
-def _lesser(x: np.float32, y: np.float32) -> np.float32:
+def lesser(x: np.float32, y: np.float32) -> np.float32:
     """Return the lesser in one instruction: Numba's ``min`` looks for NaN, and for no vectors."""
     return y if y < x else x  # noqa: FURB136
 
@@ -91,7 +91,7 @@ def _find_nearest(targets: Floats, nearest: Floats, errors: Floats, radius: int)
         first, most = np.float32(residue), np.float32(radius - ((radius - odd) & 1))
         for lane in range(lanes):
             code = two * np.rint((targets[lane] - first) / np.float32(4)) + np.float32(odd)
-            code = -_lesser(most, -_lesser(code, most))
+            code = -lesser(most, -lesser(code, most))
             point = two * code + np.float32(residue & 1)
             nearest[start + lane] = point
             errors[start + lane] = (targets[lane] - point) * (targets[lane] - point)
@@ -118,7 +118,7 @@ def _merge(  # noqa: PLR0917 - numba knows no keywords
         for lane in range(lanes):
             x = costs[a + lane] + errors[error_a + lane]
             y = costs[b + lane] + errors[error_b + lane]
-            merged[to + lane] = _lesser(x, y)
+            merged[to + lane] = lesser(x, y)
             decisions[word + lane] |= bit if y < x else np.uint32(0)
 
 
@@ -130,7 +130,7 @@ def _settle(merged: Floats, least: Floats, costs: Floats) -> None:
     for state in range(len(merged) // len(least)):
         at = np.uint64(state) * lanes
         for lane in range(lanes):
-            least[lane] = _lesser(least[lane], merged[at + lane])
+            least[lane] = lesser(least[lane], merged[at + lane])
     for state in range(len(merged) // len(least)):
         at = np.uint64(state) * lanes
         for lane in range(lanes):

@@ -9,9 +9,11 @@ from torch import Tensor
 from artpack.errors import UsageError
 from artpack.quantize.grids.lattice import MAX_SPAN, Lattice, to_codes
 from artpack.quantize.rounding.watersic import WaterSic, solve
-from artpack.quantize.trellis.noise_shaping import MEMORY, search_shaped
+from artpack.quantize.trellis.noise_shaping import into_tiles, search_shaped
+from artpack.quantize.trellis.path_tree import UNSETTLED
 from artpack.quantize.trellis.viterbi import nearest_point, search
 from artpack.stages.trellis import trellis
+from artpack.system.vectors import WIDTH
 
 PLAIN = Lattice(1, 127, 16)
 Doubles = NDArray[np.float64]
@@ -88,31 +90,29 @@ def test_each_kind_of_knowledge_lowers_the_cost_at_the_same_mean_step(states: in
 
 @pytest.mark.parametrize("states", [4, 64])
 def test_shaped_search_without_shaping_is_the_plain_one(states: int) -> None:
-    targets = np.random.default_rng(0).normal(0, 5, 200).astype(np.float32)
-    spread = np.zeros((200, 200), np.float32)
+    targets = np.random.default_rng(0).normal(0, 5, 203).astype(np.float32)
+    tiles = into_tiles(np.zeros((203, 203), np.float32))
 
-    shaped = search_shaped(targets, spread, states, 31)
+    shaped = search_shaped(targets, tiles, states, 31)
 
-    plain = search(targets, states, 31)
-    errors = [np.square(points - targets).sum() for points in (shaped, plain)]
-    # Survivors are dropped where the plain search would still keep them.
-    assert errors[1] <= errors[0] < 1.05 * errors[1]
+    assert shaped.tolist() == search(targets, states, 31).tolist()
 
 
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 150])
 @pytest.mark.parametrize("states", [1, 8])
-def test_shaping_lowers_the_shaped_error_and_stays_on_the_trellis(states: int) -> None:
+def test_shaping_lowers_the_shaped_error_and_stays_on_the_trellis(states: int, rows: int) -> None:
     random = np.random.default_rng(0)
-    targets = random.normal(0, 9, 3 * MEMORY).astype(np.float32)
-    spread = np.triu(random.normal(0, 0.2, (3 * MEMORY, 3 * MEMORY)), 1).astype(np.float32)
+    targets = random.normal(0, 9, rows).astype(np.float32)
+    spread = np.triu(random.normal(0, 0.2, (rows, rows)), 1).astype(np.float32)
 
-    found = search_shaped(targets, spread, states, 127)
+    found = search_shaped(targets, into_tiles(spread), states, 127)
 
     to_codes(found[:, None], states)  # refuses points off the trellis
     costs = [
         np.square((points - targets) @ (np.eye(len(targets)) + spread)).sum()
         for points in (found, search(targets, states, 127))
     ]
-    assert costs[0] < costs[1] / 2
+    assert costs[0] <= costs[1] / (2 if rows == 150 else 1)
 
 
 def survivors_one_by_one(targets: Doubles, spread: Doubles, states: int, radius: int) -> list[int]:
@@ -120,12 +120,12 @@ def survivors_one_by_one(targets: Doubles, spread: Doubles, states: int, radius:
     table = trellis(states)
     paths: dict[int, tuple[float, list[int]]] = {0: (0.0, [])}
     for row, target in enumerate(targets):
-        old = row - MEMORY - 1
-        best = min(paths.values())[1]
+        old = row - (UNSETTLED - 1) * WIDTH
+        if old >= 0 and row % WIDTH == 0:
+            best = min(paths.values())[1]
+            paths = {s: known for s, known in paths.items() if known[1][:old] == best[:old]}
         followers: dict[int, tuple[float, list[int]]] = {}
         for state, (cost, path) in paths.items():
-            if old >= 0 and path[old] != best[old]:
-                continue
             aim = target - (np.array(path, np.float64) - targets[:row]) @ spread[:row, row]
             for odd in range(2):
                 point = nearest_point(aim, int(table[state, 0]) + 2 * odd, radius)
@@ -136,14 +136,15 @@ def survivors_one_by_one(targets: Doubles, spread: Doubles, states: int, radius:
     return min(paths.values())[1]
 
 
-@pytest.mark.parametrize("radius", [127, 3])
-def test_shaped_search_is_that_of_survivors_one_by_one(radius: int) -> None:
+@pytest.mark.parametrize(("radius", "rows"), [(127, WIDTH * (UNSETTLED + 4)), (3, 99)])
+def test_shaped_search_is_that_of_survivors_one_by_one(radius: int, rows: int) -> None:
     random = np.random.default_rng(0)
-    targets = random.normal(0, 9, MEMORY + 40)
-    spread = np.triu(random.normal(0, 0.05, (len(targets), len(targets))), 1)
+    targets = random.normal(0, 9, rows)
+    spread = np.triu(random.normal(0, 0.05, (rows, rows)), 1)
     slow = survivors_one_by_one(targets, spread, 8, radius)
 
-    found = search_shaped(targets.astype(np.float32), spread.astype(np.float32), 8, radius)
+    tiles = into_tiles(spread.astype(np.float32))
+    found = search_shaped(targets.astype(np.float32), tiles, 8, radius)
 
     assert found.tolist() == slow
 
