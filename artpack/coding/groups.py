@@ -14,6 +14,9 @@ is dropped."""
 STRIPE_ROWS = 64
 """Rows of a sample that follow each other, at least: the adaptive coder learns of columns."""
 
+STRIPE_SYMBOLS = 1 << 11
+"""Symbols that do, at least: classes have runs as long as this."""
+
 
 @dataclass(frozen=True)
 class StreamGroup:
@@ -60,19 +63,25 @@ class StreamGroup:
         if share >= 1:
             return self
         rows = sum(map(len, self.parts)) * share
-        some = [self.parts[p] for p in evenly(len(self.parts), int(rows / STRIPE_ROWS))]
+        least = max(_stripe_rows(part) for part in self.parts)
+        some = [self.parts[p] for p in evenly(len(self.parts), int(rows / least))]
         share = min(1.0, symbols / max(1, sum(part.size for part in some)))
         return replace(self, parts=tuple(_stripes(part, share) for part in some))
 
 
 def _stripes(part: Symbols, share: float) -> Symbols:
-    """Return a share of the rows of a part, in stripes of at least ``STRIPE_ROWS``."""
+    """Return a share of the rows of a part, in stripes of some length."""
     if len(part) == 1:
         return part[:, : int(np.ceil(part.shape[1] * share))]
     wanted = int(np.ceil(len(part) * share))
-    stripes = max(1, wanted // STRIPE_ROWS)
+    stripes = max(1, wanted // _stripe_rows(part))
     starts = evenly(max(1, len(part) - wanted // stripes + 1), stripes)
     return np.concatenate([part[start : start + wanted // stripes] for start in starts])
+
+
+def _stripe_rows(part: Symbols) -> int:
+    cols: int = part.shape[1]
+    return max(STRIPE_ROWS, -(-STRIPE_SYMBOLS // max(1, cols)))
 
 
 def evenly(count: int, wanted: int) -> NDArray[np.int64]:

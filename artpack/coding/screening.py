@@ -2,8 +2,9 @@
 The candidates that are worth coding a whole group with, found on samples.
 
 Entropy coders run heats on samples, each larger than the one before; those that fall behind
-are out. Byte codecs are slow, so they are tried only where contexts or repeated rows say that
-they may see what entropy coders do not.
+are out. Static rANS need not run: its length is known from a histogram. Byte codecs are slow,
+so they are tried only where contexts or repeated rows say that they may see what entropy coders
+do not.
 """
 
 import time
@@ -13,13 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from artpack.coding.codecs import Stored
 from artpack.coding.contexts import context_bits, repeated_rows
 from artpack.coding.groups import SAMPLE_SYMBOLS, StreamGroup
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import Profile
-from artpack.coding.symbol_coders import ClassedRans
+from artpack.coding.symbol_coders import Adaptive, ClassedRans, Rans
+from artpack.coding.symbol_coders.rans import MOST_TAIL_SYMBOLS
 from artpack.errors import UsageError
 from artpack.stages import Layout
+from artpack.stages.symbols import Symbols, histogram
 
 
 class Heat(NamedTuple):
@@ -37,6 +41,13 @@ class Heat(NamedTuple):
 
 HEATS = (Heat(SAMPLE_SYMBOLS, 0.02), Heat(1 << 18, 0.002))
 
+FEW_SYMBOLS = 1 << 12
+"""In smaller groups nothing is dropped: everything is quick."""
+
+LONG_FLAT_SYMBOLS = 1 << 18
+"""In longer parts without rows and columns the adaptive coder, which takes long, is left out: it
+has nothing to see there that classes do not."""
+
 WORTHWHILE = 5e-4
 """What must be saved on a sample, as a share, to do what takes long on all symbols."""
 
@@ -45,6 +56,8 @@ CONTEXT_HOPE = 0.01
 
 MANY_REPEATS = 0.01
 """Share of rows that occur again from which on codecs are tried whatever samples say."""
+
+RANS = Rans()
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,7 @@ def finalists(group: StreamGroup, profile: Profile, deadline: float | None) -> F
     """
     certain = list(profile.certain(group.states, flat=group.flat))
     screened = list(profile.screened(group.alphabet, flat=group.flat))
-    if not group.large:
+    if group.symbols <= FEW_SYMBOLS or (profile.exhaustive and not group.large):
         return Finalists(certain + screened)
     if not profile.exhaustive:
         return _promising(group, certain, screened, profile.finalists, deadline)
@@ -110,6 +123,8 @@ def _promising(
     deadline: float | None,
 ) -> Finalists:
     sample = group.sample()
+    if group.flat and group.symbols > LONG_FLAT_SYMBOLS:
+        certain = [one for one in certain if not isinstance(one.coder, Adaptive)]
     first = _try(sample, certain, deadline)
     left = _heats(group, first, certain, deadline)
     repeats = repeated_rows(group.parts) > MANY_REPEATS
@@ -118,7 +133,8 @@ def _promising(
     best = [
         pipeline
         for size, pipeline in tried.sizes[:most]
-        if repeats or size < (1 - WORTHWHILE) * first.least
+        if size < (1 if sample is group else 1 - WORTHWHILE) * first.least
+        or (repeats and sample is not group)
     ]
     return Finalists(left.pipelines + best, left.skipped + tried.skipped)
 
@@ -127,7 +143,8 @@ def _heats(
     group: StreamGroup, tried: _Tried, coders: list[Pipeline], deadline: float | None
 ) -> Finalists:
     """Return the entropy coders that may win: at least the first, cut off or not."""
-    left, skipped = tried.within(HEATS[0].margin), tried.skipped
+    left, skipped = tried.within(HEATS[0].margin if group.large else 0.0), tried.skipped
+    left = _without_doubles(left)
     for heat in HEATS[1:]:
         if len(left) > 1 and 2 * heat.symbols < group.symbols:
             tried = _try(group.sample(heat.symbols), left, deadline)
@@ -135,14 +152,23 @@ def _heats(
     return Finalists(left or coders[:1], min(skipped, len(coders) - 1))
 
 
+def _without_doubles(best_first: list[Pipeline]) -> list[Pipeline]:
+    """Leave out static rANS behind classes, which include it, and classes that found none."""
+    kinds = [type(one.coder) for one in best_first]
+    if Rans not in kinds or ClassedRans not in kinds:
+        return best_first
+    dropped = ClassedRans if kinds.index(Rans) < kinds.index(ClassedRans) else Rans
+    return [one for one in best_first if type(one.coder) is not dropped]
+
+
 def _hopeful(sample: StreamGroup, screened: Sequence[Pipeline], tried: _Tried) -> list[Pipeline]:
     """Return the codecs that may beat the entropy coders, judged by the order of symbols."""
     if not tried.sizes:
-        return []
+        return list(screened)
     leader = tried.sizes[0][1]
     layouts = {pipeline.layout for pipeline in screened}
     hopeful = {layout for layout in layouts if _is_hopeful(sample, layout, tried.least)}
-    if isinstance(leader.coder, ClassedRans):
+    if isinstance(leader.coder, ClassedRans) and not sample.flat:
         # Where symbols change from run to run, what changes from symbol to symbol may win.
         hopeful.add(leader.layout)
     return [pipeline for pipeline in screened if pipeline.layout in hopeful]
@@ -156,9 +182,49 @@ def _is_hopeful(sample: StreamGroup, layout: Layout, least: int) -> bool:
 
 
 def _try(group: StreamGroup, pipelines: Sequence[Pipeline], deadline: float | None) -> _Tried:
-    streams = [(encode(group, pipeline, deadline), pipeline) for pipeline in pipelines]
-    tried = [(len(coded.stored), pipeline) for coded, pipeline in streams if coded is not None]
-    return _Tried(sorted(tried, key=lambda pair: pair[0]), len(streams) - len(tried))
+    sizes = [(_size(group, pipeline, deadline), pipeline) for pipeline in pipelines]
+    tried = [(size, pipeline) for size, pipeline in sizes if size is not None]
+    return _Tried(sorted(tried, key=lambda pair: pair[0]), len(sizes) - len(tried))
+
+
+def _size(group: StreamGroup, pipeline: Pipeline, deadline: float | None) -> int | None:
+    if is_static(pipeline) and not _is_late(deadline):
+        return rans_bytes(group.parts, group.alphabet)
+    coded = encode(group, pipeline, deadline)
+    return None if coded is None else len(coded.stored)
+
+
+def is_static(pipeline: Pipeline) -> bool:
+    """Return whether a pipeline is static rANS alone, whose length needs no coding."""
+    return pipeline == Pipeline(pipeline.layout, RANS, Stored()) and not pipeline.layout.side_bytes(
+        (2, 1)
+    )
+
+
+def rans_bytes(parts: Sequence[Symbols], alphabet: int) -> int:
+    """
+    Return how many bytes static rANS takes, without coding.
+
+    Args:
+        parts: uint8, two-dimensional.
+        alphabet: All symbols are below it.
+
+    Returns:
+        Bytes, or a few less or more.
+
+    """
+    counts = sum(histogram(part, alphabet) for part in parts) + np.zeros(alphabet, np.int64)
+    return RANS.expected_of(counts, _last(parts))
+
+
+def _last(parts: Sequence[Symbols]) -> Symbols:
+    """Return the symbols at the end that states hold."""
+    last: list[Symbols] = [np.zeros(0, np.uint8)]
+    for part in reversed(parts):
+        if sum(piece.size for piece in last) >= MOST_TAIL_SYMBOLS:
+            break
+        last.insert(0, part.reshape(-1)[-MOST_TAIL_SYMBOLS:])
+    return np.concatenate(last)
 
 
 def encode(group: StreamGroup, pipeline: Pipeline, deadline: float | None) -> Coded | None:
@@ -174,9 +240,13 @@ def encode(group: StreamGroup, pipeline: Pipeline, deadline: float | None) -> Co
         The stream; None after the deadline, or where the group is too large for a stage.
 
     """
-    if deadline is not None and time.time() > deadline:
+    if _is_late(deadline):
         return None
     try:
         return pipeline.encode(group.parts, alphabet=group.alphabet)
     except UsageError:
         return None
+
+
+def _is_late(deadline: float | None) -> bool:
+    return deadline is not None and time.time() > deadline

@@ -14,8 +14,15 @@ import numpy as np
 from artpack.coding.groups import StreamGroup
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import Profile
-from artpack.coding.screening import WORTHWHILE, encode, finalists
-from artpack.coding.symbol_coders import Adaptive, Rans
+from artpack.coding.screening import (
+    WORTHWHILE,
+    Finalists,
+    encode,
+    finalists,
+    is_static,
+    rans_bytes,
+)
+from artpack.coding.symbol_coders import Adaptive
 from artpack.errors import ArtifactError, ArtpackError
 
 STREAM_ENTRY_BYTES = 24
@@ -23,7 +30,8 @@ STREAM_ENTRY_BYTES = 24
 
 SMALL_PART_SYMBOLS = 256
 
-RANS = Rans()
+UNSURE_BYTES = 16
+"""By how much static rANS may be shorter than expected."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +68,37 @@ def choose(
         ArtpackError: No candidate decoded to what went in.
 
     """
-    together = [(group, choose_one(group, profile, deadline=deadline))]
+    left = finalists(group, profile, deadline)
+    together = [(group, _best(group, left, deadline))]
     alone = [replace(group, parts=(part,)) for part in group.parts]
     # Parts are only worth coding apart where one table for all costs rANS something,
     # and not when they are so small that tables of their own never pay.
     if len(alone) == 1 or group.symbols < SMALL_PART_SYMBOLS * len(alone):
         return together
-    saved = 1 - _total(map(rans_bytes, alone)) / _total([rans_bytes(group)])
+    saved = 1 - _rans_total(alone) / _rans_total([group])
     if saved <= 0 or (_by_sample(group, profile) and not _saves_apart(alone, together)):
         return together
-    apart = [(one, choose_one(one, profile, deadline=deadline)) for one in alone]
+    apart = [(one, _choose_alone(one, left, profile, deadline)) for one in alone]
     return min(together, apart, key=_bytes_chosen)
+
+
+def _choose_alone(
+    part: StreamGroup, together: Finalists, profile: Profile, deadline: float | None
+) -> Choice:
+    """Choose for a part, among what may code all of them and what is quick."""
+    if profile.exhaustive:
+        return choose_one(part, profile, deadline=deadline)
+    certain = list(profile.certain(part.states, flat=part.flat))
+    quick = [one for one in certain if is_static(one)] if part.large else certain
+    others = [one for one in together.pipelines if one not in quick]
+    return _best(part, Finalists(quick + others), deadline)
 
 
 def _saves_apart(
     alone: Sequence[StreamGroup], together: Sequence[tuple[StreamGroup, Choice]]
 ) -> bool:
     """Say whether tables for each part are enough to beat what was chosen for all of them."""
-    return _total(map(rans_bytes, alone)) < (1 - WORTHWHILE) * _bytes_chosen(together)
+    return _rans_total(alone) < (1 - WORTHWHILE) * _bytes_chosen(together)
 
 
 def _by_sample(group: StreamGroup, profile: Profile) -> bool:
@@ -92,10 +113,8 @@ def _total(streams: Iterable[int]) -> int:
     return sum(size + STREAM_ENTRY_BYTES for size in streams)
 
 
-def rans_bytes(group: StreamGroup) -> int:
-    """Return how many bytes static rANS takes, without coding."""
-    symbols = np.concatenate([part.ravel() for part in group.parts])
-    return RANS.expected_bytes(symbols, alphabet=group.alphabet)
+def _rans_total(groups: Sequence[StreamGroup]) -> int:
+    return _total(rans_bytes(group.parts, group.alphabet) for group in groups)
 
 
 def expected_bytes(group: StreamGroup) -> int:
@@ -111,7 +130,7 @@ def expected_bytes(group: StreamGroup) -> int:
     """
     adaptive = Adaptive(group.states)
     coded = adaptive.encode_matrices(group.parts, alphabet=group.alphabet)
-    return min(rans_bytes(group), len(coded))
+    return min(rans_bytes(group.parts, group.alphabet), len(coded))
 
 
 def choose_one(group: StreamGroup, profile: Profile, *, deadline: float | None = None) -> Choice:
@@ -130,23 +149,37 @@ def choose_one(group: StreamGroup, profile: Profile, *, deadline: float | None =
         ArtpackError: No candidate decoded to what went in.
 
     """
-    left = finalists(group, profile, deadline)
-    streams = [
-        (pipeline, encode(group, pipeline, deadline if p else None))
-        for p, pipeline in enumerate(left.pipelines)
-    ]
-    return _smallest(group, streams, left.skipped)
+    return _best(group, finalists(group, profile, deadline), deadline)
+
+
+def _best(group: StreamGroup, left: Finalists, deadline: float | None) -> Choice:
+    """Code a group with the candidates that are left; static rANS only if it may win."""
+    streams: dict[Pipeline, Coded | None] = {}
+    static = [one for one in left.pipelines if is_static(one)]
+    for p, pipeline in enumerate(left.pipelines):
+        if pipeline not in static:
+            streams[pipeline] = encode(group, pipeline, deadline if p else None)
+    sizes = [len(coded.stored) for coded in streams.values() if coded is not None]
+    expected = rans_bytes(group.parts, group.alphabet) if static else 0
+    if static and (not sizes or expected <= min(sizes) + UNSURE_BYTES):
+        streams = {static[0]: encode(group, static[0], None)} | streams
+    choice = _smallest(group, list(streams.items()), left.skipped)
+    if choice is None and static and static[0] not in streams:
+        choice = _smallest(group, [(static[0], encode(group, static[0], None))], left.skipped)
+    if choice is None:
+        raise ArtpackError("no pipeline decoded to the symbols that went in: please report this")
+    return choice
 
 
 def _smallest(
     group: StreamGroup, streams: Sequence[tuple[Pipeline, Coded | None]], skipped: int
-) -> Choice:
+) -> Choice | None:
     skipped += sum(coded is None for _, coded in streams)
     tried = [Choice(pipeline, coded, skipped) for pipeline, coded in streams if coded is not None]
     for choice in sorted(tried, key=lambda choice: len(choice.coded.stored)):
         if _verify(group, choice):
             return choice
-    raise ArtpackError("no pipeline decoded to the symbols that went in: please report this")
+    return None
 
 
 def _verify(group: StreamGroup, choice: Choice) -> bool:

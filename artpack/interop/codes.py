@@ -148,6 +148,7 @@ def plain_tensor(tensor: StoredTensor) -> Tensor:
     grid, parts = tensor.quantizer, tensor.quantized.parts
     if not isinstance(grid, Narrow | Raw):
         raise UsageError(f"{tensor.name!r}: the format has no place for {grid.label}")
-    dtype = grid.dtype if isinstance(grid, Narrow) else DTYPES[grid.dtype]
+    if isinstance(grid, Raw):
+        return grid.dequantize(tensor.quantized)
     name = next(iter(parts)).partition(".")[0]
-    return join_bytes(name, parts, dtype).reshape(tensor.quantized.shape)
+    return join_bytes(name, parts, grid.dtype).reshape(tensor.quantized.shape)

@@ -36,7 +36,10 @@ def recognize(shapes: Shapes, answers: Mapping[str, JsonValue] | None = None) ->
 
     """
     for preset in PRESETS.values():
-        if answers is None and expected_shapes(preset.config) == shapes:
+        # A model takes time to build, if only for its shapes: first of all it must have its table.
+        table = (preset.config.vocab_size, preset.config.embedding_dim or preset.config.model_dim)
+        fits = answers is None and table in shapes.values()
+        if fits and expected_shapes(preset.config) == shapes:
             return preset.config
     told = {**read_shapes(shapes), **(answers or {})}
     values = told.get("value_embedding")

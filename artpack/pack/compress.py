@@ -40,7 +40,7 @@ from artpack.stages.symbols import Quantized, Symbols
 from artpack.system.workers import Workers
 from artpack.version import __version__
 
-LIBRARIES = ("brotli", "constriction", "numpy", "torch", "zpaq")
+LIBRARIES = ("brotli", "numba", "numpy", "torch", "zpaq")
 """What has a say in the bytes; zstd is part of Python, or of a backport of it."""
 
 
@@ -319,7 +319,7 @@ def _tensor_plan(info: TensorInfo, rule: Rule | None, prepared: Prepared | None)
     if prepared is not None:
         quantizer = prepared.quantizer
     else:
-        quantizer = Raw(dtype) if rule is None or rule.quantizer is None else rule.quantizer
+        quantizer = Raw.of(dtype) if rule is None or rule.quantizer is None else rule.quantizer
     return TensorPlan(info.name, info.shape, dtype, quantizer)
 
 

@@ -163,7 +163,7 @@ def _changed(
 
 
 def _quantize(weight: Tensor, hessian: Tensor | None, rule: Rule) -> Prepared:
-    quantizer = rule.quantizer or Raw(str(weight.dtype).removeprefix("torch."))
+    quantizer = rule.quantizer or Raw.of(str(weight.dtype).removeprefix("torch."))
     notes: tuple[str, ...] = ()
     pruned = prune_smallest(weight, rule.prune) if rule.prune else weight
     if isinstance(quantizer, RowInt):

@@ -4,13 +4,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from artpack.coding.symbol_coders.checked_coder import CheckedCoder
-from artpack.coding.symbol_coders.classes import CLASS_COUNTS, RUN_LOGS, Classes, find_classes
+from artpack.coding.symbol_coders.classes import (
+    CLASS_COUNTS,
+    RUN_LOGS,
+    Classes,
+    Integers,
+    find_classes,
+)
 from artpack.coding.symbol_coders.rans import Rans
 from artpack.errors import CorruptError, TruncatedError
 from artpack.stages.symbols import Symbols
+from artpack.system.jit import jit
 
 _RANS = Rans()
 _PLAIN = 0
@@ -45,12 +51,13 @@ class ClassedRans(CheckedCoder):
     stage_id: ClassVar[str] = "classed-rans"
 
     def _encode(self, symbols: Symbols, alphabet: int) -> bytes:
-        plain = _RANS.encode(symbols, alphabet=alphabet)
-        if not plain:
+        if not symbols.size or alphabet == 1:
             return b""
         classes = find_classes(symbols, alphabet)
         classed = b"" if classes is None else _encode_classes(symbols, alphabet, classes)
-        return classed if 0 < len(classed) <= len(plain) else bytes([_PLAIN]) + plain
+        if 0 < len(classed) <= _RANS.expected_bytes(symbols, alphabet=alphabet):
+            return classed
+        return bytes([_PLAIN]) + _RANS.encode(symbols, alphabet=alphabet)
 
     def _decode(self, data: bytes, alphabet: int, count: int) -> Symbols:
         if not count or alphabet == 1:
@@ -63,11 +70,11 @@ class ClassedRans(CheckedCoder):
 
 
 def _encode_classes(symbols: Symbols, alphabet: int, classes: Classes) -> bytes:
-    owners = _owners(classes.labels, classes.run_log, symbols.size)
+    ends = _ends(classes.labels, classes.run_log, classes.count, symbols.size)
+    sorted_ = np.empty_like(symbols)
+    _sort(symbols, classes.labels, classes.run_log, _starts(ends), sorted_)
     streams = [_RANS.encode(classes.labels, alphabet=classes.count)]
-    streams += [
-        _RANS.encode(symbols[owners == label], alphabet=alphabet) for label in range(classes.count)
-    ]
+    streams += [_RANS.encode(part, alphabet=alphabet) for part in np.split(sorted_, ends[:-1])]
     sized = b"".join(_size(len(stream)) + stream for stream in streams[:-1])
     return bytes([classes.count, classes.run_log]) + sized + streams[-1]
 
@@ -80,18 +87,48 @@ def _decode_classes(data: bytes, alphabet: int, count: int) -> Symbols:
         raise CorruptError(f"classed-rans: {classes} classes of runs of 2**{run_log}")
     runs = -(-count >> run_log)
     stream, at = _cut(data, 2)
-    owners = _owners(_RANS.decode(stream, alphabet=classes, count=runs), run_log, count)
-    symbols = np.empty(count, np.uint8)
-    for label in range(classes):
-        mine = owners == label
+    labels = _RANS.decode(stream, alphabet=classes, count=runs)
+    ends = _ends(labels, run_log, classes, count)
+    sorted_, symbols = np.empty(count, np.uint8), np.empty(count, np.uint8)
+    for label, part in enumerate(np.split(sorted_, ends[:-1])):
         stream, at = _cut(data, at) if label < classes - 1 else (data[at:], len(data))
-        symbols[mine] = _RANS.decode(stream, alphabet=alphabet, count=int(mine.sum()))
+        part[:] = _RANS.decode(stream, alphabet=alphabet, count=part.size)
+    _unsort(sorted_, labels, run_log, _starts(ends), symbols)
     return symbols
 
 
-def _owners(labels: Symbols, run_log: int, count: int) -> NDArray[np.uint8]:
-    """Return the class of each symbol."""
-    return np.repeat(labels, 1 << run_log)[:count]
+def _ends(labels: Symbols, run_log: int, classes: int, count: int) -> Integers:
+    """Return where each class ends when its runs are put together."""
+    sizes = np.bincount(labels, minlength=classes) << run_log
+    if len(labels):
+        sizes[labels[-1]] -= (len(labels) << run_log) - count
+    return np.cumsum(sizes)
+
+
+def _starts(ends: Integers) -> Integers:
+    return np.concatenate((np.zeros(1, np.int64), ends[:-1]))
+
+
+@jit(nogil=True)
+def _sort(
+    symbols: Symbols, labels: Symbols, run_log: int, places: Integers, sorted_: Symbols
+) -> None:
+    for run, label in enumerate(labels):
+        start = run << run_log
+        size = min(1 << run_log, len(symbols) - start)
+        sorted_[places[label] : places[label] + size] = symbols[start : start + size]
+        places[label] += size
+
+
+@jit(nogil=True)
+def _unsort(
+    sorted_: Symbols, labels: Symbols, run_log: int, places: Integers, symbols: Symbols
+) -> None:
+    for run, label in enumerate(labels):
+        start = run << run_log
+        size = min(1 << run_log, len(symbols) - start)
+        symbols[start : start + size] = sorted_[places[label] : places[label] + size]
+        places[label] += size
 
 
 def _size(size: int) -> bytes:

@@ -29,8 +29,14 @@ ROUNDS = 12
 SEARCHED_SYMBOLS = 1 << 17
 """Of more symbols, so many settle the length of runs and the number of classes."""
 
+_MIXED_RUN_LOG, _MIXED_CLASSES = 8, 4
+
+_CLUSTERED_RUNS, _LAST_ROUNDS = 1 << 12, 2
+"""Of more runs, so many settle what classes are like."""
+
 _FRACTION_BITS = 16
 _MANTISSA_BITS = 30
+_EMPTY_COST = 64 << _FRACTION_BITS
 _TABLE_BITS = 8 * 30 << _FRACTION_BITS
 """What a frequency table takes, about."""
 
@@ -72,20 +78,33 @@ def find_classes(symbols: Symbols, alphabet: int) -> Classes | None:
 
 
 def _search(symbols: Symbols, alphabet: int) -> Classes | None:
-    if symbols.size <= SEARCHED_SYMBOLS:
-        return _best(symbols, alphabet)
-    found = _best(_spread(symbols), alphabet)
-    if found is None:
-        return None
-    # More symbols pay for more classes.
+    sample = symbols if symbols.size <= SEARCHED_SYMBOLS else _spread(symbols)
+    found = _best(sample, alphabet) if _is_mixed(sample, alphabet) else None
+    if found is None or sample is symbols:
+        return found
     counts = _run_counts(symbols, alphabet, found.run_log)
-    best_bits, best = _classed(counts, found.run_log, found.count)
-    while 2 * best.count in CLASS_COUNTS:
-        bits, more = _classed(counts, found.run_log, 2 * best.count)
-        if bits >= best_bits:
+    best = _with_more(counts, found.run_log, found.count)
+    if found.run_log < RUN_LOGS[-1]:
+        longer = _with_more(_joined(counts), found.run_log + 1, found.count)
+        best = min(best, longer, key=lambda pair: pair[0])
+    return best[1]
+
+
+def _with_more(counts: Exact, run_log: int, classes: int) -> tuple[int, Classes]:
+    """Sort runs into so many classes, or into more, which more symbols pay for."""
+    best = _classed(counts, run_log, classes)
+    while 2 * best[1].count in CLASS_COUNTS:
+        more = _classed(counts, run_log, 2 * best[1].count)
+        if more[0] >= best[0]:
             break
-        best_bits, best = bits, more
+        best = more
     return best
+
+
+def _joined(counts: Exact) -> Exact:
+    """Return the histograms of runs of twice the length."""
+    joined: Exact = np.add.reduceat(counts, np.arange(0, len(counts), 2))
+    return joined
 
 
 def _spread(symbols: Symbols) -> Symbols:
@@ -94,6 +113,32 @@ def _spread(symbols: Symbols) -> Symbols:
     spans = symbols[: symbols.size // span * span].reshape(-1, span)
     stride = -(-len(spans) * span // SEARCHED_SYMBOLS)
     return spans[::stride].ravel()
+
+
+def _is_mixed(symbols: Symbols, alphabet: int) -> bool:
+    """
+    Tell whether runs differ by more than chance.
+
+    Half of the symbols of each run say which class it is of and what the classes are like; the
+    other half is coded by that. Where there is nothing to find, one table for all is better.
+    """
+    halves = np.zeros((2, -(-symbols.size >> _MIXED_RUN_LOG), alphabet))
+    _count_halves(symbols, _MIXED_RUN_LOG, halves)
+    seen, judged = halves
+    if len(seen) < 2 * _MIXED_CLASSES:
+        return True
+    alike = float((judged @ _costs(seen.sum(axis=0, keepdims=True))[0]).sum())
+    for labels in _first_labels(seen, _MIXED_CLASSES):
+        costs = _costs(_class_counts(seen, labels, _MIXED_CLASSES))
+        if float((judged * costs[labels]).sum()) < alike:
+            return True
+    return False
+
+
+@jit(nogil=True)
+def _count_halves(symbols: Symbols, run_log: int, counts: Exact) -> None:
+    for place, symbol in enumerate(symbols):
+        counts[place & 1, place >> run_log, symbol] += 1
 
 
 def _best(symbols: Symbols, alphabet: int) -> Classes | None:
@@ -107,13 +152,18 @@ def _best(symbols: Symbols, alphabet: int) -> Classes | None:
             bits, tried = _classed(counts, run_log, classes)
             if bits < best_bits:
                 best_bits, best = bits, tried
-        counts = np.add.reduceat(counts, np.arange(0, len(counts), 2))
+        counts = _joined(counts)
     return best
 
 
 def _classed(counts: Exact, run_log: int, classes: int) -> tuple[int, Classes]:
     """Sort runs into classes; return what everything takes then, tables included."""
-    labels, bits = _cluster(counts, classes)
+    if len(counts) > _CLUSTERED_RUNS:
+        some = counts[:: -(-len(counts) // _CLUSTERED_RUNS)]
+        tables = _class_counts(some, _cluster(some, classes)[0], classes)
+        labels, bits = _settle(counts, tables, _LAST_ROUNDS)
+    else:
+        labels, bits = _cluster(counts, classes)
     return bits + classes * _TABLE_BITS, Classes(run_log, labels.astype(np.uint8), classes)
 
 
@@ -132,27 +182,45 @@ def _count_runs(symbols: Symbols, run_log: int, counts: Exact) -> None:
 
 def _cluster(counts: Exact, classes: int) -> tuple[Integers, int]:
     """Return the class of each run, and the bits of all symbols and of the classes' names."""
-    # To begin with, runs are classed by what a symbol of theirs costs under one table for
-    # all, and among equals by their mean symbol.
-    sizes = counts.sum(axis=1)
+    labels, _ = _first_labels(counts, classes)
+    return _settle(counts, _class_counts(counts, labels, classes), ROUNDS)
+
+
+def _first_labels(counts: Exact, classes: int) -> tuple[Integers, Integers]:
+    """Class runs by what a symbol of theirs costs and then by their mean, and by the mean alone."""
+    sizes = np.maximum(1, counts.sum(axis=1))
     prices = np.matmul(counts, _costs(counts.sum(axis=0, keepdims=True))[0]) // sizes
     means = np.matmul(counts, np.arange(counts.shape[1], dtype=np.float64)) // sizes
-    labels = np.empty(len(counts), np.int64)
-    labels[np.lexsort((means, prices))] = np.arange(len(counts)) * classes // len(counts)
-    for _ in range(ROUNDS):
-        costs = _costs(_class_counts(counts, labels, classes))
-        before, labels = labels, np.matmul(counts, costs.T).argmin(axis=1)
+    ranks = np.arange(len(counts)) * classes // len(counts)
+    by_price, by_mean = np.empty((2, len(counts)), np.int64)
+    by_price[np.lexsort((means, prices))] = ranks
+    by_mean[np.argsort(means, kind="stable")] = ranks
+    return by_price, by_mean
+
+
+def _settle(counts: Exact, tables: Exact, rounds: int) -> tuple[Integers, int]:
+    """Let runs join the class that codes them best, and tables follow, a few times."""
+    labels: Integers = np.zeros(0, np.int64)
+    for _ in range(rounds):
+        before, labels = labels, np.matmul(counts, _costs(tables).T).argmin(axis=1)
         if np.array_equal(before, labels):
             break
-    tables = _class_counts(counts, labels, classes)
+        tables = _class_counts(counts, labels, len(tables))
     bits = sum(_code_bits(table) for table in tables.astype(np.int64))
-    return labels, bits + _code_bits(np.bincount(labels, minlength=classes))
+    return labels, bits + _code_bits(np.bincount(labels, minlength=len(tables)))
 
 
 def _class_counts(counts: Exact, labels: Integers, classes: int) -> Exact:
-    members: Exact = (labels == np.arange(classes)[:, None]).astype(np.float64)
-    tables: Exact = np.matmul(members, counts)
+    tables = np.zeros((classes, counts.shape[1]))
+    _add_up(counts, labels, tables)
     return tables
+
+
+@jit(nogil=True)
+def _add_up(counts: Exact, labels: Integers, tables: Exact) -> None:
+    for run, label in enumerate(labels):
+        for symbol in range(counts.shape[1]):
+            tables[label, symbol] += counts[run, symbol]
 
 
 def _code_bits(counts: Integers) -> int:
@@ -162,9 +230,22 @@ def _code_bits(counts: Integers) -> int:
 
 def _costs(tables: Exact) -> Exact:
     """Return the cost of each symbol under each table; one that did not occur costs the most."""
-    doubled = (2 * tables).astype(np.int64)
-    totals = np.maximum(1, doubled.sum(axis=1, keepdims=True))
-    return (fixed_log2(totals) - fixed_log2(np.maximum(1, doubled))).astype(np.float64)
+    costs = np.empty(tables.shape)
+    _fill_costs(tables, costs)
+    return costs
+
+
+@jit(nogil=True)
+def _fill_costs(tables: Exact, costs: Exact) -> None:
+    for row in range(len(tables)):
+        total = int(tables[row].sum())
+        for col in range(tables.shape[1]):
+            if total:
+                count = int(tables[row, col])
+                costs[row, col] = _log2(2 * total) - _log2(max(1, 2 * count))
+            else:
+                # Nothing is known of a class that lost all its runs: none joins it again.
+                costs[row, col] = _EMPTY_COST
 
 
 def fixed_log2(values: Integers) -> Integers:
@@ -181,22 +262,28 @@ def fixed_log2(values: Integers) -> Integers:
     [0.0, 1.0, 1.585, 10.0]
 
     """
-    exponents = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1
-    left = np.maximum(0, _MANTISSA_BITS - exponents)
-    right = np.maximum(0, exponents - _MANTISSA_BITS)
-    mantissas = (values << left) >> right
-    _append_fractions(mantissas.reshape(-1), exponents.reshape(-1))
-    return exponents
+    results = np.empty_like(values)
+    _take_logarithms(values.reshape(-1), results.reshape(-1))
+    return results
 
 
 @jit(nogil=True)
-def _append_fractions(mantissas: Integers, results: Integers) -> None:
-    for i, mantissa in enumerate(mantissas):
-        result = results[i]
-        for _ in range(_FRACTION_BITS):
-            # Squaring the mantissa doubles the logarithm: its next bit comes out in front.
-            mantissa = mantissa * mantissa >> _MANTISSA_BITS  # noqa: PLW2901
-            carry = mantissa >> (_MANTISSA_BITS + 1)
-            mantissa >>= carry  # noqa: PLW2901
-            result = 2 * result + carry
-        results[i] = result
+def _take_logarithms(values: Integers, results: Integers) -> None:
+    for i, value in enumerate(values):
+        results[i] = _log2(value)
+
+
+@jit(nogil=True)
+def _log2(value: int) -> int:
+    exponent = 0
+    while value >> exponent > 1:
+        exponent += 1
+    mantissa = value << max(0, _MANTISSA_BITS - exponent) >> max(0, exponent - _MANTISSA_BITS)
+    result = exponent
+    for _ in range(_FRACTION_BITS):
+        # Squaring the mantissa doubles the logarithm: its next bit comes out in front.
+        mantissa = mantissa * mantissa >> _MANTISSA_BITS
+        carry = mantissa >> (_MANTISSA_BITS + 1)
+        mantissa >>= carry
+        result = 2 * result + carry
+    return result

@@ -1,26 +1,38 @@
 """Static rANS: one frequency table, then every symbol at its own length."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
-import constriction
 import numpy as np
 from numpy.typing import NDArray
 
 from artpack.coding.symbol_coders.checked_coder import CheckedCoder, check_size
+from artpack.coding.symbol_coders.lanes import (
+    LANES,
+    States,
+    Words,
+    decode_lanes,
+    encode_lanes,
+    lanes_of,
+    slots_of,
+)
 from artpack.coding.symbol_coders.roots import (
     FREQUENCY_BITS,
     frequencies,
     pack_roots,
     square_roots,
+    table_bytes,
     unpack_roots,
 )
 from artpack.errors import CorruptError, TruncatedError
-from artpack.stages.symbols import Symbols, histogram
+from artpack.stages.symbols import MAX_ALPHABET, Symbols, histogram
 
-# Ranks pass to and from the coder as 32-bit integers, so many at a time.
-_BLOCK_SYMBOLS = 1 << 20
+_WORD = 1 << 32
+MOST_TAIL_SYMBOLS = 32 * LANES
+"""So many symbols at the end may lie in the states."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +43,11 @@ class Rans(CheckedCoder):
     A stream is a frequency table (:func:`~artpack.coding.symbol_coders.roots.pack_roots`)
     and the words of an asymmetric numeral system with 64 bits of state, 32-bit
     words and 24-bit frequencies: the state first, then the words in the order in
-    which decoding takes them, all big-endian. Zero bytes in front are dropped;
+    which decoding takes them, all big-endian. Long streams have several states
+    (:mod:`~artpack.coding.symbol_coders.lanes`). Zero bytes in front are dropped;
     the table's two flag bits say how many. Absent symbols have no frequency.
 
-    The encoder starts not with an empty state but with ``2**32`` plus the last few
+    The encoder starts not with empty states but with ``2**32`` plus the last few
     symbols, as digits in base "number of distinct symbols": as many as fit 32
     bits. So the marker by which the decoder knows that it has come to the end is
     nearly free, and ends early or late are certain to be seen.
@@ -46,9 +59,8 @@ class Rans(CheckedCoder):
     >>> Rans().encode(symbols, alphabet=5).hex(" ")
     'c7 2c 04 62 83 c3 f2'
 
-    Source: Duda, "Asymmetric numeral systems" (2013), by way of the library
-    constriction: Bamler, "Understanding entropy coding with asymmetric numeral
-    systems" (2022).
+    Source: Duda, "Asymmetric numeral systems" (2013); Bamler, "Understanding entropy
+    coding with asymmetric numeral systems" (2022).
 
     """
 
@@ -57,6 +69,8 @@ class Rans(CheckedCoder):
     def expected_bytes(self, symbols: Symbols, *, alphabet: int) -> int:
         """
         Return the size of what :meth:`encode` makes, or one byte less, without coding.
+
+        Where a long stream has several states, a few bytes more or less.
 
         Args:
             symbols: uint8, one-dimensional, any length.
@@ -70,23 +84,41 @@ class Rans(CheckedCoder):
         (1753, 1753)
 
         """
-        if not symbols.size or alphabet == 1:
-            return 0
         counts = histogram(symbols, alphabet)
+        return self.expected_of(counts, symbols[-MOST_TAIL_SYMBOLS:])
+
+    def expected_of(self, counts: NDArray[np.int64], last: Symbols) -> int:
+        """
+        Return what :meth:`expected_bytes` does, of symbols that were counted before.
+
+        Args:
+            counts: int64, ``(alphabet,)``.
+            last: The last ``MOST_TAIL_SYMBOLS`` symbols, or all.
+
+        Returns:
+            Bytes.
+
+        """
+        if not counts.any() or len(counts) == 1:
+            return 0
         roots = square_roots(counts.tolist())
-        present, table = np.flatnonzero(roots), len(pack_roots(roots, 0))
+        present, table = np.flatnonzero(roots), table_bytes(roots)
         if len(present) == 1:
             return table
-        costs = np.zeros(alphabet)
-        costs[present] = FREQUENCY_BITS - np.log2(frequencies([r for r in roots if r]))
-        tail = symbols[symbols.size - _tail_symbols(len(present), symbols.size) :]
-        bits = float(counts @ costs - costs[tail].sum())
-        return table + math.ceil((32 + bits) / 8)
+        count = int(counts.sum())
+        shares = _shares(roots)
+        costs = np.zeros(len(counts))
+        costs[present] = FREQUENCY_BITS - np.log2(shares)
+        lanes = lanes_of(count, shares)
+        tail = sum(_tail_symbols(len(present), count, lanes))
+        bits = float(counts @ costs - costs[last[last.size - tail :]].sum())
+        # Zero bits in front of the first state are dropped; all others have 16 on average.
+        return table + math.ceil((32 + 48.5 * (lanes - 1) + bits) / 8)
 
     def _encode(self, symbols: Symbols, alphabet: int) -> bytes:
         if not symbols.size or alphabet == 1:
             return b""
-        roots = _table(symbols, alphabet)
+        roots = square_roots(histogram(symbols, alphabet).tolist())
         words = _encode_words(symbols, roots)
         payload = words.astype(">u4").tobytes().lstrip(b"\0")
         return pack_roots(roots, -len(payload) % 4) + payload
@@ -97,16 +129,17 @@ class Rans(CheckedCoder):
             return np.zeros(count, dtype=np.uint8)
         roots, dropped, size = unpack_roots(data, alphabet)
         symbols = _decode_words(_words(data[size:], dropped), roots, count)
-        if pack_roots(_table(symbols, alphabet), dropped) != data[:size]:
+        table = square_roots(histogram(symbols, alphabet).tolist())
+        if table != roots or pack_roots(table, dropped) != data[:size]:
             raise CorruptError("rans: the frequency table is not that of the symbols")
         return symbols
 
 
-def _table(symbols: Symbols, alphabet: int) -> list[int]:
-    return square_roots(histogram(symbols, alphabet).tolist())
+def _shares(roots: list[int]) -> NDArray[np.int64]:
+    return frequencies([root for root in roots if root])
 
 
-def _words(payload: bytes, dropped: int) -> NDArray[np.uint32]:
+def _words(payload: bytes, dropped: int) -> Words:
     """Put back the zero bytes in front, and check that they had to be dropped."""
     if (len(payload) + dropped) % 4:
         raise TruncatedError("rans: the last word ends early")
@@ -115,80 +148,85 @@ def _words(payload: bytes, dropped: int) -> NDArray[np.uint32]:
     return np.frombuffer(bytes(dropped) + payload, ">u4").astype(np.uint32)
 
 
-def _encode_words(symbols: Symbols, roots: list[int]) -> NDArray[np.uint32]:
+def _encode_words(symbols: Symbols, roots: list[int]) -> Words:
     present = np.flatnonzero(roots)
     if len(present) == 1:
         return np.empty(0, dtype=np.uint32)
-    ranks = np.zeros(len(roots), dtype=np.int32)
-    ranks[present] = np.arange(len(present))
-    body = symbols.size - _tail_symbols(len(present), symbols.size)
-    tail = 0
-    for rank in ranks[symbols[body:]].tolist():
-        tail = tail * len(present) + rank
-    coder = constriction.stream.stack.AnsCoder(np.array([tail, 1], dtype=np.uint32))
-    model = _model(roots)
-    for start in reversed(range(0, body, _BLOCK_SYMBOLS)):
-        block = symbols[start : min(start + _BLOCK_SYMBOLS, body)]
-        coder.encode_reverse(ranks[block], model)
-    words: NDArray[np.uint32] = coder.get_compressed()
-    return words[::-1]
+    present_shares = _shares(roots)
+    starts, shares = np.zeros(MAX_ALPHABET, np.uint64), np.ones(MAX_ALPHABET, np.uint64)
+    shares[present] = present_shares
+    starts[present] = np.cumsum(present_shares) - present_shares
+    lanes = lanes_of(symbols.size, present_shares)
+    lengths = _tail_symbols(len(present), symbols.size, lanes)
+    body = symbols.size - sum(lengths)
+    states = _full_states(np.searchsorted(present, symbols[body:]), len(present), lengths)
+    words = np.empty(body, np.uint32)
+    begin = encode_lanes(np.ascontiguousarray(symbols[:body]), starts, shares, states, words)
+    halves = np.stack((states >> np.uint64(32), states), axis=1).astype(np.uint32)
+    return np.concatenate((halves.ravel(), words[begin:]))
 
 
-def _decode_words(words: NDArray[np.uint32], roots: list[int], count: int) -> Symbols:
+def _decode_words(words: Words, roots: list[int], count: int) -> Symbols:
     present = np.flatnonzero(roots).astype(np.uint8)
     if len(present) == 1:
         if len(words):
             raise CorruptError("rans: words are left over")
         return np.full(count, present[0], dtype=np.uint8)
-    if len(words) < 2:
-        raise TruncatedError("rans: the state ends early")
-    body = count - _tail_symbols(len(present), count)
+    shares = _shares(roots)
+    lanes = lanes_of(count, shares)
+    if len(words) < 2 * lanes:
+        raise TruncatedError("rans: the states end early")
+    halves = words[: 2 * lanes].astype(np.uint64)
+    states, rest = (halves[::2] << np.uint64(32)) | halves[1::2], words[2 * lanes :]
+    lengths = _tail_symbols(len(present), count, lanes)
+    body = count - sum(lengths)
     symbols = np.empty(count, dtype=np.uint8)
-    coder = constriction.stream.stack.AnsCoder(words[::-1].copy())
-    model = _model(roots)
-    for start in range(0, body, _BLOCK_SYMBOLS):
-        stop = min(start + _BLOCK_SYMBOLS, body)
-        symbols[start:stop] = present[coder.decode(model, stop - start)]
-    words_left, state = coder.pos()
-    # With its words used up the decoder goes on with what state it has, which from
-    # then on is below 2**32 and never grows: so it cannot end at the marker.
-    if state >> 32 == 0:
+    starts = np.concatenate(([0], np.cumsum(shares))).astype(np.uint64)
+    used = decode_lanes(rest, starts, slots_of(starts), present, states, symbols[:body])
+    # With all words used up a state that needs one goes on below 2**32, and never grows.
+    if (states < _WORD).any():
         raise TruncatedError("rans: the words end early")
-    if words_left or state >> 32 != 1:
+    if used < len(rest) or (states >= 2 * _WORD).any():
         raise CorruptError("rans: words are left over")
-    symbols[body:] = present[_digits(state - (1 << 32), len(present), count - body)]
+    symbols[body:] = present[_last_ranks(states, len(present), lengths)]
     return symbols
 
 
-def _model(roots: list[int]) -> object:
+def _tail_symbols(distinct: int, count: int, lanes: int) -> list[int]:
     """
-    Make the coder's model of the symbols that occur.
+    Return how many symbols each state begins with.
 
-    Exact, for all its floating point. The library gives each of n symbols 1 and
-    shares out the other 2**24 - n in proportion to what it is told: symbol i starts
-    at floor(scale * (w_0 + ... + w_(i-1))) + i, with scale = (2**24 - n) / sum(w).
-    We tell it w = frequency - 1, integers that sum to just 2**24 - n: every partial
-    sum is an integer below 2**53, hence exact, and scale is 1.0. Symbol i starts
-    where the frequencies before it end.
+    As many as fit; one less in the last ones, so that the others can be dealt out evenly.
     """
-    present = [root for root in roots if root]
-    weights = (frequencies(present) - 1).astype(np.float64)
-    return constriction.stream.model.Categorical(weights, perfect=False)
-
-
-def _tail_symbols(distinct: int, count: int) -> int:
-    """Return how many symbols the initial state holds."""
     fitting = 0
-    while distinct ** (fitting + 1) <= 1 << 32:
+    while distinct ** (fitting + 1) <= _WORD:
         fitting += 1
-    return min(fitting, count)
+    if lanes == 1:
+        return [min(fitting, count)]
+    short = (lanes * fitting - count) % lanes
+    return [fitting] * (lanes - short) + [fitting - 1] * short
 
 
-def _digits(value: int, base: int, count: int) -> list[int]:
-    digits = []
-    for _ in range(count):
-        value, digit = divmod(value, base)
-        digits.append(digit)
-    if value:
-        raise CorruptError("rans: the last symbols are out of range")
-    return digits[::-1]
+def _full_states(ranks: NDArray[np.int64], distinct: int, lengths: Sequence[int]) -> States:
+    """Return states that hold so many ranks each, as digits."""
+    values, left = [], iter(ranks.tolist())
+    for length in lengths:
+        value = 0
+        for rank in islice(left, length):
+            value = value * distinct + rank
+        values.append(_WORD + value)
+    return np.array(values, np.uint64)
+
+
+def _last_ranks(states: States, distinct: int, lengths: Sequence[int]) -> list[int]:
+    """Undo :func:`_full_states`."""
+    ranks = []
+    for state, length in zip(states.tolist(), lengths, strict=True):
+        value, digits = state - _WORD, []
+        for _ in range(length):
+            value, digit = divmod(value, distinct)
+            digits.append(digit)
+        if value:
+            raise CorruptError("rans: the last symbols are out of range")
+        ranks += digits[::-1]
+    return ranks

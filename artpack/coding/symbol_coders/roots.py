@@ -17,13 +17,14 @@ Source: the square-root law is the Fisher metric of a discrete distribution;
 codes of Rice (1979) for differences and of Elias (1975) for runs.
 """
 
-from collections.abc import Sequence
-from math import isqrt
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artpack.errors import CorruptError, TruncatedError
+from artpack.system.jit import jit
 
 FREQUENCY_BITS = 24
 """Frequencies sum to two to this."""
@@ -51,11 +52,13 @@ def square_roots(counts: Sequence[int]) -> list[int]:
 
     """
     # floor(sqrt(c / 2) + 1 / 2) = floor((sqrt(2 * c) + 1) / 2), and a floor inside
-    # changes nothing.
-    roots = [(isqrt(2 * int(count)) + 1) // 2 for count in counts]
-    if sum(root * root for root in roots) > 1 << FREQUENCY_BITS:
-        return square_roots([-(-int(count) // 2) for count in counts])
-    return roots
+    # changes nothing. The square root of an integer below 2**48 is never rounded up to another.
+    left = np.array(counts, np.int64)
+    while True:
+        roots = (np.sqrt(2 * left).astype(np.int64) + 1) // 2
+        if int(roots @ roots) <= 1 << FREQUENCY_BITS:
+            return cast("list[int]", roots.tolist())
+        left = (left + 1) // 2
 
 
 def frequencies(roots: Sequence[int]) -> NDArray[np.int64]:
@@ -102,13 +105,27 @@ def pack_roots(roots: Sequence[int], flags: int) -> bytes:
     '53 4d dc'
 
     """
-    tables = (
-        f"{flags:02b}{rice:0{_RICE_BITS}b}" + _write_roots(roots, rice)
-        for rice in range(1 << _RICE_BITS)
-    )
-    bits = min(tables, key=len)
-    size = -(-len(bits) // 8)
-    return int(bits.ljust(8 * size, "0"), 2).to_bytes(size, "big")
+    rice, length = _shortest(roots)
+    written = [_rice(v, rice) if is_root else _gamma(v) for is_root, v in _values(roots)]
+    bits = f"{flags:02b}{rice:0{_RICE_BITS}b}" + "".join(written)
+    return int(bits.ljust(8 * length, "0"), 2).to_bytes(length, "big")
+
+
+def table_bytes(roots: Sequence[int]) -> int:
+    """
+    Return how long a table is.
+
+    Args:
+        roots: One a symbol of the alphabet.
+
+    Returns:
+        Bytes.
+
+    >>> table_bytes([0, 0, 5, 6, 4, 0])
+    3
+
+    """
+    return _shortest(roots)[1]
 
 
 def unpack_roots(data: bytes, alphabet: int) -> tuple[list[int], int, int]:
@@ -147,23 +164,57 @@ def unpack_roots(data: bytes, alphabet: int) -> tuple[list[int], int, int]:
     return roots, flags, -(-reader.position // 8)
 
 
-def _write_roots(roots: Sequence[int], rice: int) -> str:
-    bits = []
+def _shortest(roots: Sequence[int]) -> tuple[int, int]:
+    """Return the best Rice parameter, the smallest of equals, and the bytes of the table."""
+    lengths = _lengths(np.array(roots, np.int64), 1 << _RICE_BITS)
+    rice = int(lengths.argmin())
+    return rice, -(-(2 + _RICE_BITS + int(lengths[rice])) // 8)
+
+
+@jit(nogil=True)
+def _lengths(roots: NDArray[np.int64], choices: int) -> NDArray[np.int64]:
+    """Return the bits of all roots under each Rice parameter: of what :func:`_values` yields."""
+    lengths = np.zeros(choices, np.int64)
     previous = position = 0
     while position < len(roots):
         if previous:
-            bits.append(_rice(_zigzag(roots[position] - previous), rice))
+            difference = roots[position] - previous
+            value = 2 * difference if difference >= 0 else -2 * difference - 1
+        else:
+            run = 1
+            while position < len(roots) and roots[position] == 0:
+                position += 1
+                run += 1
+            while run:
+                lengths += 2
+                run >>= 1
+            lengths -= 1
+            if position == len(roots):
+                break
+            value = roots[position] - 1
+        for rice in range(choices):
+            lengths[rice] += (value >> rice) + 1 + rice
+        previous = roots[position]
+        position += 1
+    return lengths
+
+
+def _values(roots: Sequence[int]) -> Iterator[tuple[bool, int]]:
+    """Yield what is written: whether it is a root, or its difference, and no run; and its value."""
+    previous = position = 0
+    while position < len(roots):
+        if previous:
+            yield True, _zigzag(roots[position] - previous)
         else:
             start = position
             while position < len(roots) and not roots[position]:
                 position += 1
-            bits.append(_gamma(position - start + 1))
+            yield False, position - start + 1
             if position == len(roots):
                 break
-            bits.append(_rice(roots[position] - 1, rice))
+            yield True, roots[position] - 1
         previous = roots[position]
         position += 1
-    return "".join(bits)
 
 
 def _gamma(value: int) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from artpack.errors import UsageError
 from artpack.quantize.matrix_view import matrix_shape
 from artpack.quantize.parts import byte_planes, check_parts, join_bytes, split_bytes
-from artpack.stages import ConfiguredStage, nearest
+from artpack.stages import ConfiguredStage, later, nearest
 from artpack.stages.dtypes import BYTES
 from artpack.stages.symbols import PartSpec, Quantized
 from artpack.system.late import torch
@@ -40,6 +42,10 @@ DTYPES = _Dtypes()
 SHORT = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
+SIGNED_FLOATS = tuple(SHORT)
+"""Types that have a sign in front of at least five bits of exponent."""
+
+
 @dataclass(frozen=True)
 class Raw(ConfiguredStage):
     """
@@ -47,14 +53,25 @@ class Raw(ConfiguredStage):
 
     Attributes:
         dtype: The tensor's type, as torch spells it: ``float32``.
+        sign_last: Whether the bits of each number are rotated by one, so that those of its
+            exponent begin a byte, and the sign, which is as random as the last bits of the
+            fraction, is among these: for floats of two bytes and more.
     """
 
     stage_id: ClassVar[str] = "raw"
     dtype: str
+    sign_last: bool = later(default=False)
 
     def __post_init__(self) -> None:
         if self.dtype not in BYTES:
             raise UsageError(f"raw: unknown dtype {self.dtype!r}{nearest(self.dtype, BYTES)}")
+        if self.sign_last and self.dtype not in SIGNED_FLOATS:
+            raise UsageError(f"raw: sign_last is for {', '.join(SIGNED_FLOATS)}, not {self.dtype}")
+
+    @classmethod
+    def of(cls, dtype: str) -> Raw:
+        """Return what stores a type in the fewest bytes."""
+        return cls(dtype, sign_last=dtype in SIGNED_FLOATS)
 
     @property
     def label(self) -> str:
@@ -84,15 +101,30 @@ class Raw(ConfiguredStage):
             raise UsageError(
                 f"{self.label} cannot hold {weight.dtype}: give the tensor's own dtype"
             )
-        return Quantized(tuple(weight.shape), split_bytes("data", weight.detach().cpu()))
+        values = weight.detach().cpu().reshape(-1)
+        if self.sign_last:
+            values = _rotated(values, 1)
+        return Quantized(tuple(weight.shape), split_bytes("data", values))
 
     def dequantize(self, quantized: Quantized) -> Tensor:
         """Put the tensor together again."""
         check_parts(quantized, self.parts(quantized.shape))
         joined = join_bytes("data", quantized.parts, self._torch_dtype())
+        if self.sign_last:
+            joined = _rotated(joined, 8 * joined.itemsize - 1)
         return joined.reshape(quantized.shape)
 
     def _torch_dtype(self) -> torch.dtype:
         if self.dtype not in DTYPES:
             raise UsageError(f"raw: this torch is too old for the dtype {self.dtype!r}")
         return DTYPES[self.dtype]
+
+
+def _rotated(values: Tensor, bits: int) -> Tensor:
+    """Return values whose bits went so many places up, those in front to the end."""
+    if not values.numel():
+        return values
+    size = values.itemsize
+    whole = values.contiguous().view(torch.uint8).numpy().view(f"<u{size}")
+    turned = (whole << bits) | (whole >> (8 * size - bits))
+    return torch.from_numpy(turned.view(np.uint8)).view(values.dtype)

@@ -41,6 +41,13 @@ def test_sizes_are_known_without_coding(alphabet: int, share: float) -> None:
         assert 0 <= len(Rans().encode(symbols, alphabet=alphabet)) - expected <= 1
 
 
+def test_sizes_of_long_streams_are_known_within_the_room_that_states_have() -> None:
+    for deviation in (2.0, 9.0, 40.0):
+        symbols = gaussian(300_000, deviation=deviation, alphabet=256)
+        expected = Rans().expected_bytes(symbols, alphabet=256)
+        assert abs(len(Rans().encode(symbols, alphabet=256)) - expected) <= 7 * 16 / 8
+
+
 def reference_payload(symbols: Symbols, roots: list[int]) -> bytes:
     """Return what follows the table, by integers alone and one symbol at a time."""
     present = [symbol for symbol, root in enumerate(roots) if root]
@@ -72,6 +79,51 @@ def test_bytes_are_those_of_integer_arithmetic(alphabet: int, count: int) -> Non
 
     assert data[size:] == reference_payload(symbols, roots)
     assert dropped == -(len(data) - size) % 4
+
+
+@pytest.mark.parametrize("rest", range(8))
+def test_long_streams_are_dealt_out_to_states(rest: int) -> None:
+    """Integer arithmetic again, with eight states that take turns and share the words."""
+    symbols = gaussian((1 << 18) + rest, deviation=4.0, alphabet=64)
+    data = Rans().encode(symbols, alphabet=64)
+    roots, dropped, size = unpack_roots(data, 64)
+    words = np.frombuffer(bytes(dropped) + data[size:], ">u4").tolist()
+    present = [symbol for symbol, root in enumerate(roots) if root]
+    shares = frequencies([roots[symbol] for symbol in present]).tolist()
+    starts = [sum(shares[:rank]) for rank in range(len(shares) + 1)]
+    tail = int(32 / log2(len(present)))
+    short = (8 * tail - symbols.size) % 8
+    states, left = [words[2 * j] << 32 | words[2 * j + 1] for j in range(8)], words[:15:-1]
+    for i, symbol in enumerate(symbols[: symbols.size - 8 * tail + short].tolist()):
+        state = states[i % 8]
+        low = state % (1 << FREQUENCY_BITS)
+        rank = present.index(symbol)
+        assert starts[rank] <= low < starts[rank + 1]
+        state = shares[rank] * (state >> FREQUENCY_BITS) + low - starts[rank]
+        states[i % 8] = state << 32 | left.pop() if state < 1 << 32 else state
+    ranks = []
+    for j, state in enumerate(states):
+        digits = tail - (j >= 8 - short)
+        ranks += [(state - (1 << 32)) // len(present) ** d % len(present) for d in range(digits)][
+            ::-1
+        ]
+    assert [present[rank] for rank in ranks] == symbols[symbols.size - len(ranks) :].tolist()
+    assert not left
+    np.testing.assert_array_equal(Rans().decode(data, alphabet=64, count=symbols.size), symbols)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 400])
+def test_long_streams_that_were_changed_are_refused(cut: int) -> None:
+    symbols = gaussian(1 << 18, deviation=4.0, alphabet=64)
+    data = Rans().encode(symbols, alphabet=64)
+    with pytest.raises(TruncatedError):
+        Rans().decode(data[:-cut], alphabet=64, count=symbols.size)
+    with pytest.raises(CorruptError):
+        Rans().decode(data + bytes(4 * cut), alphabet=64, count=symbols.size)
+    damaged = bytearray(data)
+    damaged[len(data) // 2] ^= 1
+    with pytest.raises(CorruptError):
+        Rans().decode(bytes(damaged), alphabet=64, count=symbols.size)
 
 
 @pytest.mark.parametrize(

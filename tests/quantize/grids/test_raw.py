@@ -31,6 +31,42 @@ def test_any_bytes_of_any_type_survive(dtype: str, shape: tuple[int, ...]) -> No
         np.testing.assert_array_equal(again[name], plane)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("count", [0, 1, 1000])
+def test_signs_go_last_and_come_back_bit_for_bit(dtype: str, count: int) -> None:
+    stage = Raw.of(dtype)
+    assert stage == Raw(dtype, sign_last=True)
+    size = DTYPES[dtype].itemsize
+    content = np.random.default_rng(count).integers(0, 256, count * size).astype(np.uint8)
+    weight = torch.frombuffer(bytearray(content), dtype=DTYPES[dtype]) if count else torch.empty(0)
+    weight = weight.to(DTYPES[dtype])
+    quantized = stage.quantize(weight)
+    planes = [quantized.parts[f"data.{byte}"].ravel() for byte in range(size)]
+    for number, *planed in zip(content.view(f"<u{size}").tolist(), *planes, strict=True):
+        signs_last = number << 1 & (1 << 8 * size) - 1 | number >> 8 * size - 1
+        assert int.from_bytes(bytes(planed), "little") == signs_last
+    back = stage.dequantize(quantized)
+    assert torch.equal(back.view(torch.uint8), weight.view(torch.uint8))
+
+
+def test_exponents_have_a_plane_of_their_own() -> None:
+    weight = torch.tensor([1.0, -1.0, 1.5, -1.75], dtype=torch.bfloat16)
+    assert Raw.of("bfloat16").quantize(weight).parts["data.1"].ravel().tolist() == [127] * 4
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float8_e4m3fn", "complex64", "bool"])
+def test_only_floats_have_signs_to_move(dtype: str) -> None:
+    assert Raw.of(dtype) == Raw(dtype)
+    with pytest.raises(UsageError, match="sign_last is for float64, float32"):
+        Raw(dtype, sign_last=True)
+
+
+def test_files_without_the_field_are_read_as_they_were() -> None:
+    assert Raw.from_config({"dtype": "float32"}) == Raw("float32")
+    assert Raw("float32").config() == {"dtype": "float32"}
+    assert Raw.of("float32").config() == {"dtype": "float32", "sign_last": True}
+
+
 def test_planes_begin_with_the_least_significant_byte() -> None:
     quantized = Raw("int32").quantize(torch.tensor([0x04030201, -2], dtype=torch.int32))
 
