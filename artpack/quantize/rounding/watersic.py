@@ -26,7 +26,6 @@ from artpack.errors import UsageError
 from artpack.quantize.grids.lattice import MAX_OCTAVES, MAX_SPAN, Lattice
 from artpack.quantize.matrix_view import finite_matrix
 from artpack.quantize.trellis.lockstep import LANES
-from artpack.quantize.trellis.noise_shaping import into_tiles, search_shaped
 from artpack.quantize.trellis.viterbi import search, search_columns
 from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import Quantized
@@ -261,6 +260,8 @@ def _feed_back(
     lattice: Lattice,
 ) -> NDArray[np.int32]:
     """Return the points of each column, the last one chosen first."""
+    from artpack.quantize.trellis.noise_shaping import into_tiles  # noqa: PLC0415 - imports numba
+
     tiles = None if metric.rows is None else into_tiles(_spread(metric.rows, row_steps))
     lower = np.eye(len(columns)) if metric.cols is None else metric.cols
     targets, points = columns.astype(np.float64), np.empty(columns.shape, np.int32)
@@ -313,6 +314,8 @@ def _search(
 ) -> NDArray[np.int32]:
     if tiles is None:
         return search(aims, lattice.states, lattice.radius)
+    from artpack.quantize.trellis.noise_shaping import search_shaped  # noqa: PLC0415 - imports numba
+
     return search_shaped(aims, tiles, lattice.states, lattice.radius)
 
 
