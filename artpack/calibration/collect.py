@@ -7,6 +7,7 @@ ranks: neither changes the labels that are drawn.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ def collect(
         for index in range(ranks.rank, len(batches), ranks.world):
             batch = batches.load(index, settings.device)
             draws = batches.draws(index, seed) if fisher else None
-            moments.positions += _run(runner, batch, draws, settings)
+            moments.positions += _run(runner, batch, draws, settings, moments)
             if progress is not None:
                 progress("calibrating", min(index + ranks.world, len(batches)), len(batches))
     if ranks.world > 1:
@@ -87,7 +88,9 @@ def _add_over_ranks(moments: Moments, device: str, world: int) -> None:
     moments.positions = positions.cpu()
 
 
-def _run(runner: Runner, batch: Any, draws: Draws | None, settings: Settings) -> int:
+def _run(
+    runner: Runner, batch: Any, draws: Draws | None, settings: Settings, moments: Moments
+) -> int:
     """Run a batch, and if there are draws, go back from what they choose; return its rows."""
     autocast = torch.autocast(
         torch.device(settings.device).type, torch.bfloat16, enabled=settings.precision == "bf16"
@@ -95,7 +98,10 @@ def _run(runner: Runner, batch: Any, draws: Draws | None, settings: Settings) ->
     with autocast, torch.set_grad_enabled(draws is not None):
         outputs = runner.outputs(runner.states(batch))
     if draws is not None:
-        go_back(draw_loss(runner.loss, outputs, draws))
+        drawn = draw_loss(runner.loss, outputs, draws)
+        see = partial(moments.see_outputs, outputs=outputs.detach(), squares=runner.loss.squares)
+        outputs.register_hook(see)  # type: ignore[no-untyped-call]
+        go_back(drawn)
     return len(outputs)
 
 

@@ -144,7 +144,8 @@ def _fault_of_products(tensor: Tensor) -> str | None:
     if bool((tensor.diagonal() < 0).any()):
         return "has a negative element on its diagonal"
     # No product of two inputs is larger than the roots of their squares allow.
-    roots = tensor.diagonal().double().sqrt().float()
+    # Squares of inputs near 1e-23 are 0 in float32, their products with others are not.
+    roots = tensor.diagonal().double().clamp(min=torch.finfo(torch.float32).tiny).sqrt().float()
     for low in range(0, len(tensor), CHECKED_ROWS):
         part = slice(low, low + CHECKED_ROWS)
         rows, largest = tensor[part], roots[part, None] * roots

@@ -6,7 +6,7 @@ sums. A matrix that is multiplied several times in a pass (a looped layer, the s
 recurrent one) adds up all its visits. Nothing is summed below float32.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,41 @@ MAX_ROWS = 4096
 
 BLOCK = 256
 """Columns of a product at once: only blocks on and above the diagonal are multiplied."""
+
+
+Squares = Callable[[Tensor], Tensor]
+"""From outputs (n, d) to the mean squares of the gradients that are drawn there, (n, d)."""
+
+
+@dataclass(frozen=True, eq=False)
+class _OutputGradients:
+    """What was drawn at the model's outputs, and what its squares are in the mean."""
+
+    gradient: Tensor
+    outputs: Tensor
+    squares: Squares
+
+    def mean_squares(self, met: Tensor) -> Tensor | None:
+        """
+        Sum the mean squares of gradients that one draw is known of.
+
+        Args:
+            met: The gradient at a matrix's outputs, (n, rows).
+
+        Returns:
+            float64 (rows,); None if these outputs are not the model's, each by itself, through
+            a rising function or none: a soft cap, a temperature.
+
+        """
+        if met.shape != self.gradient.shape or bool((met * self.gradient < 0).any()):
+            return None
+        total = met.new_zeros(met.shape[1], dtype=torch.float64)
+        for low in range(0, len(met), BLOCK):
+            some = slice(low, low + BLOCK)
+            slopes = torch.nan_to_num(met[some] / self.gradient[some].float(), 0.0, 0.0, 0.0)
+            squares = slopes.square() * self.squares(self.outputs[some])
+            total += squares.sum(0, dtype=torch.float64)
+        return total
 
 
 @dataclass(eq=False)
@@ -53,6 +88,7 @@ class Moments:
     visits: dict[str, Tensor] = field(default_factory=dict)
     positions: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     _last: tuple[Tensor, Tensor] | None = None
+    _outputs: "_OutputGradients | None" = None
 
     @contextmanager
     def watch(self, places: Mapping[str, Tensor]) -> Iterator[None]:
@@ -76,7 +112,7 @@ class Moments:
             with watching(places, self):
                 yield
         finally:
-            self._last = None
+            self._last = self._outputs = None
 
     def see_product(self, product: Product, *, backward: bool) -> None:
         """Add the inputs of a matrix, or the gradients at its outputs."""
@@ -92,9 +128,28 @@ class Moments:
         visits = gram.new_tensor(len(product.vectors), dtype=torch.float64)
         _add(self.visits, part, visits, (), share * part.share_of("cols"))
 
+    def see_outputs(self, gradient: Tensor, outputs: Tensor, squares: Squares) -> None:
+        """
+        Be told of the gradient at the model's outputs, before it goes back.
+
+        The matrix that gives the outputs then has the mean of its squares over all draws,
+        not those of one: rare words are drawn too seldom to tell how their rows matter.
+
+        Args:
+            gradient: Of one draw, (n, d).
+            outputs: The outputs, (n, d).
+            squares: From rows of outputs to the mean of the gradient's squares.
+
+        """
+        self._outputs = _OutputGradients(gradient.detach(), outputs, squares)
+
     def _see_gradients(self, part: Part, gradients: Tensor) -> None:
         flat, share = gradients.detach().float(), part.share_of("cols")
-        _add(self.rows, part, flat.square().sum(0, dtype=torch.float64), ("rows",), share)
+        outputs, self._outputs = self._outputs, None  # only the first matrix may give them
+        squares = None if outputs is None else outputs.mean_squares(flat)
+        if squares is None:
+            squares = flat.square().sum(0, dtype=torch.float64)
+        _add(self.rows, part, squares, ("rows",), share)
         if part.shape[0] <= MAX_ROWS:
             gram = _upper_gram(flat)
             _add(self.output_covariances, part, gram, ("rows", "rows"), share)

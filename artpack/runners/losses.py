@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
@@ -39,6 +40,18 @@ class OutputLoss(Protocol):
 
         """
 
+    def squares(self, outputs: Tensor) -> Tensor:
+        """
+        Return what the draws of :meth:`sample` come to.
+
+        Args:
+            outputs: (n, d) of the model as it is.
+
+        Returns:
+            The mean over all draws of the gradient's squares, element by element, (n, d).
+
+        """
+
 
 class LogitsLoss:
     """KL divergence of the distributions that logits stand for, in nats a row."""
@@ -58,6 +71,11 @@ class LogitsLoss:
         logits = outputs.float()
         labels = draw_tokens(logits.detach(), draws.uniform(len(logits)).to(logits.device))
         return F.cross_entropy(logits, labels, reduction="sum")
+
+    def squares(self, outputs: Tensor) -> Tensor:
+        """Return ``p (1 - p)``."""
+        probabilities = outputs.float().softmax(-1)
+        return probabilities * (1 - probabilities)
 
 
 @dataclass(frozen=True)
@@ -86,6 +104,10 @@ class SquaredLoss:
         scale: float = (2.0 / self.variance) ** 0.5
         return (outputs.float() * noise).sum() * scale
 
+    def squares(self, outputs: Tensor) -> Tensor:
+        """Return the same number everywhere."""
+        return torch.full_like(outputs, 2.0 / self.variance, dtype=torch.float32)
+
 
 class CosineLoss:
     """One minus the cosine between each row and what it was."""
@@ -105,6 +127,13 @@ class CosineLoss:
         """Return directions times Gaussian numbers: what lies along a row is no change."""
         noise = draws.normal(outputs.shape).to(outputs.device)
         return (F.normalize(outputs.float(), dim=-1) * noise).sum()
+
+    def squares(self, outputs: Tensor) -> Tensor:
+        """Return what is left of variance 1 across the row, over its squared length."""
+        rows = outputs.float()
+        lengths = rows.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+        squares: Tensor = (1 - (rows / lengths).square()) / lengths.square()
+        return squares
 
 
 @dataclass(frozen=True)
@@ -138,6 +167,10 @@ class CustomLoss:
     def sample(self, outputs: Tensor, draws: Draws) -> Tensor:
         """Return what :class:`SquaredLoss` draws."""
         return SquaredLoss(self.variance).sample(outputs, draws)
+
+    def squares(self, outputs: Tensor) -> Tensor:
+        """Return what :class:`SquaredLoss` does."""
+        return SquaredLoss(self.variance).squares(outputs)
 
 
 LossName: TypeAlias = str | Callable[[Tensor, Tensor], Tensor]

@@ -109,7 +109,20 @@ def reference_sums(model: GPT, ids: Tensor, draws: Tensor) -> dict[str, Tensor]:
                 found = {"lookups": chosen.T.double() @ gradient.square().mean(1)}
             for kind, value in found.items():
                 sums[f"{kind} {name}"] = sums.get(f"{kind} {name}", torch.tensor(0.0)) + value
+    head = list(reference.zeros)[-1]
+    (zero,) = reference.zeros[head]
+    slopes = torch.autograd.grad(logits.sum(), zero)[0].flatten(0, -2)
+    sums[f"rows {head.split()[1]}"] = mean_squares(logits.detach().softmax(-1), slopes)
     return sums
+
+
+def mean_squares(probabilities: Tensor, slopes: Tensor) -> Tensor:
+    """Average the squares of the gradient at the head over every label, by its probability."""
+    total = torch.zeros(slopes.shape[1], dtype=torch.float64)
+    for label in range(probabilities.shape[1]):
+        drawn = (probabilities - F.one_hot(torch.tensor(label), probabilities.shape[1])) * slopes
+        total += (probabilities[:, label, None] * drawn.square()).sum(0)
+    return total
 
 
 def collected_sums(

@@ -187,6 +187,17 @@ def test_anything_else_is_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
+def test_products_of_inputs_whose_squares_are_0_in_float32_are_no_fault(
+    tmp_path: Path, calibration: Calibration
+) -> None:
+    x = torch.tensor([[1e-24, 1.0], [3e-24, 2.0]])
+    moments = x.T @ x
+    assert moments[0, 0] == 0 < moments[0, 1]
+    path = tmp_path / "c.st"
+    write_calibration(path, replace(calibration, hessians={"w": moments}))
+    assert read_calibration(path).hessians["w"].equal(moments)
+
+
 def test_every_shorter_file_is_refused(tmp_path: Path, calibration: Calibration) -> None:
     path = tmp_path / "a"
     write_calibration(path, calibration)

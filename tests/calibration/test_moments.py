@@ -1,11 +1,16 @@
 """Sums of moments against slow float64 references."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from artpack.calibration.moments import BLOCK, Moments
+from artpack.runners.losses import LogitsLoss
 
 
 class Looped(nn.Module):
@@ -156,3 +161,47 @@ def test_matrices_that_a_model_fuses_are_each_seen(axis: int, dtype: torch.dtype
         inputs, gradients = (x, back[:, span]) if axis == 0 else (x[:, span], back)
         torch.testing.assert_close(hessians[name].double(), inputs.T @ inputs)
         torch.testing.assert_close(covariances[name].double(), gradients.T @ gradients)
+
+
+CLOSE: Any = {"rtol": 1e-5, "atol": 1e-6}
+HEADS: dict[str, Callable[[Tensor], Tensor]] = {
+    "plain": lambda logits: logits,
+    "soft cap": lambda logits: 3 * torch.tanh(logits / 3),
+    "temperature": lambda logits: logits / 0.7,
+    "half of them": lambda logits: torch.where(logits > 0, logits, 0.0),
+}
+
+
+@pytest.mark.parametrize("shape", HEADS)
+def test_the_matrix_of_the_outputs_has_the_mean_squares_of_all_draws(shape: str) -> None:
+    weight, x = torch.randn(5, 3), torch.randn(300, 3)
+    found, outputs = sums_of_head(weight, x, HEADS[shape], labels=torch.arange(300) % 5)
+    slopes = torch.func.vmap(torch.func.grad(lambda z: HEADS[shape](z).sum()))(x @ weight.T)
+    p = outputs.softmax(-1)
+    torch.testing.assert_close(found, (slopes.square() * p * (1 - p)).sum(0).double(), **CLOSE)
+
+
+def test_a_matrix_whose_outputs_are_mixed_has_the_squares_of_the_draw() -> None:
+    weight, x, labels = torch.randn(5, 3), torch.randn(300, 3), torch.arange(300) % 5
+
+    def mixed(logits: Tensor) -> Tensor:
+        return logits.flip(-1) - logits.mean(-1, keepdim=True)
+
+    found, outputs = sums_of_head(weight, x, mixed, labels=labels)
+    drawn = outputs.softmax(-1) - F.one_hot(labels, 5)
+    back = drawn.flip(-1) - drawn.mean(-1, keepdim=True)
+    torch.testing.assert_close(found, back.square().sum(0).double(), **CLOSE)
+
+
+def sums_of_head(
+    weight: Tensor, x: Tensor, head: Callable[[Tensor], Tensor], *, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Go back from given labels; return what is summed for the matrix, and the outputs."""
+    moments, loss = Moments(), LogitsLoss()
+    with moments.watch({"head": weight}):
+        outputs = head(F.linear(x.requires_grad_(), weight))
+        before = outputs.detach()
+        see = partial(moments.see_outputs, outputs=before, squares=loss.squares)
+        outputs.register_hook(see)  # type: ignore[no-untyped-call]
+        F.cross_entropy(outputs, labels, reduction="sum").backward()  # type: ignore[no-untyped-call]
+    return moments.rows["head"], before

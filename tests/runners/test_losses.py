@@ -64,6 +64,8 @@ def test_what_is_drawn_has_the_second_derivative_as_its_mean(name: str) -> None:
         products = torch.einsum("ni,nj->nij", gradients.double(), gradients.double())
         error = products.std(0) / DRAWS**0.5
         assert ((products.mean(0) - curve).abs() <= 5 * error + 1e-6).all()
+        squares = loss.squares(row)[0].double()
+        torch.testing.assert_close(squares, curve.diagonal(), rtol=1e-5, atol=1e-6)
 
 
 def test_the_squared_error_is_a_share_of_the_variance() -> None:
