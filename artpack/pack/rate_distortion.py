@@ -29,7 +29,7 @@ from artpack.pack.tied_table import join_roles
 from artpack.quantize.error_report import measure
 from artpack.quantize.grids.lattice import Lattice
 from artpack.quantize.matrix_view import finite_matrix, matrix_shape
-from artpack.quantize.rounding.watersic import Metric, WaterSic, solve
+from artpack.quantize.rounding.watersic import Metric, WaterSic, solve, widen
 from artpack.recipes.spec import PlanSpec
 from artpack.stages.trellis import spacing
 from artpack.system.threads import one_thread
@@ -181,8 +181,9 @@ class RateDistortion:
         with one_thread(), _naming(name):
             # Points of a trellis lie twice as far apart as the steps are wide.
             log2_step += self.offset(name) - math.log2(spacing(lattice.states))
-            weight = self._checkpoint.read(name)
-            quantized = solve(weight, self.metric(name), log2_step, lattice)
+            weight, metric = self._checkpoint.read(name), self.metric(name)
+            lattice = widen(weight, metric, log2_step, lattice)
+            quantized = solve(weight, metric, log2_step, lattice)
         return self.reported(name, Prepared(lattice, quantized))
 
     def reported(self, name: str, prepared: Prepared) -> Prepared:

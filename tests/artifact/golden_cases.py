@@ -385,6 +385,20 @@ def lattices(draw: Generator) -> Content:
     )
 
 
+def wide_lattices(draw: Generator) -> Content:
+    """Codes of two symbols: the least and the largest radius that have them."""
+    quantizers = (Lattice(1, 128), Lattice(8, 255), Lattice(64, 8191), Lattice(256, 384))
+    shapes = ((17, 13), (3, 5, 2), (), (0, 4))
+    weight = matrix(draw, 300, 13)
+    return Content(
+        numbered(
+            Entry(weight.flatten()[: math.prod(shape)].reshape(shape), quantizer)
+            for quantizer in quantizers
+            for shape in shapes
+        )
+    )
+
+
 CASES: dict[str, Callable[[Generator], Content]] = {
     case.__name__: case
     for case in (
@@ -403,6 +417,7 @@ CASES: dict[str, Callable[[Generator], Content]] = {
         nothing,
         corrected,
         lattices,
+        wide_lattices,
         later,
     )
 }

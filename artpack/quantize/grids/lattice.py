@@ -8,6 +8,7 @@ the scale of a weight is the sum of three such numbers, so it is one entry of on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -33,6 +34,12 @@ MAX_RESOLUTION = 64
 MAX_SPAN = 255
 """Steps that the scales of rows, or of columns, may lie apart: an offset is one byte."""
 
+MAX_RADIUS = (1 << 13) - 1
+"""Points of such codes are int16."""
+
+DIGIT = 256
+"""Codes beyond one byte have a high digit, which is 0 for nearly all of them."""
+
 MAX_OCTAVES = 100
 """Scales lie between ``2**-100`` and ``2**100``, so that every weight is a normal fp32."""
 
@@ -44,7 +51,8 @@ class Lattice(ConfiguredStage):
 
     Attributes:
         states: States of the trellis: 1, the plain grid, or 4, 8, ..., 256.
-        radius: The outermost code, 1 to 127; points go to about twice that on a trellis.
+        radius: The outermost code, 1 to 8191; points go to about twice that on a trellis.
+            Beyond 127 a code is two symbols.
         resolution: Steps of the scales in a doubling, 1 to 64.
     """
 
@@ -55,8 +63,8 @@ class Lattice(ConfiguredStage):
 
     def __post_init__(self) -> None:
         trellis(self.states)
-        if not 1 <= self.radius <= 127:
-            raise UsageError(f"lattice: radius must be 1 to 127, got {self.radius}")
+        if not 1 <= self.radius <= MAX_RADIUS:
+            raise UsageError(f"lattice: radius must be 1 to {MAX_RADIUS}, got {self.radius}")
         if not 1 <= self.resolution <= MAX_RESOLUTION:
             raise UsageError(
                 f"lattice: resolution must be 1 to {MAX_RESOLUTION}, got {self.resolution}"
@@ -71,11 +79,35 @@ class Lattice(ConfiguredStage):
         """Return ``codes``, the scales of rows and columns, and the planes of their anchor."""
         rows, cols = matrix_shape(shape)
         return (
-            PartSpec("codes", rows, cols, 2 * self.radius + 1, self.states),
+            PartSpec("codes", rows, cols, min(2 * self.radius + 1, DIGIT), self.states),
+            *([PartSpec("high", rows, cols, 2 * self._digits + 1)] if self._digits else ()),
             PartSpec("row_scales", rows, 1, MAX_SPAN + 1),
             PartSpec("col_scales", cols, 1, MAX_SPAN + 1),
             *byte_planes("anchor", 1, "int16"),
         )
+
+    @property
+    def _digits(self) -> int:
+        """The largest high digit; 0 if codes have none."""
+        return (self.radius + DIGIT // 2) // DIGIT if self.radius >= DIGIT // 2 else 0
+
+    def _split(self, codes: Integers) -> dict[str, Symbols]:
+        """Write codes as symbols: the low digit lies around 0, so the high one is mostly 0."""
+        if not self._digits:
+            return {"codes": (codes + self.radius).astype(np.uint8)}
+        high, low = np.divmod(codes + DIGIT // 2, DIGIT)
+        return {"codes": low.astype(np.uint8), "high": (high + self._digits).astype(np.uint8)}
+
+    def _join(self, parts: Mapping[str, Symbols]) -> Integers:
+        """Undo :meth:`_split`."""
+        codes = parts["codes"].astype(np.int32)
+        if not self._digits:
+            return codes - self.radius
+        high = parts["high"].astype(np.int32) - self._digits
+        codes += DIGIT * high - DIGIT // 2
+        if np.abs(codes).max(initial=0) > self.radius:
+            raise CorruptError(f"a code is {np.abs(codes).max()}, beyond {self.radius}")
+        return codes
 
     def quantize(self, weight: Tensor) -> Quantized:
         """
@@ -131,7 +163,7 @@ class Lattice(ConfiguredStage):
         return Quantized(
             shape,
             {
-                "codes": (codes + self.radius).astype(np.uint8),
+                **self._split(codes),
                 "row_scales": row_scales,
                 "col_scales": col_scales,
                 **split_bytes("anchor", torch.tensor([low_row + low_col], dtype=torch.int16)),
@@ -157,7 +189,7 @@ class Lattice(ConfiguredStage):
 
         """
         parts = quantized.parts
-        points = to_points(parts["codes"].astype(np.int32) - self.radius, self.states)
+        points = to_points(self._join(parts), self.states)
         rows, cols = (parts[name].ravel().astype(np.int32) for name in ("row_scales", "col_scales"))
         return points, rows + int(join_bytes("anchor", parts, torch.int16)), cols
 
@@ -172,7 +204,7 @@ class Lattice(ConfiguredStage):
         if max(-lowest, highest) > MAX_OCTAVES * self.resolution:
             raise CorruptError(f"scales from {lowest} to {highest} steps are out of range")
         table = self.table(anchor, span)
-        weight = to_points(parts["codes"].astype(np.int32) - self.radius, self.states)
+        weight = to_points(self._join(parts), self.states)
         result = np.empty(weight.shape, np.float32)
         for at in row_chunks(weight.shape):
             result[at] = weight[at].astype(np.float32) * table[offsets[0][at] + offsets[1]]

@@ -16,14 +16,14 @@ column, which leaves the feedback among columns exact, is our own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artpack.errors import UsageError
-from artpack.quantize.grids.lattice import MAX_OCTAVES, MAX_SPAN, Lattice
+from artpack.quantize.grids.lattice import MAX_OCTAVES, MAX_RADIUS, MAX_SPAN, Lattice
 from artpack.quantize.matrix_view import finite_matrix
 from artpack.quantize.trellis.lockstep import LANES
 from artpack.quantize.trellis.viterbi import search, search_columns
@@ -51,6 +51,9 @@ FAR_OFF = 8.0
 
 TINY = 1e-30
 """Keeps the factors of tensors that nothing depends on positive."""
+
+LOST_BITS, LOST_SHARE = 256, 0.005
+"""A larger radius costs a second symbol a code: it must save so many bits, and so much error."""
 
 MAX_SPREAD_OCTAVES = 8.0
 """Steps of rows, and of columns, differ from their geometric mean by at most so much."""
@@ -153,6 +156,41 @@ class WaterSic(ConfiguredStage):
         return drawn
 
 
+def widen(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) -> Lattice:
+    """
+    Give a lattice a radius that reaches the weights, if coarser steps would cost more.
+
+    Args:
+        weight: Floating point, finite, ``(rows, cols)`` as a matrix.
+        metric: What its errors cost.
+        log2_step: Logarithm to base 2 of the geometric mean of all steps.
+        lattice: What it is to be stored as.
+
+    Returns:
+        The lattice, perhaps with a larger radius.
+
+    Raises:
+        UsageError: A weight is not finite.
+
+    """
+    columns = np.ascontiguousarray(finite_matrix(weight).T.numpy())
+    rows = metric.row_log2_steps + log2_step
+    while lattice.radius < MAX_RADIUS and columns.size:
+        coarser = _coarser(columns, metric.col_log2_steps, rows, lattice)
+        if coarser < 1 + LOST_SHARE or columns.size * np.log2(coarser) < 2 * LOST_BITS:
+            break
+        lattice = replace(lattice, radius=min(2 * lattice.radius + 1, MAX_RADIUS))
+    return lattice
+
+
+def _coarser(columns: NDArray[np.float32], cols: Doubles, rows: Doubles, lattice: Lattice) -> float:
+    """Return how many times larger errors are for steps that are larger than they should be."""
+    wider = _reaching_cols(columns, cols, rows, lattice)
+    finest = _finest_rows(columns, np.exp2(wider), lattice)
+    by_cols, by_rows = (4.0 ** np.maximum(more, 0) for more in (wider - cols, finest - rows))
+    return float(by_cols.mean() * by_rows.mean())
+
+
 def solve(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) -> Quantized:
     """
     Quantize a tensor with error feedback.
@@ -190,24 +228,39 @@ def _reach(lattice: Lattice) -> float:
     return spacing(lattice.states) * lattice.radius * HEADROOM
 
 
-def _col_scales(
+def _reaching_cols(
     columns: NDArray[np.float32], col_log2_steps: Doubles, row_log2_steps: Doubles, lattice: Lattice
-) -> NDArray[np.int32]:
-    """Return scales of columns, larger where their rows' steps would not reach their weights."""
+) -> Doubles:
+    """Return steps of columns, larger where their rows' steps would not reach their weights."""
     farthest = _reach(lattice) * np.exp2(row_log2_steps)
     beyond = np.zeros(len(farthest), np.int32)
     for column, step in zip(columns, np.exp2(col_log2_steps), strict=True):
         beyond += np.abs(column) > FAR_OFF * step * farthest
     farthest[2 * beyond > len(columns)] = np.inf
-    col_log2_steps = np.array(
+    return np.array(
         [
             max(step, _reaching(column, step, farthest))
             for column, step in zip(columns, col_log2_steps, strict=True)
         ]
     )
-    cols = np.rint(col_log2_steps * lattice.resolution).astype(np.int32)
+
+
+def _col_scales(
+    columns: NDArray[np.float32], col_log2_steps: Doubles, row_log2_steps: Doubles, lattice: Lattice
+) -> NDArray[np.int32]:
+    steps = _reaching_cols(columns, col_log2_steps, row_log2_steps, lattice)
+    cols = np.rint(steps * lattice.resolution).astype(np.int32)
     near: NDArray[np.int32] = np.minimum(cols, cols.min() + MAX_SPAN)
     return near
+
+
+def _finest_rows(columns: NDArray[np.float32], col_steps: Doubles, lattice: Lattice) -> Doubles:
+    """Return the logarithms of the finest steps of rows that reach all weights."""
+    widest = np.full(columns.shape[1], TINY)
+    for column, step in zip(columns, col_steps, strict=True):
+        np.maximum(widest, np.abs(column) / step, out=widest)
+    finest: Doubles = np.log2(widest / _reach(lattice))
+    return finest
 
 
 def _reaching(column: NDArray[np.float32], log2_step: float, farthest: Doubles) -> float:
@@ -225,10 +278,7 @@ def _row_scales(
     lattice: Lattice,
 ) -> NDArray[np.int32]:
     """Return scales of rows, larger where the columns' steps do not reach their weights."""
-    widest = np.full(len(row_log2_steps), TINY)
-    for column, step in zip(columns, np.exp2(cols / lattice.resolution), strict=True):
-        np.maximum(widest, np.abs(column) / step, out=widest)
-    finest = np.log2(widest / _reach(lattice))
+    finest = _finest_rows(columns, np.exp2(cols / lattice.resolution), lattice)
     exact = np.maximum(row_log2_steps, finest) * lattice.resolution
     most = MAX_OCTAVES * lattice.resolution
     wanted = apportion(exact.clip(-most - cols.min(), most - cols.max()))

@@ -87,6 +87,40 @@ def test_codes_beyond_the_radius_and_scales_too_far_apart_are_refused() -> None:
         lattice.pack((2, 1), points, int32(-100, 156), int32(0))
 
 
+@pytest.mark.parametrize("radius", [1, 127, 128, 129, 255, 383, 384, 385, 8191])
+@pytest.mark.parametrize("states", [1, 8])
+def test_every_code_comes_back_whatever_the_radius(radius: int, states: int) -> None:
+    lattice = Lattice(states, radius)
+    codes = np.arange(-radius, radius + 1, dtype=np.int32)[:, None]
+    points = to_points(codes, states)
+    shape = points.shape
+
+    quantized = lattice.pack(shape, points, np.zeros(len(codes), np.int32), int32(0))
+
+    assert np.array_equal(lattice.unpack(quantized)[0], points)
+    assert np.array_equal(lattice.dequantize(quantized).numpy(), points)
+    for spec in lattice.parts(shape):
+        assert quantized.parts[spec.name].max(initial=0) < spec.alphabet
+
+
+def test_small_codes_have_no_high_digit_and_parities_of_their_own() -> None:
+    codes = np.arange(-128, 128, dtype=np.int32)[:, None]
+    parts = Lattice(1, 128).pack((256, 1), codes, np.zeros(256, np.int32), int32(0)).parts
+
+    assert (parts["high"] == 1).all()
+    assert np.array_equal(parts["codes"].astype(np.int32) - 128, codes)
+
+
+@pytest.mark.parametrize(("high", "low"), [(2, 1), (2, 255), (0, 0), (0, 127)])
+def test_a_code_beyond_the_radius_is_corrupt(high: int, low: int) -> None:
+    lattice = Lattice(8, 128)
+    parts = dict(lattice.quantize(torch.ones(1, 1)).parts)
+    parts |= {"high": np.array([[high]], np.uint8), "codes": np.array([[low]], np.uint8)}
+
+    with pytest.raises(CorruptError, match=r"a code is .* beyond 128"):
+        lattice.dequantize(Quantized((1, 1), parts))
+
+
 @pytest.mark.parametrize(("anchor", "row"), [(-801, 0), (801, 0), (700, 101), (-32768, 255)])
 def test_scales_out_of_range_are_corrupt(anchor: int, row: int) -> None:
     lattice = Lattice(8, 31)
@@ -100,7 +134,7 @@ def test_scales_out_of_range_are_corrupt(anchor: int, row: int) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "complaint"),
-    [((3, 7), "no trellis of 3"), ((8, 0), "radius"), ((8, 128), "radius"), ((1, 7, 65), "resol")],
+    [((3, 7), "no trellis of 3"), ((8, 0), "radius"), ((8, 8192), "radius"), ((1, 7, 65), "resol")],
 )
 def test_impossible_fields_are_refused(fields: tuple[int, ...], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):

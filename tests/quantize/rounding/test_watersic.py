@@ -8,7 +8,7 @@ from torch import Tensor
 
 from artpack.errors import UsageError
 from artpack.quantize.grids.lattice import MAX_SPAN, Lattice, to_codes
-from artpack.quantize.rounding.watersic import WaterSic, solve
+from artpack.quantize.rounding.watersic import WaterSic, solve, widen
 from artpack.quantize.trellis.noise_shaping import into_tiles, search_shaped
 from artpack.quantize.trellis.path_tree import UNSETTLED
 from artpack.quantize.trellis.viterbi import nearest_point, search
@@ -226,3 +226,28 @@ def test_moments_that_no_tokens_leave_are_refused() -> None:
         WaterSic().metric((2, 3), hessian, None)
     with pytest.raises(UsageError, match="not positive definite"):
         WaterSic(output_damping=0.01).metric((3, 2), None, hessian)
+
+
+def test_errors_go_on_falling_with_the_steps_however_many_they_are() -> None:
+    draw = torch.Generator().manual_seed(0)
+    weight, inputs = torch.randn(64, 96, generator=draw), torch.randn(900, 96, generator=draw)
+    inputs[:, :4] *= 30  # inputs that need the finest steps of all
+    hessian = inputs.T @ inputs / len(inputs)
+    metric, given = WaterSic().metric((64, 96), hessian, None), Lattice(64, 127)
+    losses, radii = [], []
+    for log2_step in (-1.0, -3.0, -5.0, -7.0, -8.0):
+        lattice = widen(weight, metric, log2_step, given)
+        error = lattice.dequantize(solve(weight, metric, log2_step, lattice)) - weight
+        losses.append(float((error @ hessian * error).mean()) / 4**log2_step)
+        radii.append(lattice.radius)
+    assert radii[0] == 127
+    assert radii[-1] > 1000
+    assert max(losses) < 1.1 * min(losses)
+
+
+def test_few_weights_out_of_reach_need_no_second_symbol() -> None:
+    weight = torch.randn(64, 96, generator=torch.Generator().manual_seed(0))
+    weight[3, 5] = 40.0
+    metric, given = WaterSic().metric((64, 96), None, None), Lattice(64, 127)
+    assert widen(weight, metric, -2.0, given) == given
+    assert widen(weight[:0], metric, -2.0, given) == given
