@@ -19,7 +19,7 @@ from artpack.pack.limit_search import SearchResult, search
 
 T = TypeVar("T")
 
-BYTES_TOLERANCE = 5e-4
+BYTES_TOLERANCE = 1e-3
 """A file this share below its limit is near enough."""
 
 LOSS_TOLERANCE = 0.02

@@ -12,6 +12,9 @@ from torch import Tensor
 
 Doubles = NDArray[np.float64]
 
+ENTROPY = 2 * math.pi * math.e
+"""Two to the power of twice the entropy of a Gaussian, over its variance."""
+
 TINY = torch.finfo(torch.float32).tiny
 FEW = 64
 """Rows, and columns, whose sizes stand for those of all."""
@@ -75,10 +78,12 @@ class Rate:
 
     def bits(self, log2_step: float) -> float:
         """
-        Estimate the bits of all weights together, to about a twentieth.
+        Estimate the bits of all weights together, to a few hundredths.
 
-        A Gaussian of standard deviation s and an ideal quantizer of step d take
-        ``½ log2(1 + 12 s² / d²)``; rows and columns are taken to have spreads of their own.
+        A Gaussian of standard deviation s in steps d has an entropy of
+        ``½ log2(2 pi e s² / d²)`` where steps are fine, and of about what this is with 1 more
+        under the logarithm down to half a bit; so it is on a trellis. Rows and columns are taken
+        to have spreads of their own.
 
         Args:
             log2_step: Logarithm of the constant to base 2.
@@ -90,7 +95,7 @@ class Rate:
         rows, cols = self._spreads
         squares = np.exp2(2 * (rows - log2_step))[:, None] * np.exp2(2 * cols)
         weights = len(self.sizes.rows) * len(self.sizes.cols)
-        return float(np.log2(1 + 12 * squares).sum() / 2) * weights / max(1, squares.size)
+        return float(np.log2(1 + ENTROPY * squares).sum() / 2) * weights / max(1, squares.size)
 
     @cached_property
     def _spreads(self) -> tuple[Doubles, Doubles]:

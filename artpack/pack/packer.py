@@ -24,6 +24,10 @@ from artpack.stages import Config
 from artpack.stages.progress import Progress
 
 
+MIN_BITS = 0.05
+"""Bits a weight that a search begins with at least, however small the budget."""
+
+
 @dataclass(frozen=True)
 class Goal:
     """
@@ -217,7 +221,8 @@ class Packer:
             return self._pack(self._tuned(found, quantized(log2_step)))
 
         if goal.file_limit is not None:
-            first = found.log2_step_for(8 * goal.file_limit / found.weights)
+            bits = max(8 * goal.file_limit - found.bits_beside, MIN_BITS * found.weights)
+            first = found.log2_step_for(bits / found.weights)
             return fit_bytes(
                 at,
                 limit_bytes=goal.file_limit,

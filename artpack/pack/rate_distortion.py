@@ -41,6 +41,9 @@ DEFAULT_LOSS_NATS = 0.005
 DEFAULT_BITS = 4.0
 """Bits per weight in the same case, where nothing is known of losses."""
 
+SCALE_BITS = 4.0
+"""What the scale of a row or column takes, about."""
+
 SPREAD_LOG2 = 2.0
 """Without data, how much larger or smaller than most the weights of a tensor may be and have
 the same steps."""
@@ -88,7 +91,7 @@ class RateDistortion:
         jobs: int = 1,
     ) -> None:
         spec, _ = find_exceptions(checkpoint, selection, spec)
-        self._checkpoint = checkpoint
+        self._checkpoint, self._selection, self._spec = checkpoint, selection, spec
         self._calibration = calibration
         self._sensitivities = sensitivities or {}
         self._workers = Workers(jobs)
@@ -107,6 +110,20 @@ class RateDistortion:
     def weights(self) -> int:
         """How many weights its tensors have."""
         return sum(job.info.weights for job in self.jobs.values())
+
+    @cached_property
+    def bits_beside(self) -> float:
+        """About how many bits a file has besides the codes on lattices, the header not counted."""
+        return sum(map(self._bits_beside, self._selection.tensors))
+
+    def _bits_beside(self, info: TensorInfo) -> float:
+        if info.name in self.jobs:
+            return SCALE_BITS * sum(matrix_shape(info.shape))
+        rule = self._spec.rule_of(info) if info.dtype.is_floating_point else None
+        if rule is None or rule.quantizer is None:
+            return 8 * info.dtype.itemsize * info.weights
+        parts = rule.quantizer.parts(info.shape)
+        return sum(part.rows * part.cols * math.log2(part.alphabet) for part in parts)
 
     def default_log2_step(self) -> float:
         """
@@ -219,7 +236,7 @@ class RateDistortion:
 
     def bits(self, log2_step: float) -> float:
         """
-        Estimate how many bits the codes will take, to about a twentieth.
+        Estimate how many bits the codes will take, to a few hundredths.
 
         Args:
             log2_step: Logarithm of c to base 2.
