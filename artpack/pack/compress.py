@@ -157,6 +157,7 @@ def expected_size(
     model: Config | None = None,
     provenance: Config | None = None,
     files: PackedFiles | None = None,
+    profile: Profile = DEFAULT,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> int:
@@ -171,11 +172,13 @@ def expected_size(
         model: Likewise.
         provenance: Likewise.
         files: Likewise.
+        profile: Likewise.
         jobs: Number of threads; the result does not depend on it.
         progress: Told after each group.
 
     Returns:
-        Bytes: those of the adaptive coder or of static rANS, so mostly a little too many.
+        Bytes: small groups are coded; others take those of the adaptive coder or of static
+        rANS, so seldom less than in the file.
 
     Raises:
         CheckpointError: A weight is not finite or does not fit its grid.
@@ -187,7 +190,7 @@ def expected_size(
         checkpoint,
         selection,
         spec,
-        _stand_in,
+        partial(_stand_in, profile=profile),
         prepared=prepared,
         model=model,
         provenance=provenance,
@@ -197,7 +200,9 @@ def expected_size(
     ).size_bytes
 
 
-def _stand_in(group: StreamGroup) -> Chosen:
+def _stand_in(group: StreamGroup, profile: Profile) -> Chosen:
+    if group.states == 1 and not group.large:
+        return choose(group, profile)
     size = expected_bytes(group)
     return [(group, Choice(Pipeline(Rows(), Rans(), Stored()), Coded(bytes(size), size), 0))]
 

@@ -15,6 +15,9 @@ Doubles = NDArray[np.float64]
 ENTROPY = 2 * math.pi * math.e
 """Two to the power of twice the entropy of a Gaussian, over its variance."""
 
+FED_BACK = 0.05
+"""Variance, in squared steps, that the errors of others add to a weight's target, about."""
+
 TINY = torch.finfo(torch.float32).tiny
 FEW = 64
 """Rows, and columns, whose sizes stand for those of all."""
@@ -69,12 +72,14 @@ class Rate:
         row_log2_steps: Logarithms of the steps of rows, their mean 0.
         col_log2_steps: Of columns.
         offset: Logarithm to base 2 of how much larger its steps are than the constant.
+        shaped: Whether errors are fed back to the targets of other weights.
     """
 
     sizes: Sizes
     row_log2_steps: Doubles
     col_log2_steps: Doubles
     offset: float
+    shaped: bool
 
     def bits(self, log2_step: float) -> float:
         """
@@ -82,8 +87,8 @@ class Rate:
 
         A Gaussian of standard deviation s in steps d has an entropy of
         ``½ log2(2 pi e s² / d²)`` where steps are fine, and of about what this is with 1 more
-        under the logarithm down to half a bit; so it is on a trellis. Rows and columns are taken
-        to have spreads of their own.
+        under the logarithm down to half a bit; so it is on a trellis. What is fed back adds to
+        the variance. Rows and columns are taken to have spreads of their own.
 
         Args:
             log2_step: Logarithm of the constant to base 2.
@@ -95,6 +100,8 @@ class Rate:
         rows, cols = self._spreads
         squares = np.exp2(2 * (rows - log2_step))[:, None] * np.exp2(2 * cols)
         weights = len(self.sizes.rows) * len(self.sizes.cols)
+        if self.shaped:
+            squares += FED_BACK * squares / (FED_BACK + squares)
         return float(np.log2(1 + ENTROPY * squares).sum() / 2) * weights / max(1, squares.size)
 
     @cached_property

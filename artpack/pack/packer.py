@@ -23,7 +23,6 @@ from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config
 from artpack.stages.progress import Progress
 
-
 MIN_BITS = 0.05
 """Bits a weight that a search begins with at least, however small the budget."""
 
@@ -293,7 +292,7 @@ class Packer:
         )
 
     def _expected_size(self, adjusted: Mapping[str, Prepared]) -> int:
-        return expected_size(**self._contents(adjusted))
+        return expected_size(**self._contents(adjusted), profile=self._profile)
 
     def _contents(self, adjusted: Mapping[str, Prepared]) -> dict[str, Any]:
         """Return what goes into a file, whether it is made or only its size is asked for."""

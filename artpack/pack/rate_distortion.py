@@ -318,7 +318,10 @@ class RateDistortion:
             metric, sizes = self.metric(name), self._sizes(name)
             offset = self._offset(name, metric, sizes.overall)
             # The metric itself has as many numbers as the Hessian: it is made again when needed.
-            self._rates[name] = Rate(sizes, metric.row_log2_steps, metric.col_log2_steps, offset)
+            shaped = metric.rows is not None or metric.cols is not None
+            self._rates[name] = Rate(
+                sizes, metric.row_log2_steps, metric.col_log2_steps, offset, shaped
+            )
         return self._rates[name]
 
     def _sizes(self, name: str) -> Sizes:

@@ -33,7 +33,7 @@ LEAST = 1e-9
 
 
 def measure_sensitivities(
-    frontier: RateDistortion, curvature: Curvature, *, bits_per_weight: float = 2.0
+    frontier: RateDistortion, curvature: Curvature, *, bits_per_weight: float = 2.25
 ) -> dict[str, float]:
     """
     Measure what a squared step costs in each tensor.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from artpack.calibration.file import Calibration
@@ -23,6 +24,7 @@ from artpack.pack.sensitivities import (
     write_sensitivities,
 )
 from artpack.quantize import RowInt
+from artpack.quantize.grids.lattice import Lattice
 from artpack.quantize.rounding.clips import MseClip
 from artpack.recipes import load_recipe
 
@@ -97,6 +99,27 @@ def test_the_rate_that_is_asked_for_is_estimated() -> None:
     assert measured.log2_step_for(3.0) < measured.log2_step_for(1.5)
 
 
+@pytest.mark.parametrize("bits", [1.0, 2.0, 4.0])
+@pytest.mark.parametrize("known", ["nothing", "moments"])
+def test_the_estimate_is_near_the_entropy_of_the_codes(bits: float, known: str) -> None:
+    given = {"fc.weight": torch.randn(256, 128, generator=torch.Generator().manual_seed(1))}
+    mixed = torch.randn(512, 384, generator=torch.Generator().manual_seed(2))
+    moments = mixed.T @ mixed / 512
+    calibration = replace(
+        CALIBRATION,
+        hessians={"fc.weight": moments[:128, :128]},
+        output_covariances={"fc.weight": moments[128:, 128:]},
+    )
+    found = frontier(given, calibration if known == "moments" else None)
+    quantized = found.quantize("fc.weight", found.log2_step_for(bits))
+    assert entropy_on_trellis(quantized) == pytest.approx(bits, abs=0.1)
+
+
+def test_what_a_file_has_besides_codes_is_counted() -> None:
+    scales = 4 * (64 + 32 + 48 + 32)
+    assert frontier().bits_beside == scales + 32 * 16
+
+
 @pytest.mark.parametrize(("factor", "ratio"), [(2.0, 1.0), (1 / 2, 1.0), (1 / 100, 100 / 4)])
 def test_without_data_steps_are_equal_but_for_tensors_too_small_for_them(
     factor: float, ratio: float
@@ -145,9 +168,21 @@ def test_without_data_errors_are_below_those_of_row_scaled_grids() -> None:
 
 def entropy(prepared: Prepared) -> float:
     """Return what is coded: on a trellis a code is one of half as many points."""
-    counts = np.bincount(prepared.quantized.parts["codes"].ravel())
+    return entropy_of(prepared.quantized.parts["codes"])
+
+
+def entropy_of(codes: NDArray[np.uint8]) -> float:
+    counts = np.bincount(codes.ravel())
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log2(shares)).sum())
+
+
+def entropy_on_trellis(prepared: Prepared) -> float:
+    """Return the entropy of a code whose state's parity is known."""
+    assert isinstance(prepared.quantizer, Lattice)
+    odd = prepared.quantizer.unpack(prepared.quantized)[0] & 1 == 1
+    codes = prepared.quantized.parts["codes"]
+    return float(odd.mean() * entropy_of(codes[odd]) + (~odd).mean() * entropy_of(codes[~odd]))
 
 
 def test_a_weight_that_is_not_finite_names_its_tensor() -> None:
