@@ -111,7 +111,7 @@ def import_container(
     *,
     model: ModelConfig | str | None = None,
     profile: str = "default",
-    jobs: int = 1,
+    jobs: int | None = None,
     max_decoded_bytes: int | None = None,
     progress: Progress | None = None,
 ) -> ImportResult:
@@ -122,7 +122,7 @@ def import_container(
         source: The container's file, or its content.
         model: The weights' model, a config, preset or file; None to find it.
         profile: How hard to look for the smallest coding: ``fast``, ``default``, ``max``.
-        jobs: Threads; the bytes do not depend on it.
+        jobs: Threads, None for one a core; the bytes do not depend on it.
         max_decoded_bytes: Refuse a file of which more than this would have to be decoded;
             by default 64 MiB and 256 times its size.
         progress: Told how far it is.

@@ -42,7 +42,7 @@ class CompressInputs:
         forward: Runs the model, a module, on a batch, and returns its outputs.
         tokenizer: SentencePiece model of these tokens; text needs it.
         device: Where the model runs and quantizers compute.
-        jobs: Threads; the bytes do not depend on it.
+        jobs: Threads, None for one a core; the bytes do not depend on it.
         files: Small files that the artifact carries besides those of its source's folder:
             relative path to content.
         tokenizer_files: Whether those of the source's tokenizer are among them.
@@ -64,7 +64,7 @@ class CompressInputs:
     forward: Forward | None = None
     tokenizer: str | os.PathLike[str] | None = None
     device: str = "cpu"
-    jobs: int = 1
+    jobs: int | None = None
     files: Mapping[str, bytes] | None = None
     tokenizer_files: bool = True
     dequantize: bool = False

@@ -21,7 +21,7 @@ def save(
     recipe: str = DEFAULT_RECIPE,
     calibration: Calibration | None = None,
     profile: str = "default",
-    jobs: int = 1,
+    jobs: int | None = None,
     files: Mapping[str, bytes] | None = None,
 ) -> int:
     """
@@ -36,7 +36,7 @@ def save(
         calibration: What is known of the data, collected with these very weights; some
             recipes cannot do without.
         profile: How hard to look for the smallest coding: ``fast``, ``default``, ``max``.
-        jobs: Number of threads; the bytes do not depend on it.
+        jobs: Number of threads, None for one a core; the bytes do not depend on it.
         files: Small files that the artifact carries: relative path to content.
 
     Returns:

@@ -22,7 +22,7 @@ def repack(
     sha256: str,
     model: Config | None = None,
     profile: Profile = DEFAULT,
-    jobs: int = 1,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Packed:
     """
@@ -33,7 +33,7 @@ def repack(
         sha256: Of the container's file, in hexadecimal, for the artifact's provenance.
         model: Config of the model that the weights belong to, stored as it is.
         profile: How hard to look for small codings.
-        jobs: Number of threads; the result does not depend on it.
+        jobs: Number of threads, None for one a core; the result does not depend on it.
         progress: Told after each group.
 
     Returns:

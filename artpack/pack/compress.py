@@ -101,7 +101,7 @@ def compress(
     provenance: Config | None = None,
     files: PackedFiles | None = None,
     profile: Profile = DEFAULT,
-    jobs: int = 1,
+    jobs: int | None = None,
     deadline_s: float | None = None,
     progress: Progress | None = None,
 ) -> Packed:
@@ -117,7 +117,7 @@ def compress(
         provenance: What else to store about where all this comes from.
         files: Small files that go with the weights.
         profile: How hard to look for small codings.
-        jobs: Number of threads; the result does not depend on it.
+        jobs: Number of threads, None for one a core; the result does not depend on it.
         deadline_s: Stop trying candidates after this many seconds. The result then
             depends on the speed of the machine.
         progress: Told after each group.
@@ -158,7 +158,7 @@ def expected_size(
     provenance: Config | None = None,
     files: PackedFiles | None = None,
     profile: Profile = DEFAULT,
-    jobs: int = 1,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> int:
     """
@@ -173,7 +173,7 @@ def expected_size(
         provenance: Likewise.
         files: Likewise.
         profile: Likewise.
-        jobs: Number of threads; the result does not depend on it.
+        jobs: Number of threads, None for one a core; the result does not depend on it.
         progress: Told after each group.
 
     Returns:
@@ -217,7 +217,7 @@ def _pack(
     model: Config | None,
     provenance: Config | None,
     files: PackedFiles | None,
-    jobs: int,
+    jobs: int | None,
     progress: Progress | None,
 ) -> Packed:
     spec, _ = find_exceptions(checkpoint, selection, spec)

@@ -67,7 +67,7 @@ class PackInputs:
         objective: Makes what scales are learned by; None if the model cannot be run.
         sensitivities_file: Where measured sensitivities are kept, if anywhere.
         device: Where GPTQ and fine-tuning compute.
-        jobs: Threads.
+        jobs: Threads, None for one a core.
     """
 
     checkpoint: Checkpoint
@@ -82,7 +82,7 @@ class PackInputs:
     objective: Callable[[], Objective] | None = None
     sensitivities_file: Path | None = None
     device: str = "cpu"
-    jobs: int = 1
+    jobs: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,11 @@ much the same everywhere; where sensitivities were measured, those are used inst
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -34,6 +35,8 @@ from artpack.recipes.spec import PlanSpec
 from artpack.stages.trellis import spacing
 from artpack.system.threads import one_thread
 from artpack.system.workers import Workers
+
+T = TypeVar("T")
 
 DEFAULT_LOSS_NATS = 0.005
 """What a file may cost where neither bytes nor a loss are asked for: less than int6 by GPTQ."""
@@ -77,7 +80,7 @@ class RateDistortion:
         sensitivities: Nats per token that a tensor costs for a squared step of 1, by name:
             what :func:`~artpack.pack.sensitivities.measure_sensitivities` found. Other tensors
             go by formula.
-        jobs: Threads.
+        jobs: Threads, None for one a core.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class RateDistortion:
         calibration: Calibration | None,
         *,
         sensitivities: Mapping[str, float] | None = None,
-        jobs: int = 1,
+        jobs: int | None = None,
     ) -> None:
         spec, _ = find_exceptions(checkpoint, selection, spec)
         self._checkpoint, self._selection, self._spec = checkpoint, selection, spec
@@ -153,8 +156,7 @@ class RateDistortion:
 
         """
         with one_thread():
-            done = self._workers.run(self.quantize, [(name, log2_step) for name in self.jobs])
-        return dict(zip(self.jobs, done, strict=True))
+            return self._for_all(self.quantize, log2_step)
 
     def errors(self, log2_step: float) -> dict[str, Tensor]:
         """
@@ -171,8 +173,14 @@ class RateDistortion:
 
         """
         with one_thread():
-            done = self._workers.run(self._error, [(name, log2_step) for name in self.jobs])
-        return dict(zip(self.jobs, done, strict=True))
+            return self._for_all(self._error, log2_step)
+
+    def _for_all(self, function: Callable[[str, float], T], log2_step: float) -> dict[str, T]:
+        """Apply a function to all tensors, the largest first: so no thread is idle for long."""
+        names = sorted(self.jobs, key=lambda name: -self.jobs[name].info.weights)
+        done = self._workers.run(function, [(name, log2_step) for name in names])
+        results = dict(zip(names, done, strict=True))
+        return {name: results[name] for name in self.jobs}
 
     def _error(self, name: str, log2_step: float) -> Tensor:
         prepared = self.quantize(name, log2_step)

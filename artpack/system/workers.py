@@ -35,15 +35,15 @@ class Workers:
             caller's.
     """
 
-    def __init__(self, jobs: int = 1) -> None:
+    def __init__(self, jobs: int | None = None) -> None:
         """
         Choose the number of threads.
 
         Args:
-            jobs: 1 or more.
+            jobs: 1 or more; None for as many as there are cores.
 
         """
-        self.jobs = jobs
+        self.jobs = cores() if jobs is None else jobs
 
     def run(self, function: Callable[..., T], tasks: Sequence[tuple[object, ...]]) -> list[T]:
         """

@@ -42,10 +42,8 @@ profile_option = option_of(METHOD)(
 jobs_option = option_of(METHOD)(
     "--jobs",
     type=POSITIVE,
-    default=1,
-    show_default=True,
     metavar="N",
-    help="Threads; the bytes stay the same.",
+    help="Threads, by default one a core; the bytes stay the same.",
 )
 limit_option = click.option(
     "--max-decoded-bytes",

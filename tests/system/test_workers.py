@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from artpack.system.workers import Workers
+from artpack.system.workers import Workers, cores
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -24,3 +24,7 @@ def test_meanwhile_linear_algebra_has_one_thread_and_afterwards_what_it_had() ->
 def blas_threads() -> set[int]:
     """Return how many threads the libraries of linear algebra have."""
     return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+
+def test_without_a_number_there_is_a_thread_for_each_core() -> None:
+    assert Workers().jobs == cores() >= 1

@@ -122,7 +122,7 @@ def search_shaped(targets: Floats, tiles: Floats, states: int, radius: int) -> I
     """
     if states == 1:
         return _babai(targets, tiles, radius)
-    return _survivors(targets / np.float32(4), tiles, _lanes(states), radius)
+    return _survivors(targets / np.float32(4), tiles, *_lanes(states), radius)
 
 
 @jit(nogil=True)
@@ -140,9 +140,12 @@ def _babai(targets: Floats, tiles: Floats, radius: int) -> Integers:
 
 
 @jit(nogil=True)
-def _survivors(targets: Floats, tiles: Floats, lanes: Lanes, radius: int) -> Integers:
+def _survivors(
+    targets: Floats, tiles: Floats, parities: Floats, sources: Words, radius: int
+) -> Integers:
     """Search in quarters of steps, in which the points of a branch are whole numbers apart."""
-    states, blocks, settled = len(lanes.parities), len(tiles), 0
+    lanes = Lanes(parities, sources)
+    states, blocks, settled = len(parities), len(tiles), 0
     shift, errors = np.zeros(blocks * WIDTH, np.float32), np.zeros(blocks * WIDTH, np.float32)
     survivors, moves, tree = _nobody(states), _no_moves(states), plant(states)
     survivors.costs[0] = 0
