@@ -136,7 +136,22 @@ def _promising(
         if size < (1 if sample is group else 1 - WORTHWHILE) * first.least
         or (repeats and sample is not group)
     ]
+    if not repeats:
+        best = _confirmed(group, left.pipelines, best, deadline)
     return Finalists(left.pipelines + best, left.skipped + tried.skipped)
+
+
+def _confirmed(
+    group: StreamGroup, coders: list[Pipeline], codecs: list[Pipeline], deadline: float | None
+) -> list[Pipeline]:
+    """Return the codecs that still win when coders have seen more."""
+    heat = HEATS[-1]
+    if not codecs or 2 * heat.symbols >= group.symbols:
+        return codecs
+    sample = group.sample(heat.symbols)
+    least = _try(sample, coders, deadline).least
+    tried = _try(sample, codecs, deadline)
+    return [pipeline for size, pipeline in tried.sizes if size < (1 - WORTHWHILE) * least]
 
 
 def _heats(

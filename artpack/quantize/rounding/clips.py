@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from artpack.errors import UsageError
 from artpack.stages import ConfiguredStage, Stage, Table, by_id
+from artpack.system.jit import jit
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
@@ -102,6 +104,10 @@ class PercentileClip(ConfiguredStage):
         return torch.from_numpy(found)
 
 
+_LANES, _SPAN = 8, 256
+"""Sums that are added up at once; magnitudes between looks at them."""
+
+
 @dataclass(frozen=True)
 class MseClip(ConfiguredStage):
     """Clip at that share of the row's maximum which gives the smallest squared rounding error."""
@@ -122,18 +128,47 @@ class MseClip(ConfiguredStage):
             float64, shape ``(rows,)``: the largest of equally good ones.
 
         """
-        widest = rows.abs().amax(dim=1)
-        best = widest.clone()
-        least = torch.full_like(widest, math.inf)
-        for share in self.SHARES:
-            threshold = share * widest
+        best = np.empty(len(rows))
+        _find_best(np.ascontiguousarray(rows.numpy()), radius, np.array(self.SHARES), best)
+        return torch.from_numpy(best)
+
+
+@jit(nogil=True, error_model="numpy")
+def _find_best(
+    rows: NDArray[np.float64], radius: int, shares: NDArray[np.float64], best: NDArray[np.float64]
+) -> None:
+    """Find the threshold of each row; a share is given up once its error is not the least."""
+    magnitudes = np.zeros(-(-rows.shape[1] // _LANES) * _LANES)
+    for r in range(len(rows)):
+        magnitudes[: rows.shape[1]] = np.abs(rows[r])
+        widest = magnitudes.max()
+        best[r], least = widest, np.inf
+        for share in shares:
             # A row of zeros: any step does, but 0/0 would not.
-            step = (threshold / radius).clamp(min=torch.finfo(torch.float64).tiny).unsqueeze(1)
-            codes = (rows / step).round_().clamp_(-radius, radius)
-            error = (rows - codes.mul_(step)).square_().sum(dim=1)
-            best = torch.where(error < least, threshold, best)
-            least = torch.minimum(error, least)
-        return best
+            step = max(share * widest / radius, np.finfo(np.float64).tiny)
+            error = _squared_error(magnitudes, step, float(radius), least)
+            if error < least:
+                best[r], least = share * widest, error
+
+
+@jit(nogil=True, error_model="numpy")
+def _squared_error(
+    magnitudes: NDArray[np.float64], step: float, radius: float, least: float
+) -> float:
+    """Return the error of rounding to steps, or what it is at least if that is too much."""
+    inverse = 1 / step
+    errors = np.zeros(_LANES)
+    for start in range(0, len(magnitudes), _SPAN):
+        for at in range(start, min(start + _SPAN, len(magnitudes)), _LANES):
+            for lane in range(_LANES):
+                magnitude = magnitudes[at + lane]
+                code = np.rint(magnitude * inverse)
+                error = magnitude - (min(radius, code)) * step
+                errors[lane] += error * error
+        if errors.sum() >= least:
+            break
+    total: float = errors.sum()
+    return total
 
 
 @dataclass(frozen=True)
