@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.errors import CorruptError, UsageError
-from artpack.quantize.matrix_view import finite_matrix, matrix_shape, row_chunks
+from artpack.quantize.matrix_view import finite_matrix, matrix_shape
 from artpack.quantize.parts import byte_planes, check_parts, join_bytes, split_bytes
 from artpack.quantize.trellis.viterbi import search_columns
 from artpack.stages import ConfiguredStage
@@ -198,16 +198,21 @@ class Lattice(ConfiguredStage):
         check_parts(quantized, self.parts(quantized.shape))
         parts = quantized.parts
         anchor = int(join_bytes("anchor", parts, torch.int16))
-        offsets = parts["row_scales"].astype(np.int32), parts["col_scales"].ravel().astype(np.int32)
+        offsets = [parts[name].ravel().astype(np.int32) for name in ("row_scales", "col_scales")]
         span = sum(int(offset.max(initial=0)) for offset in offsets) + 1
         lowest, highest = anchor, anchor + span - 1
         if max(-lowest, highest) > MAX_OCTAVES * self.resolution:
             raise CorruptError(f"scales from {lowest} to {highest} steps are out of range")
-        table = self.table(anchor, span)
-        weight = to_points(self._join(parts), self.states)
-        result = np.empty(weight.shape, np.float32)
-        for at in row_chunks(weight.shape):
-            result[at] = weight[at].astype(np.float32) * table[offsets[0][at] + offsets[1]]
+        codes = self._join(parts)
+        result = np.empty(codes.shape, np.float32)
+        _weigh(
+            codes,
+            trellis(self.states),
+            offsets[0],
+            offsets[1],
+            self.table(anchor, span),
+            result,
+        )
         return torch.from_numpy(result).reshape(quantized.shape)
 
     def table(self, lowest: int, count: int) -> NDArray[np.float32]:
@@ -315,3 +320,24 @@ def _walk(codes: Integers, table: Integers) -> Integers:
             points[row, col] = 2 * code + table[state, 0]
             states[col] = table[state, 1 + (code & 1)]
     return points
+
+
+@jit(nogil=True)
+def _weigh(  # noqa: PLR0917 - numba knows no keywords
+    codes: Integers,
+    successors: Integers,
+    row_offsets: Integers,
+    col_offsets: Integers,
+    table: NDArray[np.float32],
+    result: NDArray[np.float32],
+) -> None:
+    """Go through the trellis in every column, row by row, and multiply points by their scales."""
+    states = np.zeros(codes.shape[1], np.uint8)
+    distance = np.int32(1 if len(successors) == 1 else 2)
+    for row in range(codes.shape[0]):
+        scales = table[row_offsets[row] :]
+        for col in range(codes.shape[1]):
+            code, state = codes[row, col], states[col]
+            point = distance * code + successors[state, 0]
+            states[col] = successors[state, 1 + (code & 1)]
+            result[row, col] = np.float32(point) * scales[col_offsets[col]]
