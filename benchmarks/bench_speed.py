@@ -1,35 +1,44 @@
 """
-Speed of packing and loading a language model's shapes, in processor time for each weight.
+Speed of every job, today's code against that of an earlier commit, and lossless peers.
 
-The weights are Gaussians whose rows and columns have scales of their own, in the shapes of
-SmolLM2: matrices of 576 and 1536 and a table of tokens. To compare two versions, run this in a
-git worktree of each on one machine. ``--layers 30 --vocabulary 49152`` is the whole model::
+Each job runs in a fresh process, old and new code in turn; the least of ``--times`` runs counts,
+by processor time. Weights are made up in the shapes of SmolLM2 (matrices of 576 and 1536 and a
+table of tokens) unless there is a file; what needs a model and tokens takes the demo's unless
+it is told otherwise. All rows of the issue, on the shared checkpoint and on SmolLM2-135M::
 
-    python -m benchmarks.bench_speed --csv benchmarks/results
+    python -m benchmarks.bench_speed --before bf99262 --weights SmolLM2/model.safetensors \
+        --checkpoint lm6m/ckpt.pt --tokens lm6m/calib.bin --calibration-tokens 131072 \
+        --budget 2000000 --csv benchmarks/results
 """
 
 import argparse
-import resource
+import json
+import lzma
+import math
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
+import brotli
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import artpack
+from artpack.checkpoint import open_checkpoint
+from artpack.demo import CALIBRATION, CHECKPOINT, write_demo
 from benchmarks.report import Row, print_table, write_csv
+from benchmarks.speed_program import JOBS
 
-T = TypeVar("T")
+PROGRAM = Path(__file__).with_name("speed_program.py")
+ROOT = Path(__file__).parents[1]
 
 WIDTH, KEYS, HIDDEN = 576, 192, 1536
-
-RECIPES = ("frontier", "int4", "lossless")
 
 MATRICES = {
     "self_attn.q_proj": (WIDTH, WIDTH),
@@ -41,8 +50,8 @@ MATRICES = {
     "mlp.down_proj": (WIDTH, HIDDEN),
 }
 
-BITS = 3.69
-"""Bits for each weight that a budget has: 62,000,000 bytes for the whole model."""
+DEMO_BITS = 2.2
+"""Bits for each weight of the budget, unless it is given."""
 
 
 def main() -> int:
@@ -50,42 +59,166 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--vocabulary", type=int, default=6000)
+    parser.add_argument("--before", metavar="COMMIT", help="the code to compare with")
+    parser.add_argument("--rows", default="", metavar="NAME,...", help="by default all")
+    parser.add_argument("--times", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="packed without data")
+    parser.add_argument("--layers", type=int, default=2, help="of made-up weights")
+    parser.add_argument("--vocabulary", type=int, default=6000, help="of made-up weights")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="calibrated and packed")
+    parser.add_argument("--tokens", type=Path, metavar="FILE", help="what it is calibrated on")
+    parser.add_argument("--calibration-tokens", type=int, default=8192)
+    parser.add_argument("--budget", type=int, metavar="BYTES")
+    parser.add_argument("--symbols", type=int, default=4_000_000, help="that coders code")
+    parser.add_argument("--python", type=Path, metavar="FILE", help="one that has zipnn")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a file, or a folder for one")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        rows = list(measure(Path(name), arguments.layers, arguments.vocabulary, arguments.jobs))
+        rows = list(measure(Path(name), arguments))
     print_table(rows)
     if arguments.csv is not None:
         write_csv(arguments.csv, "speed", rows)
     return 0
 
 
-def measure(folder: Path, layers: int, vocabulary: int, jobs: int) -> Iterator[Row]:
-    """Pack the weights in several ways, and load them."""
-    warm_up()
-    weights = draw(layers, vocabulary)
-    count = sum(weight.numel() for weight in weights.values())
-    source = folder / "weights.safetensors"
-    save_file(weights, source)
-    target = folder / "weights.artpack"
-    for recipe in RECIPES:
-        budget = round(count * BITS / 8) if recipe == "frontier" else None
-        pack = partial(artpack.compress, source, recipe=recipe, budget=budget, jobs=jobs)
-        packed, row = timed(pack, count)
-        size = packed.save(target)
-        yield {"job": f"compress {recipe}", **row, "bytes": size}
-        _, row = timed(partial(artpack.load, target), count)
-        yield {"job": "load", **row, "bytes": size}
+def measure(folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
+    """Run the rows that are asked for, and peers on the same weights."""
+    names = arguments.rows.split(",") if arguments.rows else list(JOBS)
+    trees = {"new": ROOT}
+    if arguments.before is not None:
+        trees = {"old": folder / "before", **trees}
+        git("worktree", "add", "--detach", str(trees["old"]), arguments.before)
+    try:
+        data = prepare(folder, arguments)
+        for name in names:
+            yield from compared(name, trees, data, arguments.times)
+        if "compress lossless" in names:
+            yield from peers(Path(data["weights_file"]), folder, arguments.python)
+    finally:
+        if arguments.before is not None:
+            git("worktree", "remove", "--force", str(trees["old"]))
 
 
-def warm_up() -> None:
-    """Let everything be compiled before the clock starts."""
-    weights = draw(1, 300)
-    for recipe in RECIPES:
-        artpack.compress(weights, recipe=recipe)
+def git(*words: str) -> None:
+    """Run git in this work tree."""
+    subprocess.run(["git", "-C", str(ROOT), *words], check=True, capture_output=True)
+
+
+def prepare(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Write what jobs work on, and say where it is."""
+    write_demo(folder / "demo")
+    checkpoint = arguments.checkpoint or folder / "demo" / CHECKPOINT
+    tokens = arguments.tokens or folder / "demo" / CALIBRATION
+    source = arguments.weights
+    if source is None:
+        source = folder / "weights.safetensors"
+        save_file(draw(arguments.layers, arguments.vocabulary), source)
+    with open_checkpoint(checkpoint) as opened:
+        weights = sum(info.weights for info in opened.tensors)
+    return {
+        "folder": str(folder),
+        "checkpoint": str(checkpoint),
+        "tokens": str(tokens),
+        "calibration_tokens": arguments.calibration_tokens,
+        "weights": weights,
+        "budget": arguments.budget or round(weights * DEMO_BITS / 8),
+        "weights_file": str(source),
+        "file_weights": count(source),
+        "jobs": arguments.jobs,
+        "symbols": arguments.symbols,
+    }
+
+
+def count(path: Path) -> int:
+    """Return the number of weights in a file of safetensors."""
+    with safe_open(path, "pt") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
+def compared(name: str, trees: dict[str, Path], data: dict[str, Any], times: int) -> Iterator[Row]:
+    """Run one job with each code in turn; give a row for each."""
+    runs: dict[str, list[dict[str, Any]]] = {which: [] for which in trees}
+    for _ in range(times):
+        for which, root in trees.items():
+            runs[which].append(run(name, {**data, "root": str(root)}))
+    best = {which: min(took, key=lambda one: one["cpu_seconds"]) for which, took in runs.items()}
+    for which, took in best.items():
+        yield row(name, which, took, best["new"]["cpu_seconds"])
+
+
+def run(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Run a job in a process of its own."""
+    line = [sys.executable, "-P", str(PROGRAM), name, json.dumps(data)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name}: {done.stderr}")
+    took: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return took
+
+
+def row(name: str, which: str, took: dict[str, Any], reference: float) -> Row:
+    """Return a row of the table."""
+    return {
+        "job": name,
+        "code": which,
+        "units": took["units"],
+        "seconds": round(took["seconds"], 3),
+        "cpu_seconds": round(took["cpu_seconds"], 3),
+        "cpu_ns_per_unit": round(1e9 * took["cpu_seconds"] / max(1, took["units"]), 1),
+        "times_new": round(took["cpu_seconds"] / max(1e-9, reference), 2),
+        "bytes": took["bytes"],
+        "peak_mib": took["peak_mib"],
+    }
+
+
+ZIPNN = """
+import sys, time, zipnn
+data = open(sys.argv[1], "rb").read()
+coder = zipnn.ZipNN(bytearray_dtype=sys.argv[2], threads=1)
+coder.compress(data)
+started = time.process_time()
+print(len(coder.compress(data)), time.process_time() - started)
+"""
+
+
+def peers(weights: Path, folder: Path, python: Path | None) -> Iterator[Row]:
+    """Give the bytes of all tensors, back to back, to general compressors, and to ZipNN."""
+    tensors = load_file(weights)
+    parts = [tensor.contiguous().view(torch.uint8).numpy().tobytes() for tensor in tensors.values()]
+    content = b"".join(parts)
+    path = folder / "content.bin"
+    path.write_bytes(content)
+    kinds: dict[str, Callable[[], int]] = {
+        "brotli -q 11": lambda: len(brotli.compress(content, quality=11, lgwin=24)),
+        "xz -6": lambda: len(lzma.compress(content)),
+        "zstd -19": lambda: by_program(["zstd", "-19", "--single-thread", "-c", str(path)]),
+        "lrzip": lambda: by_program(["lrzip", "-q", "-p", "1", "-o", "-", str(path)]),
+    }
+    for name, work in kinds.items():
+        if name.split()[0] in {"zstd", "lrzip"} and shutil.which(name.split()[0]) is None:
+            continue
+        started = time.perf_counter()
+        size = work()
+        seconds = time.perf_counter() - started
+        took = {"seconds": seconds, "cpu_seconds": seconds, "bytes": size, "peak_mib": 0}
+        yield row("compress lossless", name, {**took, "units": count(weights)}, 1)
+    if python is not None:
+        dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
+        done = subprocess.run(
+            [str(python), "-W", "ignore", "-c", ZIPNN, str(path), dtype],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told = [float(word) for word in done.stdout.split()[-2:]]
+        took = {"seconds": told[1], "cpu_seconds": told[1], "bytes": int(told[0]), "peak_mib": 0}
+        yield row("compress lossless", "zipnn", {**took, "peak_mib": 0, "units": count(weights)}, 1)
+
+
+def by_program(line: list[str]) -> int:
+    """Return how many bytes a program writes."""
+    return len(subprocess.run(line, capture_output=True, check=True).stdout)
 
 
 def draw(layers: int, vocabulary: int) -> dict[str, Tensor]:
@@ -103,20 +236,6 @@ def draw_matrix(rows: int, cols: int, chance: torch.Generator) -> Tensor:
     col_scales = (0.3 * torch.randn(cols, generator=chance)).exp()
     weights = 0.05 * row_scales * col_scales * torch.randn(rows, cols, generator=chance)
     return weights.to(torch.bfloat16)
-
-
-def timed(work: Callable[[], T], weights: int) -> tuple[T, Row]:
-    """Return what some work gave and what it took; the memory is the most so far."""
-    started, cpu_started = time.perf_counter(), time.process_time()
-    result = work()
-    cpu = time.process_time() - cpu_started
-    return result, {
-        "weights": weights,
-        "seconds": round(time.perf_counter() - started, 2),
-        "cpu_seconds": round(cpu, 2),
-        "cpu_ns_per_weight": round(1e9 * cpu / weights),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
-    }
 
 
 if __name__ == "__main__":
