@@ -8,6 +8,7 @@ see are symbols that depend on the ones before them, and rows that occur again.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from artpack.stages.symbols import MAX_ALPHABET, Symbols
 from artpack.system.jit import jit
@@ -21,6 +22,9 @@ PRIOR = 16.0
 
 WIDE = 16
 """Symbols in a row."""
+
+COMPARED_ROWS, COMPARED_COLUMNS, PROBED_ROWS = 1 << 12, 64, 32
+"""Rows and columns that are compared, at most, and rows that they are compared with."""
 
 
 class ContextBits(NamedTuple):
@@ -96,3 +100,42 @@ def repeated_rows(parts: tuple[Symbols, ...]) -> float:
     wide = (part for part in parts if part.shape[1] >= WIDE)
     rows = [row for part in wide for row in part]
     return 1 - len({row.tobytes() for row in rows}) / len(rows) if rows else 0.0
+
+
+def row_distance(part: Symbols) -> float:
+    """
+    Tell whether some rows resemble each other.
+
+    To each of a few rows the nearest is found by some columns, and judged by others: where
+    rows are independent it is no nearer there than any row. Distances are relative, so that
+    rows of small numbers are not near to each other for that alone.
+
+    Args:
+        part: uint8, two-dimensional.
+
+    Returns:
+        The mean distance of nearest rows over that of all: about 1 if none resemble each
+        other, and less if some do. 1 where there are too few rows or columns to tell.
+
+    """
+    stride = -(-part.shape[0] // COMPARED_ROWS)
+    some = part[::stride, :: -(-part.shape[1] // (2 * COMPARED_COLUMNS))].astype(np.int16)
+    if min(some.shape) < 2 * WIDE:
+        return 1.0
+    found_by, judged_by = some[:, ::2], some[:, 1::2]
+    nearest = total = 0.0
+    for row in np.linspace(0, len(some) - 1, PROBED_ROWS).astype(int):
+        found, judged = _distances(found_by, row), _distances(judged_by, row)
+        found[row] = np.inf
+        nearest += float(judged[found.argmin()])
+        total += float(judged.sum()) / (len(some) - 1)
+    return nearest / total if total else 1.0
+
+
+def _distances(rows: NDArray[np.int16], row: int) -> NDArray[np.float64]:
+    """Return how far each row is from one of them, as a share of how large the two are."""
+    sizes = np.abs(rows - np.int16(np.median(rows))).sum(axis=1)
+    distances: NDArray[np.float64] = np.abs(rows - rows[row]).sum(axis=1) / np.maximum(
+        1, sizes + sizes[row]
+    )
+    return distances

@@ -42,6 +42,7 @@ class Profile:
         finalists: How many of the packings, after pre-screening, code all of the data.
         exhaustive: Every entropy coder codes all of the data, whatever samples say, and
             packings are screened by their own bytes alone.
+        alike: Candidates only where rows resemble each other, and are few enough.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Profile:
     codecs: tuple[Codec, ...]
     finalists: int
     exhaustive: bool = False
+    alike: tuple[Pipeline, ...] = ()
 
     def certain(self, states: int = 1, *, flat: bool) -> Iterator[Pipeline]:
         """
@@ -97,7 +99,15 @@ _PACKINGS = (Bytes(), Bits(), Planes(), Base3(), Base5(), Base5Word())
 _STRONG = (Brotli(), Lzma(), Zpaq())
 
 FAST = Profile("fast", _PLAIN, (Rans(), Adaptive()), (Bytes(),), (Zstd(level=3),), finalists=1)
-DEFAULT = Profile("default", _PLAIN, _ENTROPY, (Bytes(),), _STRONG, finalists=2)
+DEFAULT = Profile(
+    "default",
+    _PLAIN,
+    _ENTROPY,
+    (Bytes(),),
+    _STRONG,
+    finalists=2,
+    alike=(Pipeline(SimilarRows(), Bytes(), Zpaq()),),
+)
 MAX = Profile(
     "max",
     (*_PLAIN, SimilarRows()),

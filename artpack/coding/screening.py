@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from artpack.coding.codecs import Stored
-from artpack.coding.contexts import context_bits, repeated_rows
+from artpack.coding.contexts import context_bits, repeated_rows, row_distance
 from artpack.coding.groups import SAMPLE_SYMBOLS, StreamGroup
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import Profile
@@ -53,6 +53,12 @@ WORTHWHILE = 5e-4
 
 CONTEXT_HOPE = 0.01
 """By what share codecs may be better than plain counts in contexts."""
+
+LIKE = 0.9
+"""How near a row's nearest must be, as a share of all distances, to sort rows by it."""
+
+SORTING_EFFORT = 1 << 30
+"""Symbols times rows from which on sorting takes too long; half a second here."""
 
 MANY_REPEATS = 0.01
 """Share of rows that occur again from which on codecs are tried whatever samples say."""
@@ -109,7 +115,7 @@ def finalists(group: StreamGroup, profile: Profile, deadline: float | None) -> F
     if group.symbols <= FEW_SYMBOLS or (profile.exhaustive and not group.large):
         return Finalists(certain + screened)
     if not profile.exhaustive:
-        return _promising(group, certain, screened, profile.finalists, deadline)
+        return _promising(group, certain, screened, profile, deadline)
     tried = _try(group.sample(), screened, deadline)
     best = [pipeline for _, pipeline in tried.sizes[: profile.finalists]]
     return Finalists(certain + best, tried.skipped)
@@ -119,7 +125,7 @@ def _promising(
     group: StreamGroup,
     certain: list[Pipeline],
     screened: list[Pipeline],
-    most: int,
+    profile: Profile,
     deadline: float | None,
 ) -> Finalists:
     sample = group.sample()
@@ -132,13 +138,21 @@ def _promising(
     tried = _try(sample, hopeful, deadline)
     best = [
         pipeline
-        for size, pipeline in tried.sizes[:most]
+        for size, pipeline in tried.sizes[: profile.finalists]
         if size < (1 if sample is group else 1 - WORTHWHILE) * first.least
         or (repeats and sample is not group)
     ]
     if not repeats:
         best = _confirmed(group, left.pipelines, best, deadline)
-    return Finalists(left.pipelines + best, left.skipped + tried.skipped)
+    alike = list(profile.alike) if not best and _has_like_rows(group) else []
+    return Finalists(left.pipelines + best + alike, left.skipped + tried.skipped)
+
+
+def _has_like_rows(group: StreamGroup) -> bool:
+    """Return whether it pays to sort rows, as far as a few rows and columns tell."""
+    most = max(group.parts, key=lambda part: part.size)
+    effort = sum(len(part) * part.size for part in group.parts)
+    return effort <= SORTING_EFFORT and row_distance(most) < LIKE
 
 
 def _confirmed(

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from artpack.coding.codecs import Zpaq
 from artpack.coding.groups import StreamGroup
-from artpack.coding.layouts import Columns
+from artpack.coding.layouts import Columns, SimilarRows
+from artpack.coding.pipeline import Pipeline
 from artpack.coding.profiles import DEFAULT, MAX
 from artpack.coding.screening import WORTHWHILE, encode, finalists
 from artpack.coding.search import UNSURE_BYTES, choose_one, expected_bytes
@@ -102,6 +104,18 @@ def test_the_exhaustive_profile_drops_no_entropy_coder() -> None:
     assert left[: len(certain)] == certain
     assert len(left) == len(certain) + exhaustive.finalists
     assert {type(one.coder) for one in certain} == {Rans, ClassedRans, Adaptive}
+
+
+def test_rows_are_sorted_where_they_resemble_each_other() -> None:
+    """As embeddings of related words do, far apart in the table."""
+    chance = np.random.default_rng(9)
+    words = chance.normal(0, 2.4, (60, 300))[chance.permutation(np.arange(480) % 60)]
+    alike = group_of(rounded(words + chance.normal(0, 0.8, words.shape)))
+    sorted_ = Pipeline(SimilarRows(), Bytes(), Zpaq())
+    assert sorted_ in finalists(alike, DEFAULT, None).pipelines
+    assert choose_one(alike, DEFAULT).pipeline == sorted_
+    for make in (scaled, blocks, noise, ternary):
+        assert sorted_ not in finalists(group_of(make()), DEFAULT, None).pipelines
 
 
 def test_after_the_deadline_one_candidate_is_left() -> None:
