@@ -10,13 +10,13 @@ Source: per-survivor processing, Raheli, Polydoros and Tzou (1995); the M-algori
 quantizing with noise shaping, Janssen and Reefman (2003).
 """
 
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artpack.quantize.trellis.lockstep import FAR, lesser
+from artpack.quantize.trellis.pairs import pairs
 from artpack.quantize.trellis.path_tree import (
     UNSETTLED,
     drop_others,
@@ -26,29 +26,12 @@ from artpack.quantize.trellis.path_tree import (
     plant,
     read_path,
 )
-from artpack.stages.trellis import trellis
 from artpack.system.jit import jit
 from artpack.system.vectors import WIDTH, add_product, add_scaled
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
 Words = NDArray[np.uint32]
-
-
-class Lanes(NamedTuple):
-    """
-    A trellis in the order in which vectors go through it.
-
-    The even branch of the state in a place of the first half leads where the odd branch leads
-    of the state in the same place of the second half, and the other way round.
-
-    Attributes:
-        parities: float32 ``(states,)``: of the points of each state, in quarters.
-        sources: uint32 ``(states,)``: the place whose even branch leads to a place.
-    """
-
-    parities: Floats
-    sources: Words
 
 
 class Survivors(NamedTuple):
@@ -122,7 +105,9 @@ def search_shaped(targets: Floats, tiles: Floats, states: int, radius: int) -> I
     """
     if states == 1:
         return _babai(targets, tiles, radius)
-    return _survivors(targets / np.float32(4), tiles, *_lanes(states), radius)
+    parities, sources = pairs(states)
+    quarters = parities.astype(np.float32) / np.float32(4)
+    return _survivors(targets / np.float32(4), tiles, quarters, sources, radius)
 
 
 @jit(nogil=True)
@@ -144,14 +129,13 @@ def _survivors(
     targets: Floats, tiles: Floats, parities: Floats, sources: Words, radius: int
 ) -> Integers:
     """Search in quarters of steps, in which the points of a branch are whole numbers apart."""
-    lanes = Lanes(parities, sources)
     states, blocks, settled = len(parities), len(tiles), 0
     shift, errors = np.zeros(blocks * WIDTH, np.float32), np.zeros(blocks * WIDTH, np.float32)
     survivors, moves, tree = _nobody(states), _no_moves(states), plant(states)
     survivors.costs[0] = 0
     for block in range(blocks):
         rows = min(WIDTH, len(targets) - block * WIDTH)
-        _walk(targets, shift, block, rows, tiles, lanes, radius, survivors, moves)
+        _walk(targets, shift, block, rows, tiles, parities, sources, radius, survivors, moves)
         grow(tree, block, survivors.carried, survivors.roots, rows & 1)
         if block == blocks - 1:
             break
@@ -193,7 +177,8 @@ def _walk(  # noqa: PLR0917 - numba knows no keywords
     block: int,
     rows: int,
     tiles: Floats,
-    lanes: Lanes,
+    parities: Floats,
+    sources: Words,
     radius: int,
     survivors: Survivors,
     moves: Moves,
@@ -205,8 +190,8 @@ def _walk(  # noqa: PLR0917 - numba knows no keywords
     for row in range(rows):
         at = block * WIDTH + row
         aim = targets[at] - shift[at]
-        _choose(aim, shift[at], row, lanes.parities, radius, survivors, moves)
-        _follow(moves, row, tiles, tile, lanes.sources, survivors)
+        _choose(aim, shift[at], row, parities, radius, survivors, moves)
+        _follow(moves, row, tiles, tile, sources, survivors)
 
 
 @jit(nogil=True, inline="always")
@@ -283,14 +268,3 @@ def _add_settled(errors: Floats, old: int, tiles: Floats, block: int, shift: Flo
     for ahead in range(np.uint64(block), np.uint64(len(tiles))):
         at = ahead * width
         add_product(shift, at, shift, at, errors, first, tiles, (row + ahead) * size)
-
-
-@cache
-def _lanes(states: int) -> Lanes:
-    """Return the trellis in pairs of states whose branches meet."""
-    parities, even, odd = trellis(states).T
-    partners = np.argsort(odd)[even]
-    first = np.flatnonzero(np.arange(states) < partners)
-    order = np.concatenate([first, partners[first]])
-    sources = np.argsort(np.argsort(order)[even[order]])
-    return Lanes((parities[order] / 4).astype(np.float32), sources.astype(np.uint32))

@@ -5,15 +5,20 @@ Source: Viterbi (1967); for quantizing, Marcellin and Fischer, "Trellis coded
 quantization" (1990).
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.quantize.trellis.lockstep import FAR, LANES, arrivals, search_lanes
+from artpack.quantize.trellis.lockstep import FAR, LANES, arrivals, lesser, search_lanes
+from artpack.quantize.trellis.pairs import pairs
 from artpack.stages.trellis import trellis
 from artpack.system.jit import jit
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
+Words = NDArray[np.uint32]
+Bytes = NDArray[np.uint8]
 
 
 def search_columns(targets: Floats, states: int, radius: int) -> Integers:
@@ -59,40 +64,51 @@ def search(targets: Floats, states: int, radius: int) -> Integers:
     """
     if states == 1:
         return np.rint(targets).clip(-radius, radius).astype(np.int32)
-    return _viterbi(targets, trellis(states), radius)
+    return _viterbi(targets, *pairs(states), radius)
 
 
 @jit(nogil=True)
-def _viterbi(targets: Floats, table: Integers, radius: int) -> Integers:
+def _viterbi(targets: Floats, parities: Integers, sources: Words, radius: int) -> Integers:
     """
-    Search one column.
+    Search one column, all states of a row together.
 
     A state of parity p allows the points ``p`` and ``p + 2`` modulo 4, the even and the
     odd codes: so of all points only the nearest of each of four classes matter.
     """
-    rows, states = len(targets), len(table)
-    costs = np.full(states, FAR)
+    rows, states = len(targets), np.uint64(len(parities))
+    costs, merged = np.full(states, FAR), np.empty(states, np.float32)
     costs[0] = 0
-    next_costs = np.empty(states, np.float32)
-    came_from = np.empty((rows, states), np.int32)
-    nearest = np.empty((rows, 4), np.int32)
-    errors = np.empty(4, np.float32)
+    decisions = np.empty(rows * len(parities), np.uint8)
+    nearest, errors = np.empty((rows, 4), np.int32), np.empty(4, np.float32)
     for row in range(rows):
         for residue in range(4):
             point = nearest_point(targets[row], residue, radius)
             nearest[row, residue] = point
             errors[residue] = (targets[row] - point) ** 2
-        next_costs[:] = FAR
-        for state in range(states):
-            parity = table[state, 0]
-            for odd in range(2):
-                cost, after = costs[state] + errors[parity + 2 * odd], table[state, 1 + odd]
-                if cost < next_costs[after]:
-                    next_costs[after] = cost
-                    came_from[row, after] = 2 * state + odd
+        _merge(costs, errors, parities, merged, decisions[row * len(parities) :])
+        least = FAR
+        for i in range(states):
+            least = lesser(merged[i], least)
         # Only differences matter: costs near zero keep their digits.
-        costs[:] = next_costs - next_costs.min()
-    return _trace(came_from, nearest, table, int(np.argmin(costs)))
+        for to in range(states):
+            costs[to] = merged[np.uint64(sources[to])] - least
+    return _trace(decisions, nearest, parities, sources, np.argmin(costs))
+
+
+@jit(nogil=True, inline="always")
+def _merge(
+    costs: Floats, errors: Floats, parities: Integers, merged: Floats, decisions: Bytes
+) -> None:
+    """Keep the cheaper branch into each state, of equal ones the even one."""
+    half = np.uint64(len(parities) // 2)
+    evens, odds = errors[:2], errors[2:]
+    for one in range(half):
+        other, odd = one + half, parities[one] != 0
+        whole, halves = evens[1] if odd else evens[0], odds[1] if odd else odds[0]
+        x, y = costs[one] + whole, costs[other] + halves
+        merged[one], decisions[one] = lesser(x, y), np.uint8(y < x)
+        x, y = costs[other] + whole, costs[one] + halves
+        merged[other], decisions[other] = lesser(x, y), np.uint8(y < x)
 
 
 @jit(nogil=True, inline="always")
@@ -105,10 +121,13 @@ def nearest_point(target: float, residue: int, radius: int) -> int:
 
 
 @jit(nogil=True)
-def _trace(came_from: Integers, nearest: Integers, table: Integers, state: int) -> Integers:
-    points = np.empty(len(came_from), np.int32)
-    for row in range(len(came_from) - 1, -1, -1):
-        branch = came_from[row, state]
-        state = branch >> 1
-        points[row] = nearest[row, table[state, 0] + 2 * (branch & 1)]
+def _trace(
+    decisions: Bytes, nearest: Integers, parities: Integers, sources: Words, place: Any
+) -> Integers:
+    points, states = np.empty(len(nearest), np.int32), len(parities)
+    for row in range(len(nearest) - 1, -1, -1):
+        place = np.int64(sources[place])
+        odd = np.int64(decisions[row * states + place])
+        points[row] = nearest[row, parities[place] + 2 * odd]
+        place = (place + odd * (states // 2)) % states
     return points
