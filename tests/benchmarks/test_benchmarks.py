@@ -31,6 +31,7 @@ from tests.small_model import write_small_model
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured through /proc")
 def test_the_coding_benchmark_runs_on_a_few_symbols_and_its_claims_hold(tmp_path: Path) -> None:
     report = json.loads(run("bench_coding", "--quick", "--json", "--csv", tmp_path))
@@ -132,6 +133,7 @@ def test_the_benchmark_of_the_parts_adds_one_after_the_other(small: Path) -> Non
     assert rows[0]["equal_bytes"] == rows[0]["bytes"]
 
 
+@pytest.mark.slow
 def test_the_training_benchmark_trains_and_packs_every_system(tmp_path: Path) -> None:
     paragraphs = (ROOT / "docs" / "TRAINING.md").read_text().replace("\n\n", "\0")
     split = split_documents([paragraphs], held_out_share=0.2)

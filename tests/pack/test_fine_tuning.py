@@ -56,7 +56,7 @@ def weights(prepared: Prepared) -> Tensor:
     return prepared.quantizer.dequantize(prepared.quantized)
 
 
-@pytest.mark.parametrize("preset", ["lm6m", "pr1934"])
+@pytest.mark.parametrize("preset", ["lm6m", pytest.param("pr1934", marks=pytest.mark.slow)])
 def test_the_model_is_nearer_to_what_it_was_on_other_tokens_too(preset: str) -> None:
     case = Case(preset)
     assert case.loss(case.tuned(40)) < 0.95 * case.loss(case.prepared)
