@@ -50,7 +50,7 @@ from examples.sentence_encoder import (
     spread,
 )
 
-RATES = (3.0, 3.4, 4.7, 5.1)
+RATES = (2.4, 3.0, 4.0, 5.6)
 """Of artpack, in bits per weight."""
 
 BITS = (8, 6, 5, 4)

@@ -60,7 +60,7 @@ def calibrate(
         self_generated: Instead of ``tokens``, run so many that the model writes itself.
         temperature: What it writes them at, above 0.
         limit_tokens: Run no more than this, in windows spread evenly over the tokens; None
-            for 131,072, and fewer for large models.
+            for 32,768, and fewer for large models.
         window_tokens: Tokens a window; by default what the model was trained with.
         loss: What a change of the outputs costs: ``logits`` (KL divergence), ``outputs``
             (squared error over their variance), ``cosine``, or a function from the outputs

@@ -277,7 +277,7 @@ def default_tokens(weights: int) -> int:
         ``LIMIT_TOKENS`` for small models, down to ``LEAST_TOKENS`` for large ones.
 
     >>> default_tokens(6_000_000), default_tokens(134_515_008)
-    (131072, 16384)
+    (32768, 16384)
 
     """
     return max(LEAST_TOKENS, min(LIMIT_TOKENS, RUN_WEIGHTS // weights))

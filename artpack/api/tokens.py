@@ -18,7 +18,7 @@ from artpack.models.find import find_training_window
 TokenSource: TypeAlias = str | os.PathLike[str] | NDArray[np.integer]
 """Shards, ``.npy`` arrays or a ``.txt`` file; or an array of ids (tokens,)."""
 
-LIMIT_TOKENS = 131_072
+LIMIT_TOKENS = 32_768
 """How many tokens a calibration runs, unless told otherwise."""
 
 WINDOW_TOKENS = 1024

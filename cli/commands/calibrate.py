@@ -52,7 +52,7 @@ from ..render.progress import progress
     "--limit-tokens",
     type=POSITIVE,
     help="Run no more tokens than this, in windows spread evenly over FILE; by default"
-    " 131,072, and down to 16,384 for large models.",
+    " 32,768, and down to 16,384 for large models.",
 )
 @click.option(
     "--window-tokens",
