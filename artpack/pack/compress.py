@@ -35,7 +35,7 @@ from artpack.quantize import Raw
 from artpack.recipes.rules import Rule
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config, Quantizer
-from artpack.stages.progress import Progress
+from artpack.stages.progress import Progress, counter
 from artpack.stages.symbols import Quantized, Symbols
 from artpack.system.workers import Workers
 from artpack.version import __version__
@@ -261,7 +261,7 @@ def _choose(
     progress: Progress | None,
 ) -> list[tuple[tuple[Member, ...], Choice]]:
     """Choose for each group; return each stream's members with its choice."""
-    advance = _counter(pool.symbols, progress)
+    advance = counter("packing", pool.symbols, progress)
 
     def choose_for(group: tuple[Member, ...]) -> list[tuple[tuple[Member, ...], Choice]]:
         symbols, members = pool.stream_group(group), iter(group)
@@ -271,20 +271,6 @@ def _choose(
 
     each = workers.run(choose_for, [(group,) for group in groups])
     return [one for chosen in each for one in chosen]
-
-
-def _counter(total: int, progress: Progress | None) -> Callable[[int], None]:
-    """Return what adds up symbols, from whatever thread, and tells how far it is."""
-    done, lock = 0, Lock()
-
-    def advance(symbols: int) -> None:
-        nonlocal done
-        with lock:
-            done += symbols
-            if progress is not None:
-                progress("packing", done, total)
-
-    return advance
 
 
 def _checked(prepared: Mapping[str, Prepared], selection: Selection) -> Mapping[str, Prepared]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +214,7 @@ class Packer:
 
     def _fit(self, goal: Goal, increase: Callable[[Packed], float] | None) -> Fit:
         found = self._rate_distortion(self._sensitivities[0])
-        quantized = lru_cache(maxsize=1)(found.prepare)
+        quantized = lru_cache(maxsize=1)(partial(found.prepare, progress=self._progress))
 
         def at(log2_step: float) -> Packed:
             return self._pack(self._tuned(found, quantized(log2_step)))

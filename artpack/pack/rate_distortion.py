@@ -32,6 +32,7 @@ from artpack.quantize.grids.lattice import Lattice
 from artpack.quantize.matrix_view import finite_matrix, matrix_shape
 from artpack.quantize.rounding.watersic import Metric, WaterSic, solve, widen
 from artpack.recipes.spec import PlanSpec
+from artpack.stages.progress import Progress, counter
 from artpack.stages.trellis import spacing
 from artpack.system.threads import one_thread
 from artpack.system.workers import Workers
@@ -141,12 +142,13 @@ class RateDistortion:
             return self.log2_step_for(DEFAULT_BITS)
         return math.log2(24 * DEFAULT_LOSS_NATS / self.weights) / 2
 
-    def prepare(self, log2_step: float) -> dict[str, Prepared]:
+    def prepare(self, log2_step: float, *, progress: Progress | None = None) -> dict[str, Prepared]:
         """
         Quantize all tensors.
 
         Args:
             log2_step: Logarithm of c to base 2.
+            progress: Told after each tensor how many weights are done.
 
         Returns:
             Name to symbols. They do not depend on the number of threads.
@@ -155,8 +157,15 @@ class RateDistortion:
             CheckpointError: A weight is not finite.
 
         """
+        advance = counter("quantizing", self.weights, progress)
+
+        def quantize(name: str, log2_step: float) -> Prepared:
+            done = self.quantize(name, log2_step)
+            advance(self.jobs[name].info.weights)
+            return done
+
         with one_thread():
-            return self._for_all(self.quantize, log2_step)
+            return self._for_all(quantize, log2_step)
 
     def errors(self, log2_step: float) -> dict[str, Tensor]:
         """

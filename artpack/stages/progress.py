@@ -1,6 +1,8 @@
 """The protocol by which long work tells how far it is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Protocol
 
 
@@ -47,3 +49,34 @@ class _Renamed:
 
     def __call__(self, phase: str, done: int, total: int, note: str = "") -> None:  # noqa: ARG002 - see Progress
         self.told(self.name, done, total, note)
+
+
+def counter(phase: str, total: int, progress: Progress | None) -> Callable[[int], None]:
+    """
+    Return what adds up units, from whatever thread, and tells how far it is.
+
+    Args:
+        phase: What is being done, in one or two words.
+        total: Units that it will take.
+        progress: What is told, if anything.
+
+    Returns:
+        A function of how many units were done since.
+
+    >>> advance = counter("packing", 5, print)
+    >>> advance(2)
+    packing 2 5
+    >>> advance(3)
+    packing 5 5
+
+    """
+    done, lock = 0, Lock()
+
+    def advance(units: int) -> None:
+        nonlocal done
+        with lock:
+            done += units
+            if progress is not None:
+                progress(phase, done, total)
+
+    return advance

@@ -22,7 +22,7 @@ def test_a_budget_is_hit_in_memory_and_each_phase_is_told(small: Path, told: Tol
     result = artpack.compress(
         weights, budget=40_000, calibration=calibration, model=config, progress=told, profile="fast"
     )
-    told.check("calibrating", "packing")
+    told.check("calibrating", "quantizing", "packing")
     assert 39_800 <= result.size_bytes <= 40_000
     assert result.size_bytes == len(result.content()) == result.save(small / "a.bin")
     assert result.recipe == "frontier"
@@ -42,7 +42,7 @@ def test_a_loss_is_not_exceeded(small: Path, told: Told) -> None:
         progress=told,
         profile="fast",
     )
-    told.check("calibrating", "packing", "scoring")
+    told.check("calibrating", "quantizing", "packing", "scoring")
     assert result.comparison is not None
     assert result.comparison.bits_per_byte_increase.value <= 0.05
     assert result.loss_nats is not None

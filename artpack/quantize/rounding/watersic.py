@@ -52,7 +52,7 @@ FAR_OFF = 8.0
 TINY = 1e-30
 """Keeps the factors of tensors that nothing depends on positive."""
 
-LOST_BITS, LOST_SHARE = 256, 0.005
+LOST_BITS, LOST_SHARE = 256, 0.02
 """A larger radius costs a second symbol a code: it must save so many bits, and so much error."""
 
 MAX_SPREAD_OCTAVES = 8.0
