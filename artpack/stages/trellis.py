@@ -78,6 +78,34 @@ def spacing(states: int) -> int:
     return 1 if states == 1 else 2
 
 
+@cache
+def taps(states: int) -> NDArray[np.int32]:
+    """
+    Tell how a trellis goes on, without its table.
+
+    Args:
+        states: As for :func:`trellis`.
+
+    Returns:
+        int32: ``mask, bit, of_parity, of_symbol``. The parity of a state is its bit ``bit``. The
+        next state is the state times two, ``& mask``, ``|`` the parity, exclusive-or
+        ``of_parity`` if that is odd, exclusive-or ``of_symbol`` if ``k`` is. All are 0 where
+        there is no trellis.
+
+    >>> taps(8).tolist()
+    [7, 2, 3, 2]
+
+    """
+    table = trellis(states)
+    if states == 1:
+        found = np.zeros(4, np.int32)
+    else:
+        bit = states.bit_length() - 2
+        found = np.array([states - 1, bit, table[1 << bit, 1] ^ 1, table[0, 2]], np.int32)
+    found.flags.writeable = False
+    return found
+
+
 def _taps(states: int) -> tuple[int, int, int]:
     h0, h1 = POLYNOMIALS[states]
     return states.bit_length() - 1, h0, h1

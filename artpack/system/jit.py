@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, update_wrapper
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,7 +71,12 @@ def _cache_class() -> Any:
     from numba.core.caching import FunctionCache  # noqa: PLC0415
 
     class Cache(FunctionCache):
-        """A cache of numba's, without which everything works as well."""
+        """A cache of numba's that heeds a whole folder, and without which everything works."""
+
+        def __init__(self, function: Any) -> None:
+            super().__init__(function)  # type: ignore[no-untyped-call]
+            # Kernels call those of other files of their folder, and use constants from there.
+            self._cache_file._source_stamp = _stamp(function)  # noqa: SLF001
 
         def load_overload(self, sig: Any, target_context: Any) -> Any:
             with suppress(OSError, EOFError):
@@ -82,3 +88,10 @@ def _cache_class() -> Any:
                 super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 
     return Cache
+
+
+def _stamp(function: Callable[..., Any]) -> list[tuple[str, float, int]]:
+    """Return what changes when a source file in a function's folder does."""
+    folder = Path(function.__code__.co_filename).parent
+    found = [(path.name, path.stat()) for path in sorted(folder.glob("*.py"))]
+    return [(name, known.st_mtime, known.st_size) for name, known in found]

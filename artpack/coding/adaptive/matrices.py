@@ -1,29 +1,24 @@
 """A list of matrices as one stream of bytes, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from artpack.coding.adaptive.kernels import (
-    CONTEXTS,
-    FIRST_PRIOR,
-    Coder,
-    Model,
-    code_matrix,
-)
-from artpack.coding.adaptive.tables import first_slots, shifts
-from artpack.errors import CorruptError, TruncatedError
+from artpack.coding.adaptive import decoder, encoder
+from artpack.coding.adaptive.arrangement import arrange, take
+from artpack.coding.adaptive.stream import Points, Stream, split_stream
+from artpack.coding.adaptive.tables import PRIOR_ROWS
+from artpack.errors import CorruptError
 from artpack.stages.symbols import Symbols
-from artpack.stages.trellis import spacing, trellis
+from artpack.stages.trellis import spacing, taps
 
-STATE_BYTES = 4
-ROOM_BYTES = 1 << 10
-LARGEST = (1 << 8 * STATE_BYTES) - 1
+SAMPLE = 1 << 17
+"""Symbols with which priors are compared."""
 
 
 def encode_matrices(matrices: Sequence[Symbols], *, alphabet: int, states: int) -> bytes:
     """
-    Code matrices one after the other.
+    Code matrices together.
 
     Args:
         matrices: uint8, two-dimensional, below the alphabet.
@@ -35,18 +30,31 @@ def encode_matrices(matrices: Sequence[Symbols], *, alphabet: int, states: int) 
         bytes that begin with them.
 
     """
-    if alphabet == 1 or not any(matrix.size for matrix in matrices):
+    arrangement = arrange([(matrix.shape[0], matrix.shape[1]) for matrix in matrices])
+    if alphabet == 1 or not arrangement.order:
         return b""
-    room = ROOM_BYTES + sum(matrix.size for matrix in matrices)
-    _, coder = _code(matrices, alphabet, states, _encoder(room))
-    if coder.position > room:
-        # A byte a symbol was not enough, but now it is known what is.
-        _, coder = _code(matrices, alphabet, states, _encoder(coder.position))
-    return coder.data[: coder.position].tobytes() + _last_bytes(coder)
+    points = Points(alphabet, spacing(states), taps(states))
+    sample = _sample([matrices[m] for m in arrangement.order])
+    beside = arrange([(matrix.shape[0], matrix.shape[1]) for matrix in sample])
+    sizes = [
+        len(encoder.encode(sample, beside, points, prior=prior)) for prior in range(len(PRIOR_ROWS))
+    ]
+    return encoder.encode(matrices, arrangement, points, prior=sizes.index(min(sizes)))
+
+
+def _sample(matrices: Sequence[Symbols]) -> list[Symbols]:
+    """Return matrices of some of the columns, so that there are not too many symbols."""
+    step = -(-sum(matrix.size for matrix in matrices) // SAMPLE)
+    return [np.ascontiguousarray(matrix[:, ::step]) for matrix in matrices]
 
 
 def decode_matrices(
-    data: bytes, *, shapes: Sequence[tuple[int, int]], alphabet: int, states: int
+    data: bytes,
+    *,
+    shapes: Sequence[tuple[int, int]],
+    alphabet: int,
+    states: int,
+    decode: Callable[[Stream], Symbols] = decoder.decode,
 ) -> list[Symbols]:
     """
     Undo :func:`encode_matrices`.
@@ -56,9 +64,10 @@ def decode_matrices(
         shapes: Rows and columns of each matrix.
         alphabet: The same number.
         states: The same number.
+        decode: The compiled decoder, or the one in numpy alone.
 
     Returns:
-        The matrices, uint8, which encode to just these bytes.
+        The matrices, uint8.
 
     Raises:
         TruncatedError: The bytes do not settle what the symbols are.
@@ -66,67 +75,13 @@ def decode_matrices(
 
     """
     matrices = [np.zeros(shape, np.uint8) for shape in shapes]
-    if alphabet == 1 or not any(matrix.size for matrix in matrices):
+    arrangement = arrange(shapes)
+    if alphabet == 1 or not arrangement.order:
         if data:
             raise CorruptError(f"adaptive: {len(data)} bytes for no symbols")
         return matrices
-    first = int.from_bytes(_window(data, 0, 0), "big")
-    whole = np.frombuffer(bytearray(data), np.uint8)
-    sound, coder = _code(
-        matrices, alphabet, states, Coder(0, LARGEST, first, 0, whole, decoding=True)
-    )
-    _check_end(data, coder)
-    if not sound:
-        raise CorruptError(f"adaptive: a symbol is not below the alphabet {alphabet}")
+    points = Points(alphabet, spacing(states), taps(states))
+    wide = decode(split_stream(data, arrangement, points))
+    for at, m in enumerate(arrangement.order):
+        matrices[m] = take(arrangement, at, wide)
     return matrices
-
-
-def _encoder(room: int) -> Coder:
-    return Coder(0, LARGEST, 0, 0, np.empty(room, np.uint8), decoding=False)
-
-
-def _code(
-    matrices: Sequence[Symbols], alphabet: int, states: int, coder: Coder
-) -> tuple[bool, Coder]:
-    step = spacing(states)
-    level = np.array([1 << 16, 1, 0, 0, 0, FIRST_PRIOR])
-    first = first_slots(step)
-    slots = np.zeros((CONTEXTS, *first.shape), np.uint32)
-    model = Model(trellis(states), step, shifts(step), first, slots, level)
-    sound = True
-    for matrix in matrices:
-        if matrix.size:
-            below, coder = code_matrix(matrix, alphabet, model, coder)
-            sound &= below
-    return sound, coder
-
-
-def _last_bytes(coder: Coder) -> bytes:
-    """Return the fewest bytes that leave the interval whatever follows them, the least of these."""
-    low, high = coder.low, coder.high
-    for size in range(STATE_BYTES):
-        unit = 1 << 8 * (STATE_BYTES - size)
-        value = -(-low // unit)
-        if (value + 1) * unit - 1 <= high:
-            return value.to_bytes(size, "big")
-    return low.to_bytes(STATE_BYTES, "big")
-
-
-def _window(data: bytes, position: int, filling: int) -> bytes:
-    """Return four bytes from a position on, filled up where there are fewer."""
-    return data[position : position + STATE_BYTES].ljust(STATE_BYTES, bytes([filling]))
-
-
-def _check_end(data: bytes, coder: Coder) -> None:
-    """
-    Check that the bytes end where and how an encoder ends them.
-
-    Bytes that end early leave the interval open: with some bytes behind them they
-    would decode to other symbols.
-    """
-    position = coder.position
-    least, most = (int.from_bytes(_window(data, position, filling), "big") for filling in (0, 0xFF))
-    if position > len(data) or least < coder.low or most > coder.high:
-        raise TruncatedError("adaptive: the bytes end early")
-    if data[position:] != _last_bytes(coder):
-        raise CorruptError("adaptive: bytes are left over")

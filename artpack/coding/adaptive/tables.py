@@ -1,7 +1,7 @@
 """
-The constants of the adaptive coder: floors of real numbers, and integers made of these.
+The constants of the adaptive coder, all of them integers that are computed exactly.
 
-Everything here is exact, so every machine has the same tables.
+Needs numpy alone, as all that a decoder without numba needs.
 """
 
 from functools import cache
@@ -12,121 +12,185 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
-FRACTION_BITS = 8
-"""Logarithms to base 2 are in units of ``2**-8``."""
+TOTAL_BITS = 12
+TOTAL = 1 << TOTAL_BITS
+"""All frequencies of a table sum to this."""
 
-POWER_BITS = 30
-"""Negative powers of two are in units of ``2**-30``."""
+PLACE_BITS = 3
+"""Codes are found by all bits of a place in the table but so many."""
 
-BUCKETS_PER_OCTAVE = 4
+CODES = 256
+CENTRE = 128
+"""The code of the point nearest to 0: codes are ``k + CENTRE``."""
+
+ESCAPE = CODES - 1
+"""Stands for whatever has no frequency."""
+
 LOWEST_OCTAVE = -8
-BUCKETS = 25 * BUCKETS_PER_OCTAVE
-"""Energies that are told apart: from ``2**-8`` to ``2**17``, the mean square of a point."""
+BUCKETS = 22 * 4
+"""Mean squares of points that are told apart: four to an octave, from ``2**-8`` to ``2**14``."""
 
-MAX_SHIFT = 4
-CELLS = 32
-"""Cells of magnitudes with a node of their own; the last one stands for all beyond it too."""
+MOST_FEW, LEANINGS = 8, 4
+"""A column has seen few rows below the first; so many degrees of a mean other than 0 there are."""
 
-REFINED_CELLS = 8
-ZERO_NODE, SIGN_NODE, CELL_NODES, REFINING_NODES = 0, 1, 2, 2 + CELLS
-NODES = REFINING_NODES + (REFINED_CELLS << MAX_SHIFT)
+TREND_ROWS = 8
+"""So often it is found out anew which columns have a mean other than 0."""
 
-COUNT_BITS = 10
-PROBABILITY_BITS = 22
-"""A slot holds a probability in units of ``2**-22`` above a count of what it has seen."""
+CONTEXTS = 2 + LEANINGS
+SYMBOL_TABLES = CONTEXTS * BUCKETS * 2
+CLASS_TABLE = SYMBOL_TABLES
+TABLES = SYMBOL_TABLES + 1
 
-FIRST_COUNT = 8
-"""How much a probability of a Gaussian counts for, in symbols seen."""
+COUNT = 1 << 13
+"""The weight of a symbol that was seen."""
 
-LEAST = 1 << 12
-"""No probability begins closer to 0 or 1, in units of ``2**-22``."""
+PRIOR, CLASS_PRIOR = 128 * COUNT, 16 * COUNT
+"""What is expected weighs as much as so many symbols."""
 
-# The nested floors of square roots are the floor of the root of the order 2**8.
-_POWERS = [1 << (POWER_BITS << FRACTION_BITS) >> i for i in range(1 << FRACTION_BITS)]
-for _ in range(FRACTION_BITS):
-    _POWERS = [isqrt(power) for power in _POWERS]
+ESCAPE_WEIGHT = COUNT >> 6
+WEIGHT_BITS = 51
 
-POWERS: Integers = np.array(_POWERS, np.int64)
-"""``floor(2**(30 - i / 256))``."""
+LOWEST_CLASS, HIGHEST_CLASS = -7 * 8, 16 * 8
+"""How far above its columns a row can lie, in eighths of an octave."""
 
-LOGARITHMS: Integers = np.array(
-    [((256 + i) ** 256).bit_length() - 1 - 8 * 256 for i in range(256)], np.int64
-)
-"""``floor(256 * log2(1 + i / 256))``."""
+SQUARE_BITS = 16
+"""Mean squares of columns are in units of ``2**-16``."""
 
-RATES: Integers = np.array([(1 << 17) // (2 * count + 3) for count in range(1 << COUNT_BITS)])
-"""How far a probability moves with the next bit, in units of ``2**-16``."""
+LARGEST_SQUARE = 1 << 28
+
+_MIXTURE = ((-4, 10), (0, 20), (4, 10), (8, 1))
+"""A symbol is expected to have the spread of buckets so far away with these weights."""
 
 _GAUSSIAN = 47274
 """``floor(2**16 * log2(e) / 2)``: the logarithm of a density falls by so much with the square."""
 
 
+def power(sixteenths: int) -> int:
+    """Return ``floor(2**(sixteenths / 16))``; nested floors of roots are the floor of the root."""
+    value = 1 << sixteenths
+    for _ in range(4):
+        value = isqrt(value)
+    return value
+
+
+_POWERS: Integers = np.array([power(480 - i) for i in range(480)] + [0], np.int64)
+"""``floor(2**(30 - i / 16))``, at last 0."""
+
+_CLASSES = range(LOWEST_CLASS, HIGHEST_CLASS + 1)
+
+RAISING = np.array([power(2 * (15 * 8 + i)) for i in _CLASSES], np.uint32)
+"""By what a class multiplies mean squares, in units of ``2**-15``."""
+
+LOWERING = np.array([power(2 * (24 * 8 - i)) for i in _CLASSES], np.uint32)
+"""By what it divides them, in units of ``2**-24``."""
+
+LOWERING_ROOTS = np.array([power(16 * 16 - i) for i in _CLASSES], np.int32)
+"""By what it divides points, in units of ``2**-16``."""
+
+PRIOR_ROWS = (2, 5, 12)
+"""What is expected of a column counts as much as so many rows, less one: a choice."""
+
+RATES = np.array(
+    [[(1 << SQUARE_BITS) // (row + prior) for row in range(256)] for prior in PRIOR_ROWS],
+    np.uint64,
+)
+"""How far a column's mean square moves with its next row, in units of ``2**-16``."""
+
+
 @cache
-def shifts(spacing: int) -> Integers:
+def priors(spacing: int) -> Integers:
     """
-    Return how many low bits of a magnitude are coded after its cell, for each bucket.
-
-    Args:
-        spacing: Distance of two points.
-
-    Returns:
-        int64, 0 to ``MAX_SHIFT``: so that a spread is 2.8 to 5.7 cells.
-
-    """
-    exponents = np.arange(BUCKETS) // BUCKETS_PER_OCTAVE + LOWEST_OCTAVE - 2 * (spacing - 1)
-    table: Integers = np.clip((exponents - 3) // 2, 0, MAX_SHIFT)
-    table.flags.writeable = False
-    return table
-
-
-@cache
-def first_slots(spacing: int) -> NDArray[np.uint32]:
-    """
-    Return the initial probabilities of the coder: those of Gaussians.
+    Return how often each code is expected.
 
     Args:
         spacing: Distance of two points, 1 or 2.
 
     Returns:
-        uint32, shape ``(BUCKETS, 2, NODES)``, read-only: a slot for each bucket of
-        energy, parity and node.
+        int64, shape ``(2 * BUCKETS + 1, CODES)``, read-only: a row for each bucket and parity,
+        and one for classes; sums of about ``PRIOR`` and ``CLASS_PRIOR``.
 
     """
-    slots = np.zeros((BUCKETS, 2, NODES), np.uint32)
-    for bucket, shift in enumerate(shifts(spacing).tolist()):
-        for parity in range(2):
-            slots[bucket, parity] = _believe(_weights(bucket, spacing, parity), parity, shift)
-    slots.flags.writeable = False
-    return slots
+    offsets = np.arange(CODES) - CENTRE
+    points = spacing * offsets[None, :] + np.arange(2)[:, None]
+    narrow = np.stack([_gaussian(points, bucket) for bucket in range(BUCKETS)])
+    mixed = np.zeros_like(narrow)
+    for distance, weight in _MIXTURE:
+        mixed += weight * narrow[np.clip(np.arange(BUCKETS) + distance, 0, BUCKETS - 1)]
+    rows = mixed * PRIOR // (mixed.sum(axis=2, keepdims=True) + 1)
+    steps = _POWERS[8 * np.minimum(np.abs(offsets), 60)]
+    table: Integers = np.vstack([rows.reshape(-1, CODES), CLASS_PRIOR * steps // steps.sum()])
+    table[:, ESCAPE] = 0
+    table.flags.writeable = False
+    return table
 
 
-def _weights(bucket: int, spacing: int, parity: int) -> Integers:
-    """Return a Gaussian's density at the points above 0, in units of ``2**-30``, 1 or more."""
-    points = spacing * np.arange(CELLS << MAX_SHIFT) + (parity or spacing)
-    quarters = bucket + LOWEST_OCTAVE * BUCKETS_PER_OCTAVE
-    power = int(POWERS[64 * quarters % 256]) >> 14
-    exponents = points * points * (_GAUSSIAN * power) >> (24 + quarters // 4)
-    weights: Integers = POWERS[exponents % 256] >> np.minimum(exponents // 256, POWER_BITS)
-    return np.maximum(1, weights)
+def _gaussian(points: Integers, bucket: int) -> Integers:
+    """Return densities at points of both parities, each parity's sum about ``2**24``."""
+    octave, quarter = bucket // 4 + LOWEST_OCTAVE, bucket % 4
+    # The middle of a bucket is (9 + 2 * quarter) / 8 octaves.
+    falls = points * points * (_GAUSSIAN * 128) // (9 + 2 * quarter) >> (16 + octave)
+    falls -= falls.min(axis=1, keepdims=True)
+    densities = _POWERS[np.minimum(falls, 480)]
+    weights: Integers = (densities << 24) // densities.sum(axis=1, keepdims=True)
+    return weights
 
 
-def _believe(weights: Integers, parity: int, shift: int) -> NDArray[np.uint32]:
-    """Turn the densities on one side into the slots of all nodes."""
-    ones, totals = np.ones(NODES, np.int64), np.full(NODES, 2, np.int64)
-    if parity == 0:
-        ones[ZERO_NODE] = POWERS[0]
-        totals[ZERO_NODE] = POWERS[0] + 2 * weights.sum()
-    cells = weights.reshape(-1, 1 << shift)
-    tails = np.append(cells.sum(axis=1)[::-1].cumsum()[::-1], 0)
-    ones[CELL_NODES:REFINING_NODES] = tails[1 : CELLS + 1]
-    totals[CELL_NODES:REFINING_NODES] = tails[:CELLS]
-    for depth in range(shift):
-        halves = cells[:REFINED_CELLS].reshape(REFINED_CELLS, 1 << depth, 2, -1).sum(axis=3)
-        for cell in range(REFINED_CELLS):
-            first = REFINING_NODES + (cell << MAX_SHIFT) + (1 << depth)
-            ones[first : first + (1 << depth)] = halves[cell, :, 1]
-            totals[first : first + (1 << depth)] = halves[cell].sum(axis=1)
-    chances = (ones << PROBABILITY_BITS) // totals
-    chances = np.clip(chances, LEAST, (1 << PROBABILITY_BITS) - LEAST)
-    slots: NDArray[np.uint32] = (chances << COUNT_BITS | FIRST_COUNT).astype(np.uint32)
-    return slots
+def class_bits(cols: int) -> int:
+    """
+    Return how finely the energy of a row of so many columns is told.
+
+    Args:
+        cols: Columns of the matrix.
+
+    Returns:
+        The logarithm of the number of classes in an octave, 0 to 3.
+
+    """
+    return sum(cols > limit for limit in (100, 400, 1600))
+
+
+def class_rows(cols: int) -> int:
+    """
+    Return how many rows have a class together, so that there are some 32 symbols to it.
+
+    Args:
+        cols: Columns of the matrix.
+
+    Returns:
+        1 or more.
+
+    """
+    return max(1, 32 // cols)
+
+
+def masked_priors(alphabet: int, spacing: int) -> Integers:
+    """
+    Return how often each code is expected, codes of no symbol never.
+
+    Args:
+        alphabet: Symbols are below it.
+        spacing: Distance of two points, 1 or 2.
+
+    Returns:
+        int64, as :func:`priors` returns it.
+
+    """
+    expected = priors(spacing).copy()
+    lowest = CENTRE - alphabet // 2
+    expected[:-1, :lowest] = 0
+    expected[:-1, lowest + alphabet :] = 0
+    return expected
+
+
+def symbols_until_refined(seen: int) -> int:
+    """
+    Return how many more symbols are coded before tables are refined.
+
+    Args:
+        seen: How many were coded.
+
+    Returns:
+        256 or more.
+
+    """
+    return max(256, seen >> 3)

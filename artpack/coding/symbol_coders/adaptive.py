@@ -1,4 +1,4 @@
-"""Arithmetic coding that learns how large each symbol will be from those before it."""
+"""Coding that learns how large each symbol will be from those above it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,11 @@ class Adaptive(CheckedCoder):
     """
     Far below the order-0 entropy where rows and columns have scales of their own.
 
-    A decoder that has some symbols of a row and of a column knows about how large the
-    next one is: weights scale like outer products. Nothing is sent ahead, neither
-    tables nor scales. Matrices that are coded together share what was learned about
-    distributions, not what was learned about columns.
+    Weights scale like outer products: a decoder that has some symbols of a column, and is
+    told a class of the next row's energy, 2 to 5 bits, knows how large its next symbol will
+    be. No tables are sent. All symbols of a row have known distributions before any of them
+    is decoded, so that they are coded side by side. Matrices that are coded together
+    share what was learned about distributions, not what was learned about columns.
 
     Attributes:
         states: The trellis that runs down each column, 1 for none: see
@@ -34,10 +35,10 @@ class Adaptive(CheckedCoder):
     >>> len(Rans().encode(symbols.ravel(), alphabet=63))
     19934
     >>> len(Adaptive().encode_matrices([symbols], alphabet=63))
-    18414
+    18274
 
-    Source: binary arithmetic coding of Mahoney's lpaq (2007), with contexts of
-    variance in place of those of text.
+    Source: Giesen, "Interleaved entropy coders" (2014), for the lanes; the model is this
+    project's own.
 
     """
 

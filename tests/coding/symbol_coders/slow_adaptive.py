@@ -1,169 +1,233 @@
 """A decoder of the adaptive coder's streams, written from docs/FORMAT.md alone."""
 
-from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import accumulate
 from math import isqrt
 
-from artpack.stages.trellis import trellis
-
-Coded = Callable[[int], int]
-
-
-def _e(i: int) -> int:
-    power = 1 << (30 * 256 - i)
-    for _ in range(8):
-        power = isqrt(power)
-    return power
-
-
-E = [_e(i) for i in range(256)]
-G = [((256 + i) ** 256).bit_length() - 1 - 2048 for i in range(256)]
+POLYNOMIALS = {
+    4: (0o5, 0o2),
+    8: (0o13, 0o4),
+    16: (0o23, 0o4),
+    32: (0o45, 0o10),
+    64: (0o103, 0o24),
+    128: (0o235, 0o126),
+    256: (0o515, 0o362),
+}
+BUCKETS = 88
+CLASSES = 2 * BUCKETS * 6
 
 
-def L(v: int) -> int:  # noqa: N802
-    o = 8
-    if v < 256:
-        v, o = 256 * v, 0
-    while v >= 512:
-        v, o = v >> 1, o + 1
-    return 256 * o + G[v - 256]
+@cache
+def t(i: int) -> int:
+    """``floor(2**(i / 16))``."""
+    return isqrt(isqrt(isqrt(isqrt(1 << i))))
 
 
-def D(v: int, log: int) -> int:  # noqa: N802
-    log = min(max(log, -3072), 3072)
-    w, s = v * (E[log % 256] >> 14), log >> 8
-    return w >> s if s >= 0 else min(w << -s, 1 << 40)
+@cache
+def gaussian(b: int, g: int, p: int) -> list[int]:
+    falls = [(g * (i - 128) + p) ** 2 * 47274 * 128 // (9 + 2 * (b % 4)) for i in range(256)]
+    falls = [fall >> (8 + b // 4) for fall in falls]
+    least = min(falls)
+    parts = [t(480 - fall + least) if fall - least < 480 else 0 for fall in falls]
+    return [(part << 24) // sum(parts) for part in parts]
 
 
-class Bits:
-    """The arithmetic decoder with its slots."""
+@cache
+def expectations(table: int, g: int, alphabet: int) -> list[int]:
+    if table == CLASSES:
+        falls = [abs(i - 128) for i in range(256)]
+        parts = [t(480 - 8 * fall) if fall < 60 else 0 for fall in falls]
+        return [(part << 17) // sum(parts) for part in parts]
+    b, p = table // 2 % BUCKETS, table % 2
+    near = [gaussian(min(max(b + d, 0), BUCKETS - 1), g, p) for d in (-4, 0, 4, 8)]
+    mixed = [10 * u + 20 * v + 10 * w + x for u, v, w, x in zip(*near, strict=True)]
+    lowest = 128 - alphabet // 2
+    total = sum(mixed) + 1
+    return [
+        (x << 20) // total if lowest <= i < lowest + alphabet else 0 for i, x in enumerate(mixed)
+    ]
 
-    def __init__(self, data: bytes, g: int) -> None:
-        self.data, self.at, self.g = data, 0, g
-        self.low, self.high = 0, (1 << 32) - 1
-        self.slots: dict[tuple[int, int, int, int], tuple[int, int]] = {}
 
-    def read(self, context: int, bucket: int, p: int, node: int) -> int:
-        key = (context, bucket, p, node)
-        c, z = self.slots.get(key) or (self.first(bucket, p, node), 8)
-        f, w = min(max(c >> 6, 8), 65528), (1 << 17) // (2 * z + 3)
-        middle = self.low + ((self.high - self.low) * f >> 16)
-        window = self.data[self.at : self.at + 4].ljust(4, b"\0")
-        bit = int(int.from_bytes(window, "big") <= middle)
-        if bit:
-            self.high, c = middle, c + (((1 << 22) - c) * w >> 16)
-        else:
-            self.low, c = middle + 1, c - (c * w >> 16)
-        self.slots[key] = c, min(z + 1, 1023)
-        while self.low >> 24 == self.high >> 24:
-            self.low, self.high = self.low << 8 & 0xFFFFFFFF, (self.high << 8 & 0xFFFFFFFF) + 255
-            self.at += 1
-        return bit
+class Table:
+    def __init__(self, number: int, g: int, alphabet: int) -> None:
+        self.expected = expectations(number, g, alphabet)
+        self.counts, self.before, self.fresh = [0] * 256, 0, False
+        self.make()
 
-    def shift(self, bucket: int) -> int:
-        return min(max((bucket // 4 - 8 - 2 * (self.g - 1) - 3) // 2, 0), 4)
+    def make(self) -> None:
+        weights = [w + 8192 * c for w, c in zip(self.expected, self.counts, strict=True)]
+        sums = [0, *accumulate(weights[:255])]
+        unit = (4095 << 51) // (sums[255] + 128)
+        self.starts = [*(s * unit >> 51 for s in sums), 4096]
+        self.fresh = False
 
-    def first(self, bucket: int, p: int, node: int) -> int:
-        beta, h = bucket - 32, self.shift(bucket)
-        factor = 47274 * (E[64 * beta % 256] >> 14)
+    def refine(self) -> None:
+        total = sum(self.counts)
+        if self.fresh and 16 * (total - self.before) >= total + 128:
+            self.before = total
+            self.make()
 
-        def total(start: int, stop: int) -> int:
-            points = (self.g * v + (p or self.g) for v in range(start, stop))
-            xs = [point * point * factor >> (24 + (beta >> 2)) for point in points]
-            return sum(max(1, E[x % 256] >> min(x >> 8, 30)) for x in xs)
 
-        a, b = 1, 2
-        if node == 0 and p == 0:
-            a, b = 1 << 30, (1 << 30) + 2 * total(0, 512)
-        elif 2 <= node < 34:
-            i = node - 2
-            a, b = total((i + 1) << h, 512), total(i << h, 512)
-        elif node >= 34:
-            u, j = divmod(node - 34, 16)
-            s = j.bit_length() - 1
-            width = 1 << (h - s)
-            start = (u << h) + (j - (1 << s)) * width
-            a, b = total(start + width // 2, start + width), total(start, start + width)
-        return min(max((a << 22) // b, 4096), (1 << 22) - 4096)
+class Codes:
+    """Codes, piece by piece."""
 
-    def k(self, alphabet: int, context: int, down: int, bucket: int, p: int) -> int:
-        zero, h = alphabet // 2, self.shift(bucket)
-        if p == 0 and self.read(context, bucket, p, 0):
-            return 0
-        negative = 1
-        if alphabet > 2 or p == 1:
-            negative = self.read(context, bucket, p, 1) ^ down
-        if context >= 3 and negative != down:
-            context += 4
-        largest = zero - 1 if negative else alphabet - 2 - zero + p
-        u = 0
-        while u < largest >> h and self.read(context, bucket, p, 2 + min(u, 31)):
-            u += 1
-        j = 1
-        for _ in range(h):
-            j = 2 * j + self.read(context, bucket, p, 34 + 16 * min(u, 7) + j)
-        v = (u << h) + j - (1 << h)
-        return -1 - v if negative else v + 1 - p
+    def __init__(self, data: bytes, total: int, width: int, g: int, alphabet: int) -> None:
+        count, at = 0, 0
+        while True:
+            count |= (data[at] & 127) << 7 * at
+            at += 1
+            if data[at - 1] < 128:
+                break
+        count, choice = divmod(count, 3)
+        self.prior = (2, 5, 12)[choice]
+        self.escapes = list(data[at : at + count])
+        at += count
+        most = min(max(total >> 13, 1), 1024)
+        lanes = -(-width // -(-width // most))
+        self.states = [
+            int.from_bytes(data[at + 4 * i : at + 4 * i + 4], "little") for i in range(lanes)
+        ]
+        at += 4 * lanes
+        self.words = [int.from_bytes(data[i : i + 2], "little") for i in range(at, len(data), 2)]
+        self.left, self.g, self.alphabet = total, g, alphabet
+        self.tables: dict[int, Table] = {}
+
+    def read(self, numbers: list[int], mirrored: list[bool]) -> list[int]:
+        """Read a piece; return 128 + k."""
+        values, codes, lane = [], [], 0
+        for number, mirror in zip(numbers, mirrored, strict=True):
+            if lane == 0:
+                while len(self.states) > 1 and self.left < 64 * len(self.states):
+                    self.retire(len(self.states) // 2)
+                chunk = len(self.states)
+            if number not in self.tables:
+                self.tables[number] = Table(number, self.g, self.alphabet)
+            code = self.read_code(self.tables[number].starts, lane)
+            lane = (lane + 1) % chunk
+            self.left -= 1
+            p = number % 2
+            value = self.escapes.pop(0) if code == 255 else 256 - code - p if mirror else code
+            if code == 255:
+                code = min(256 - value - p if mirror else value, 255)
+                starts = self.tables[number].starts
+                assert code == 255 or starts[code] == starts[code + 1]
+            values.append(value)
+            codes.append(code)
+        for number, code in zip(numbers, codes, strict=True):
+            self.tables[number].counts[code] += 1
+            self.tables[number].fresh = True
+        return values
+
+    def read_code(self, starts: list[int], lane: int) -> int:
+        x = self.states[lane]
+        z = x % 4096
+        code = next(i for i in range(256) if starts[i] <= z < starts[i + 1])
+        x = (starts[code + 1] - starts[code]) * (x >> 12) + z - starts[code]
+        self.states[lane] = x << 16 | self.words.pop(0) if x < 65536 else x
+        return code
+
+    def retire(self, awake: int) -> None:
+        assert all(65536 <= x < 131072 for x in self.states[awake:])
+        self.words = [x - 65536 for x in self.states[awake:]] + self.words
+        self.states = self.states[:awake]
+
+    def refine(self) -> None:
+        for table in self.tables.values():
+            table.refine()
+
+
+class Column:
+    def __init__(self, states: int) -> None:
+        self.v, self.m, self.y, self.mirrored = 65536, 0, 0, False
+        self.states, self.state, self.p = states, 0, 0
+
+    def table(self, u: int) -> int:
+        v = min(self.v * t(240 + 2 * u) >> 21, (1 << 24) - 1)
+        o = v.bit_length() - 1
+        b = 0 if v < 4 else 4 * (o - 2) + (v >> (o - 2)) % 4
+        return 2 * (BUCKETS * self.y + b) + self.p
+
+    def lean(self, r: int) -> None:
+        square, whole = self.m**2, self.v * min(r, 256) ** 2
+        bounds = (12 * square >= whole, 6 * square >= whole)
+        self.y = 1 + sum(bounds) + (3 * square >= whole) + (3 * square >= 2 * whole)
+        if not self.m:
+            self.y = 1
+        self.mirrored = self.y > 1 and self.m < 0
+        if r >= 256:
+            self.m -= self.m >> 5
+
+    def learn(self, k: int, u: int, r: int, prior: int) -> None:
+        n = k if self.states == 1 else 2 * k + self.p
+        self.m += n * t(256 - u) >> 8
+        x, j = min(n * n * t(384 - 2 * u) >> 8, 1 << 28), 65536 // (min(r, 255) + prior)
+        self.v = self.v * (65536 - j) + x * j >> 16
+        if self.states > 1:
+            h0, h1 = POLYNOMIALS[self.states]
+            bits = self.states.bit_length() - 1
+            inner = self.states - 2
+            even = (2 * self.state % self.states + self.p) ^ self.p * (h0 & inner)
+            self.state = even ^ (h1 & inner) if k % 2 else even
+            self.p = self.state >> (bits - 1) & 1
 
 
 def decode(
-    data: bytes, shapes: Sequence[tuple[int, int]], alphabet: int, states: int
+    data: bytes, shapes: list[tuple[int, int]], alphabet: int, states: int
 ) -> list[list[list[int]]]:
-    """Return the matrices of a sound stream."""
-    bits = Bits(data, 1 if states == 1 else 2)
-    known = {"energy": 65536, "count": 1, "seen": 0, "log": 0, "variance": 0, "prior": 10}
-    return [_matrix(bits, known, shape, alphabet, states) for shape in shapes]
+    matrices: list[list[list[int]]] = [[] for _ in shapes]
+    order = sorted((m for m, (r, c) in enumerate(shapes) if r * c), key=lambda m: -shapes[m][0])
+    spans = {m: max(1, 32 // shapes[m][1]) for m in order}
+    counts = {m: -(-shapes[m][0] // spans[m]) for m in order}
+    total = sum(counts.values()) + sum(shapes[m][0] * shapes[m][1] for m in order)
+    width = sum(shapes[m][1] for m in order)
+    codes = Codes(data, total, width, 1 if states == 1 else 2, alphabet)
+    classes = read_classes(codes, [(shapes[m][1], counts[m]) for m in order])
+    columns = {m: [Column(states) for _ in range(shapes[m][1])] for m in order}
+    seen, limit = 0, 256
+    for r in range(shapes[order[0]][0]):
+        wide: list[tuple[int, int, Column]] = []
+        for m, found in zip(order, classes, strict=True):
+            if r < shapes[m][0]:
+                matrices[m].append([])
+                for column in columns[m]:
+                    if r and r % 8 == 0:
+                        column.lean(r)
+                    wide.append((m, found[r // spans[m]], column))
+        while wide:
+            piece, wide = wide[: limit - seen], wide[limit - seen :]
+            numbers = [column.table(u) for _, u, column in piece]
+            values = codes.read(numbers, [column.mirrored for _, _, column in piece])
+            for value, (m, u, column) in zip(values, piece, strict=True):
+                matrices[m][r].append(value - 128 + alphabet // 2)
+                column.learn(value - 128, u, r, codes.prior)
+            seen += len(piece)
+            if seen == limit:
+                codes.refine()
+                limit += max(256, seen >> 3)
+    codes.retire(0)
+    assert not any(codes.words)
+    assert not codes.escapes
+    return [found or [[] for _ in range(r)] for found, (r, _) in zip(matrices, shapes, strict=True)]
 
 
-def _matrix(
-    bits: Bits, known: dict[str, int], shape: tuple[int, int], alphabet: int, states: int
-) -> list[list[int]]:
-    rows, cols = shape
-    table, state = trellis(states).tolist(), [0] * cols
-    energies, sums = [0] * cols, [0] * cols
-    result: list[list[int]] = []
-    for r in range(rows if cols else 0):
-        m = max(known["energy"] // known["count"], 1)
-        prior = 10 if cols < 32 else known["prior"]
-        a, e, t = known["log"], max(D(prior, -known["log"]), 1), 0
-        x = e
-        result.append([])
-        for c in range(cols):
-            p = table[state[c]][0]
-            b = L(energies[c] + m) - L(r + 1) - 4096
-            bucket = min(max((b + a + 32 >> 6) + 32, 0), 99)
-            context, down = (0 if r < 8 else 1 if r < 48 else 2), 0
-            if sums[c]:
-                q = 2 * (L(abs(sums[c])) - L(r + 1)) - b
-                if q >= -1408:
-                    context, down = 2 + min((q + 1408 >> 9) + 1, 4), int(sums[c] < 0)
-            k = bits.k(alphabet, context, down, bucket, p)
-            result[-1].append(k + alphabet // 2)
-            n = bits.g * k + p
-            sums[c] += n
-            x = min(x + D(n * n, b), 1 << 60)
-            a = L(x) - L(prior + c + 1) - 4096
-            y = D(n * n, a)
-            energies[c], t = min(energies[c] + y, 1 << 60), min(t + y, 1 << 60)
-            state[c] = table[state[c]][1 + (k & 1)]
-        _end_row(known, x - e, t, a, cols)
-    return result
-
-
-def _end_row(known: dict[str, int], energy: int, t: int, a: int, cols: int) -> None:
-    if cols < 32:
-        known["log"] += (a - known["log"]) >> 2
-    else:
-        log = L(energy + 1) - L(cols) - 4096
-        if not known["seen"]:
-            known["log"] = log
-        d = log - known["log"]
-        known["seen"] = min(known["seen"] + 1, 32)
-        known["log"] += d >> 3
-        known["variance"] += (d * d - known["variance"]) // known["seen"]
-        excess = max(known["variance"] - 272652 // cols, 1)
-        known["prior"] = min(max(272652 // excess, 1), 4096)
-    known["energy"] += t
-    known["count"] += cols
-    while known["count"] > 1 << 18:
-        known["energy"] >>= 1
-        known["count"] >>= 1
+def read_classes(codes: Codes, sizes: list[tuple[int, int]]) -> list[list[int]]:
+    """Return the u of the classes of each matrix."""
+    values: list[int] = []
+    total = sum(count for _, count in sizes)
+    limit = 256
+    while len(values) < total:
+        size = min(limit, total) - len(values)
+        values += codes.read([CLASSES] * size, [False] * size)
+        if len(values) == limit:
+            codes.refine()
+            limit += max(256, limit >> 3)
+    found = []
+    for cols, count in sizes:
+        own, values, h, us = values[:count], values[count:], 0, []
+        e = 3 if cols <= 100 else 2 if cols <= 400 else 1 if cols <= 1600 else 0
+        for i, value in enumerate(own):
+            q = value - 128 + (h + 8 >> 4)
+            h = 16 * q if i == 0 else h + (16 * q - h >> 3)
+            us.append(q << e)
+        found.append(us)
+    return found
