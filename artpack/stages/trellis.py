@@ -93,7 +93,7 @@ def taps(states: int) -> NDArray[np.int32]:
         there is no trellis.
 
     >>> taps(8).tolist()
-    [7, 2, 3, 2]
+    [7, 2, 2, 4]
 
     """
     table = trellis(states)

@@ -1,6 +1,8 @@
 """The adaptive coder: below order 0 where rows and columns differ, exact, the same everywhere."""
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -217,6 +219,12 @@ def test_many_lanes_retire(cols: int) -> None:
         np.testing.assert_array_equal(decode_matrices(coded, **told)[0], symbols)
         with pytest.raises(CorruptError, match="left over"):
             decode_matrices(coded + bytes(2), **told)
+
+
+def test_one_decoder_needs_numpy_alone() -> None:
+    code = "import sys; import artpack.coding.adaptive.portable; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "numba", "scipy", "brotli"} & set(done.stdout.split())
 
 
 def test_zeros_take_next_to_nothing() -> None:
