@@ -33,7 +33,7 @@ from torch import Tensor
 from artpack.checkpoint import open_checkpoint
 from artpack.demo import CALIBRATION, CHECKPOINT, write_demo
 from benchmarks.report import Row, print_table, write_csv
-from benchmarks.speed_program import JOBS
+from benchmarks.speed_program import JOBS, spent
 
 PROGRAM = Path(__file__).with_name("speed_program.py")
 ROOT = Path(__file__).parents[1]
@@ -92,9 +92,12 @@ def measure(folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
     try:
         data = prepare(folder, arguments)
         for name in names:
-            yield from compared(name, trees, data, arguments.times)
-        if "compress lossless" in names:
-            yield from peers(Path(data["weights_file"]), folder, arguments.python)
+            rows = compared(name, trees, data, arguments.times)
+            yield from rows
+            if name == "compress lossless":
+                reference = float(rows[-1]["cpu_seconds"])
+                weights = Path(data["weights_file"])
+                yield from peers(weights, folder, arguments.python, reference)
     finally:
         if arguments.before is not None:
             git("worktree", "remove", "--force", str(trees["old"]))
@@ -136,15 +139,15 @@ def count(path: Path) -> int:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
-def compared(name: str, trees: dict[str, Path], data: dict[str, Any], times: int) -> Iterator[Row]:
-    """Run one job with each code in turn; give a row for each."""
+def compared(name: str, trees: dict[str, Path], data: dict[str, Any], times: int) -> list[Row]:
+    """Run one job with each code in turn; return a row for each, the new one last."""
     runs: dict[str, list[dict[str, Any]]] = {which: [] for which in trees}
     for _ in range(times):
         for which, root in trees.items():
             runs[which].append(run(name, {**data, "root": str(root)}))
     best = {which: min(took, key=lambda one: one["cpu_seconds"]) for which, took in runs.items()}
-    for which, took in best.items():
-        yield row(name, which, took, best["new"]["cpu_seconds"])
+    reference = best["new"]["cpu_seconds"]
+    return [row(name, which, took, reference) for which, took in best.items()]
 
 
 def run(name: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +185,7 @@ print(len(coder.compress(data)), time.process_time() - started)
 """
 
 
-def peers(weights: Path, folder: Path, python: Path | None) -> Iterator[Row]:
+def peers(weights: Path, folder: Path, python: Path | None, reference: float) -> Iterator[Row]:
     """Give the bytes of all tensors, back to back, to general compressors, and to ZipNN."""
     tensors = load_file(weights)
     parts = [tensor.contiguous().view(torch.uint8).numpy().tobytes() for tensor in tensors.values()]
@@ -193,16 +196,16 @@ def peers(weights: Path, folder: Path, python: Path | None) -> Iterator[Row]:
         "brotli -q 11": lambda: len(brotli.compress(content, quality=11, lgwin=24)),
         "xz -6": lambda: len(lzma.compress(content)),
         "zstd -19": lambda: by_program(["zstd", "-19", "--single-thread", "-c", str(path)]),
-        "lrzip": lambda: by_program(["lrzip", "-q", "-p", "1", "-o", "-", str(path)]),
+        "lrzip": lambda: by_program(["lrzip", "-z", "-q", "-p", "1", "-o", "-", str(path)]),
     }
     for name, work in kinds.items():
         if name.split()[0] in {"zstd", "lrzip"} and shutil.which(name.split()[0]) is None:
             continue
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), spent()
         size = work()
-        seconds = time.perf_counter() - started
-        took = {"seconds": seconds, "cpu_seconds": seconds, "bytes": size, "peak_mib": 0}
-        yield row("compress lossless", name, {**took, "units": count(weights)}, 1)
+        took = {"seconds": time.perf_counter() - started, "cpu_seconds": spent() - cpu_started}
+        told = {**took, "bytes": size, "units": count(weights), "peak_mib": 0}
+        yield row("compress lossless", name, told, reference)
     if python is not None:
         dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
         done = subprocess.run(
@@ -211,9 +214,9 @@ def peers(weights: Path, folder: Path, python: Path | None) -> Iterator[Row]:
             text=True,
             check=True,
         )
-        told = [float(word) for word in done.stdout.split()[-2:]]
-        took = {"seconds": told[1], "cpu_seconds": told[1], "bytes": int(told[0]), "peak_mib": 0}
-        yield row("compress lossless", "zipnn", {**took, "peak_mib": 0, "units": count(weights)}, 1)
+        size, cpu = int(done.stdout.split()[-2]), float(done.stdout.split()[-1])
+        told = {"seconds": cpu, "cpu_seconds": cpu, "bytes": size, "peak_mib": 0}
+        yield row("compress lossless", "zipnn", {**told, "units": count(weights)}, reference)
 
 
 def by_program(line: list[str]) -> int:
