@@ -12,7 +12,7 @@ from artpack.errors import CorruptError
 from artpack.stages.symbols import Symbols
 from artpack.stages.trellis import spacing, taps
 
-SAMPLE = 1 << 17
+SAMPLE = 1 << 16
 """Symbols with which priors are compared."""
 
 

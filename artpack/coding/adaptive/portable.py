@@ -153,7 +153,9 @@ class Columns:
         self.roots, self.sums = np.zeros(count, np.int32), np.zeros(count, np.int32)
         self.contexts, self.flipped = np.zeros(count, np.int32), np.zeros(count, np.int32)
         self.nodes, self.parities = np.zeros(count, np.int32), np.zeros(count, np.int32)
-        self._taps, self._spacing = stream.points.taps.tolist(), stream.points.spacing
+        self.mirror = False
+        self._spacing = stream.points.spacing
+        self._next, self._parity = _follow(*stream.points.taps.tolist())
 
     def set_classes(self, first: int, last: int, eighth: int) -> None:
         """Tell of what class the row of some columns is."""
@@ -178,11 +180,9 @@ class Columns:
         lowered = np.minimum(lowered, LARGEST_SQUARE) * rate
         kept = self.squares[own] * (np.uint64(1 << SQUARE_BITS) - rate)
         self.squares[own] = kept + lowered >> np.uint64(SQUARE_BITS)
-        mask, bit, of_parity, of_symbol = self._taps
-        if mask:
-            nodes = self.nodes[own] << 1 & mask | parities
-            nodes ^= of_parity * parities ^ of_symbol * (offsets & 1)
-            self.nodes[own], self.parities[own] = nodes, nodes >> bit & 1
+        if self._spacing > 1:
+            steps = self.nodes[own] | offsets & 1
+            self.nodes[own], self.parities[own] = self._next.take(steps), self._parity.take(steps)
 
     def find_contexts(self, width: int, rows: int) -> None:
         """Find the contexts of columns of which so many rows are known, a multiple of 8."""
@@ -196,8 +196,17 @@ class Columns:
         leaning[means == 0] = 0
         self.contexts[:width] = 2 * BUCKETS * (1 + leaning)
         self.flipped[:width] = (leaning > 0) & (sums < 0)
+        self.mirror = bool(self.flipped.any())
         if rows >= RATES.shape[1]:
             sums -= sums >> 5
+
+
+def _follow(mask: int, bit: int, of_parity: int, of_symbol: int) -> tuple[Whole, Whole]:
+    """Return twice the state that follows twice a state plus a symbol's last bit; its parity."""
+    states, odd = np.divmod(np.arange(2 * mask + 2, dtype=np.int32), 2)
+    parities = states >> bit & 1
+    following = (states << 1 & mask | parities) ^ of_parity * parities ^ of_symbol * odd
+    return following * 2, following >> bit & 1
 
 
 class Classes:
@@ -224,12 +233,12 @@ class Decoder:
         self.stream, self.escaped = stream, 0
         self.lanes, self.tables = Lanes(stream), Tables(stream)
 
-    def decode_piece(self, ids: Whole, flipped: Whole) -> Whole:
-        """Decode symbols whose tables are known, and count them."""
+    def decode_piece(self, ids: Whole, flipped: Whole | None) -> Whole:
+        """Decode symbols whose tables are known, some of them mirrored, and count them."""
         self.tables.know(ids)
         codes = self.lanes.draw(ids.astype(np.uint32) << np.uint32(TOTAL_BITS), self.tables.entries)
         offsets = codes.astype(np.int32) - CENTRE
-        if flipped.any():
+        if flipped is not None:
             offsets = np.where(flipped, -offsets - (ids & 1), offsets)
         escapes = (codes == ESCAPE).nonzero()[0]
         if len(escapes):
@@ -238,14 +247,16 @@ class Decoder:
         return offsets
 
     def _read_escapes(
-        self, ids: Whole, flipped: Whole, codes: Codes, offsets: Whole, at: NDArray[np.int64]
+        self, ids: Whole, flipped: Whole | None, codes: Codes, offsets: Whole, at: NDArray[np.int64]
     ) -> None:
         values = self.stream.escapes[self.escaped : self.escaped + len(at)].astype(np.int32)
         if len(values) < len(at):
             raise CorruptError("adaptive: there are too few escapes")
         self.escaped += len(at)
         offsets[at] = values - CENTRE
-        mirrored = np.where(flipped[at], CENTRE - values - (ids[at] & 1), values - CENTRE)
+        mirrored = values - CENTRE
+        if flipped is not None:
+            mirrored = np.where(flipped[at], -mirrored - (ids[at] & 1), mirrored)
         codes[at] = np.minimum(mirrored + CENTRE, ESCAPE)
         if (self.tables.frequencies[ids[at], codes[at]] * (codes[at] != ESCAPE)).any():
             raise CorruptError("adaptive: an escape stands for what has a frequency")
@@ -253,11 +264,11 @@ class Decoder:
     def decode_classes(self) -> Whole:
         """Return the classes of all rows, as differences, one matrix after the other."""
         count, at = int(self.stream.arrangement.classes.sum()), 0
-        ids, level = np.full(count, CLASS_TABLE, np.int32), np.zeros(count, np.int32)
+        ids = np.full(count, CLASS_TABLE, np.int32)
         differences = np.zeros(count, np.int32)
         while at < count:
             end = min(count, at + symbols_until_refined(at))
-            differences[at:end] = self.decode_piece(ids[at:end], level[at:end])
+            differences[at:end] = self.decode_piece(ids[at:end], None)
             self.tables.refine_used()
             at = end
         return differences
@@ -277,7 +288,8 @@ class Decoder:
             while a < width:
                 b = min(width, a + following - seen)
                 own = slice(a, b)
-                offsets = self.decode_piece(columns.find_tables(own), columns.flipped[own])
+                flipped = columns.flipped[own] if columns.mirror else None
+                offsets = self.decode_piece(columns.find_tables(own), flipped)
                 found = offsets + centre
                 if found.min() < 0 or found.max() >= self.stream.points.alphabet:
                     raise CorruptError("adaptive: a symbol is not below the alphabet")
