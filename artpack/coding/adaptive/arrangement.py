@@ -5,8 +5,10 @@ The matrices of a stream stand beside each other, those of most rows first. Thei
 are one wide row, their second rows the next one, which may be narrower, and so on.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -44,15 +46,21 @@ class Arrangement:
         """How many symbols there are."""
         return int(self.widths.sum())
 
-    @property
+    @cached_property
     def classes(self) -> Integers:
         """How many classes of rows each matrix has, in this order."""
         return -(-self.rows // self.spans)
 
-    @property
+    @cached_property
     def spans(self) -> Integers:
         """How many rows of each matrix have a class together."""
         return np.array([class_rows(cols) for cols in self.cols.tolist()], np.int64)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Return after which rows a matrix ends."""
+        ends: list[int] = np.unique(self.rows).tolist()
+        return ends
 
     def blocks(self, at: int) -> Iterator[tuple[slice, slice, int]]:
         """
@@ -61,8 +69,7 @@ class Arrangement:
         The rows, the symbols of their wide rows, and how wide these are.
         """
         rows = int(self.rows[at])
-        changes = [int(end) for end in np.unique(self.rows) if end <= rows]
-        for first, last in pairwise([0, *changes]):
+        for first, last in pairwise([0, *self._ends[: bisect_right(self._ends, rows)]]):
             width, offset = int(self.widths[first]), int(self.offsets[first])
             yield slice(first, last), slice(offset, offset + (last - first) * width), width
 

@@ -221,6 +221,16 @@ def test_many_lanes_retire(cols: int) -> None:
             decode_matrices(coded + bytes(2), **told)
 
 
+def test_thousands_of_small_matrices_survive() -> None:
+    chance = np.random.default_rng(0)
+    shapes = [(1 + m % 5, 1 + m % 3) for m in range(2000)]
+    matrices = [chance.integers(0, 9, shape).astype(np.uint8) for shape in shapes]
+    coded = encode_matrices(matrices, alphabet=9, states=4)
+    for decode in DECODERS:
+        decoded = decode_matrices(coded, shapes=shapes, alphabet=9, states=4, decode=decode)
+        assert all(map(np.array_equal, decoded, matrices))
+
+
 def test_one_decoder_needs_numpy_alone() -> None:
     code = "import sys; import artpack.coding.adaptive.portable; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
