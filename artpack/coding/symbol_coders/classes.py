@@ -31,6 +31,9 @@ SEARCHED_SYMBOLS = 1 << 17
 
 _MIXED_RUN_LOG, _MIXED_CLASSES = 8, 4
 
+_SCATTER = 2654435769
+"""``2**32`` over the golden ratio: bit 32 of its multiples repeats after no few of them."""
+
 _CLUSTERED_RUNS, _LAST_ROUNDS = 1 << 12, 2
 """Of more runs, so many settle what classes are like."""
 
@@ -138,7 +141,8 @@ def _is_mixed(symbols: Symbols, alphabet: int) -> bool:
 @jit(nogil=True)
 def _count_halves(symbols: Symbols, run_log: int, counts: Exact) -> None:
     for place, symbol in enumerate(symbols):
-        counts[place & 1, place >> run_log, symbol] += 1
+        # Scattered halves: what repeats every two or four symbols is in both.
+        counts[place * _SCATTER >> 32 & 1, place >> run_log, symbol] += 1
 
 
 def _best(symbols: Symbols, alphabet: int) -> Classes | None:
