@@ -79,12 +79,15 @@ class Description:
         tensors: In the order stored.
         overhead: Name to bytes of what belongs to no tensor.
         files: Name to size of the carried files, before they were compressed.
+        shared_equally: Whether tensors of one stream have shares of its bytes by their symbols
+            alone, and not by what these cost: nothing was decoded.
     """
 
     file_bytes: int
     tensors: tuple[TensorRow, ...]
     overhead: dict[str, int]
     files: dict[str, int] = field(default_factory=dict)
+    shared_equally: bool = False
 
     @property
     def weights(self) -> int:
@@ -147,7 +150,8 @@ def describe(artifact: "Artifact", *, entropy: bool = True) -> Description:
         overhead["files"] = record.stored_bytes
     size = artifact.preamble.file_bytes
     assert sum(overhead.values()) + sum(stored) == size
-    return Description(size, rows, overhead, files)
+    together = any(len({m.tensor for m in stream.members}) > 1 for stream in plan.streams)
+    return Description(size, rows, overhead, files, together and not entropy)
 
 
 def _row(

@@ -19,7 +19,7 @@ from .cells import (
     without_entropy,
 )
 from .markup import printable
-from .tables import print_json, print_lines, print_table
+from .tables import print_json, print_lines, print_note, print_table
 
 if TYPE_CHECKING:
     from artpack.artifact.describe import Description, TensorRow
@@ -41,6 +41,7 @@ def as_json(description: "Description", rows: "Sequence[TensorRow]", header: "He
             "bits_per_weight": description.bits_per_weight,
             "overhead": description.overhead,
             "files": description.files,
+            "shared_equally": description.shared_equally,
             "tensors": [row_json(row, description) for row in rows],
             "model": header.model,
             "provenance": header.provenance,
@@ -69,6 +70,11 @@ def row_json(row: "TensorRow", description: "Description") -> dict[str, Any]:
     }
 
 
+SHARED = (
+    "a stream's bytes are shared equally by its weights: `entropy` decodes and tells them apart"
+)
+
+
 def as_table(
     description: "Description", rows: "Sequence[TensorRow]", *, markdown: bool = False
 ) -> None:
@@ -85,6 +91,8 @@ def as_table(
     if all(row.entropy_bytes is None for row in description.tensors):
         columns, lines = without_entropy(lines)
     _columns(columns, lines, markdown=markdown)
+    if description.shared_equally:
+        print_note(SHARED)
     reports = [report_cells(row.name, row.report) for row in rows if row.report is not None]
     if reports:
         click.echo()

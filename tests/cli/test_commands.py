@@ -103,6 +103,18 @@ def test_inspect_tables(run: Run, artifact: Path) -> None:
     assert markdown[0].startswith("| tensor | shape |")
 
 
+def test_inspect_says_what_it_does_not_know(run: Run, artifact: Path) -> None:
+    quick, whole = run("inspect", "a.bin"), run("inspect", "a.bin", "--entropy")
+    assert "--entropy decodes" in quick.stderr
+    assert not whole.stderr
+    told = [
+        json.loads(run("inspect", "a.bin", "--json", *more).stdout) for more in ((), ("--entropy",))
+    ]
+    assert [one["shared_equally"] for one in told] == [True, False]
+    totals = [sum(row["stored_bytes"] for row in one["tensors"]) for one in told]
+    assert totals[0] == totals[1]
+
+
 def test_inspect_writes_a_page(run: Run, artifact: Path) -> None:
     assert run("inspect", "a.bin", "--html", "a.html").stdout == "a.html: written\n"
     assert "blocks.0.fc.weight" in artifact.with_name("a.html").read_text()
