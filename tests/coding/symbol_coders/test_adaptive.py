@@ -109,7 +109,7 @@ def outcome(
     return [matrix.tolist() for matrix in matrices]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=100)
 @given(matrix=parts(), states=st.sampled_from(STATES), data=st.data())
 def test_damaged_streams_are_refused_or_those_of_other_symbols(
     matrix: Symbols, states: int, data: st.DataObject
@@ -127,9 +127,10 @@ def test_damaged_streams_are_refused_or_those_of_other_symbols(
         with pytest.raises(type(error)):
             portable.decode(split_stream(bytes(coded), arrangement, points))
         return
-    classes = portable.Decoder(split_stream(bytes(coded), arrangement, points)).decode_classes()
-    symbols, own = found.reshape(matrix.shape), [(classes + 128).astype(np.uint8)]
-    assert encoder.encode([symbols], arrangement, points, classes=own) == coded
+    stream = split_stream(bytes(coded), arrangement, points)
+    own = [(portable.Decoder(stream).decode_classes() + 128).astype(np.uint8)]
+    symbols, prior = found.reshape(matrix.shape), stream.prior
+    assert encoder.encode([symbols], arrangement, points, prior=prior, classes=own) == coded
 
 
 @settings(deadline=None, max_examples=40)
