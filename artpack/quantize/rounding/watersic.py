@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.errors import UsageError
-from artpack.quantize.grids.lattice import MAX_OCTAVES, MAX_RADIUS, MAX_SPAN, Lattice
+from artpack.quantize.grids.lattice import MAX_RADIUS, Lattice
 from artpack.quantize.matrix_view import finite_matrix
+from artpack.quantize.rounding.reach import coarser, col_scales, row_scales
 from artpack.quantize.trellis.lockstep import LANES
 from artpack.quantize.trellis.viterbi import search, search_columns
 from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import Quantized
-from artpack.stages.trellis import spacing
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
@@ -39,15 +39,6 @@ Doubles = NDArray[np.float64]
 
 BLOCK = 64
 """Columns whose errors are fed back one by one; those further left get them together."""
-
-HEADROOM = 0.9
-"""Share of the radius that weights take: the rest is for what is fed back to them."""
-
-WITHIN = 0.99
-"""Share of a column that its steps must reach; for what is left, rows have larger ones."""
-
-FAR_OFF = 8.0
-"""A row that is mostly so many times beyond reach is left out of that: only its steps help."""
 
 TINY = 1e-30
 """Keeps the factors of tensors that nothing depends on positive."""
@@ -176,19 +167,11 @@ def widen(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) ->
     columns = np.ascontiguousarray(finite_matrix(weight).T.numpy())
     rows = metric.row_log2_steps + log2_step
     while lattice.radius < MAX_RADIUS and columns.size:
-        coarser = _coarser(columns, metric.col_log2_steps, rows, lattice)
-        if coarser < 1 + LOST_SHARE or columns.size * np.log2(coarser) < 2 * LOST_BITS:
+        excess = coarser(columns, metric.col_log2_steps, rows, lattice)
+        if excess < 1 + LOST_SHARE or columns.size * np.log2(excess) < 2 * LOST_BITS:
             break
         lattice = replace(lattice, radius=min(2 * lattice.radius + 1, MAX_RADIUS))
     return lattice
-
-
-def _coarser(columns: NDArray[np.float32], cols: Doubles, rows: Doubles, lattice: Lattice) -> float:
-    """Return how many times larger errors are for steps that are larger than they should be."""
-    wider = _reaching_cols(columns, cols, rows, lattice)
-    finest = _finest_rows(columns, np.exp2(wider), lattice)
-    by_cols, by_rows = (4.0 ** np.maximum(more, 0) for more in (wider - cols, finest - rows))
-    return float(by_cols.mean() * by_rows.mean())
 
 
 def solve(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) -> Quantized:
@@ -213,81 +196,14 @@ def solve(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) ->
         return lattice.quantize(weight)
     columns = np.ascontiguousarray(finite_matrix(weight).T.numpy())
     row_log2_steps = metric.row_log2_steps + log2_step
-    cols = _col_scales(columns, metric.col_log2_steps, row_log2_steps, lattice)
-    rows = _row_scales(columns, row_log2_steps, cols, lattice)
+    cols = col_scales(columns, metric.col_log2_steps, row_log2_steps, lattice)
+    rows = row_scales(columns, row_log2_steps, cols, lattice)
     row_steps, col_steps = (np.exp2(scales / lattice.resolution) for scales in (rows, cols))
     if metric.cols is None and metric.rows is None:
         points = _independent(columns, row_steps, col_steps, lattice)
     else:
         points = _feed_back(columns, metric, row_steps, col_steps, lattice)
     return lattice.pack(tuple(weight.shape), np.ascontiguousarray(points.T), rows, cols)
-
-
-def _reach(lattice: Lattice) -> float:
-    """Return how many steps a weight may have."""
-    return spacing(lattice.states) * lattice.radius * HEADROOM
-
-
-def _reaching_cols(
-    columns: NDArray[np.float32], col_log2_steps: Doubles, row_log2_steps: Doubles, lattice: Lattice
-) -> Doubles:
-    """Return steps of columns, larger where their rows' steps would not reach their weights."""
-    farthest = _reach(lattice) * np.exp2(row_log2_steps)
-    beyond = np.zeros(len(farthest), np.int32)
-    for column, step in zip(columns, np.exp2(col_log2_steps), strict=True):
-        beyond += np.abs(column) > FAR_OFF * step * farthest
-    farthest[2 * beyond > len(columns)] = np.inf
-    return np.array(
-        [
-            max(step, _reaching(column, step, farthest))
-            for column, step in zip(columns, col_log2_steps, strict=True)
-        ]
-    )
-
-
-def _col_scales(
-    columns: NDArray[np.float32], col_log2_steps: Doubles, row_log2_steps: Doubles, lattice: Lattice
-) -> NDArray[np.int32]:
-    steps = _reaching_cols(columns, col_log2_steps, row_log2_steps, lattice)
-    cols = np.rint(steps * lattice.resolution).astype(np.int32)
-    near: NDArray[np.int32] = np.minimum(cols, cols.min() + MAX_SPAN)
-    return near
-
-
-def _finest_rows(columns: NDArray[np.float32], col_steps: Doubles, lattice: Lattice) -> Doubles:
-    """Return the logarithms of the finest steps of rows that reach all weights."""
-    widest = np.full(columns.shape[1], TINY)
-    for column, step in zip(columns, col_steps, strict=True):
-        np.maximum(widest, np.abs(column) / step, out=widest)
-    finest: Doubles = np.log2(widest / _reach(lattice))
-    return finest
-
-
-def _reaching(column: NDArray[np.float32], log2_step: float, farthest: Doubles) -> float:
-    """Return the logarithm of the step that reaches most weights, if the one given does not."""
-    sizes = np.abs(column) / farthest
-    if sizes.max() <= np.exp2(log2_step):
-        return log2_step
-    return float(np.log2(np.quantile(sizes, WITHIN) + TINY))
-
-
-def _row_scales(
-    columns: NDArray[np.float32],
-    row_log2_steps: Doubles,
-    cols: NDArray[np.int32],
-    lattice: Lattice,
-) -> NDArray[np.int32]:
-    """Return scales of rows, larger where the columns' steps do not reach their weights."""
-    finest = _finest_rows(columns, np.exp2(cols / lattice.resolution), lattice)
-    exact = np.maximum(row_log2_steps, finest) * lattice.resolution
-    most = MAX_OCTAVES * lattice.resolution
-    wanted = apportion(exact.clip(-most - cols.min(), most - cols.max()))
-    needed = np.rint(finest * lattice.resolution).astype(np.int32)
-    rows: NDArray[np.int32] = np.maximum(wanted, needed)
-    if rows.max() + cols.max() > most:
-        largest = np.abs(columns).max()
-        raise UsageError(f"a weight of {largest:g} is too large for a lattice: store it as raw")
-    return rows
 
 
 def _independent(
@@ -334,29 +250,6 @@ def _spread(shaping: Doubles, steps: Doubles) -> NDArray[np.float32]:
     for row, into in enumerate(spread):
         into[row + 1 :] = shaping[row, row + 1 :] * (steps[row] / steps[row + 1 :])
     return spread
-
-
-def apportion(exact: Doubles) -> NDArray[np.int32]:
-    """
-    Round numbers so that their sum stays what it was, to half of one.
-
-    Were each rounded alone, rows of one step would all change it at once, and the size of
-    a file would jump by an eighth of a bit for every weight.
-
-    Args:
-        exact: The numbers, float64.
-
-    Returns:
-        int32: each rounded down, or up where it has one of the largest fractions.
-
-    >>> apportion(np.array([0.3, 0.3, 0.3, 2.6])).tolist()
-    [1, 0, 0, 3]
-
-    """
-    whole = np.floor(exact)
-    rest = exact - whole
-    whole[np.argsort(-rest, kind="stable")[: round(rest.sum())]] += 1
-    return whole.astype(np.int32)
 
 
 def _search(
