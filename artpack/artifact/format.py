@@ -4,10 +4,9 @@ The fixed-size ends of an artifact, and the limits a reader sets.
 docs/FORMAT.md is the law; this is its first section in code.
 """
 
+import hashlib
 import struct
 from dataclasses import dataclass
-
-from xxhash import xxh3_64_digest
 
 from artpack.errors import CorruptError, TruncatedError, UsageError, VersionError
 
@@ -71,13 +70,13 @@ def checksum(data: bytes) -> bytes:
         data: Any bytes.
 
     Returns:
-        8 bytes, XXH3-64 with seed 0, most significant byte first.
+        The first 8 bytes of their SHA-256.
 
     >>> checksum(b"").hex()
-    '2d06800538d394c2'
+    'e3b0c44298fc1c14'
 
     """
-    return xxh3_64_digest(data)
+    return hashlib.sha256(data).digest()[:CHECKSUM_BYTES]
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,21 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from xxhash import xxh3_64
 
-from artpack.artifact.format import PREAMBLE_BYTES, TRAILER_BYTES, Preamble, checksum
+from artpack.artifact.format import (
+    CHECKSUM_BYTES,
+    PREAMBLE_BYTES,
+    TRAILER_BYTES,
+    Preamble,
+    checksum,
+)
 from artpack.artifact.header import Header, StreamRecord, encode_header
-from artpack.coding.codecs import Brotli
+from artpack.coding.codecs import Lzma
 from artpack.coding.pipeline import Coded
 from artpack.stages.symbols import Quantized
 
-HEADER_CODEC = Brotli()
-"""Small text compresses best with it; its defaults are part of the format."""
+HEADER_CODEC = Lzma(lc=0, lp=0, pb=0)
+"""Part of the format. Any standard library has it; without context it is as small as Brotli."""
 
 
 def record_stream(coded: Coded) -> StreamRecord:
@@ -41,10 +46,10 @@ def hash_symbols(quantized: Quantized) -> bytes:
         8 bytes: the checksum of all parts, each row-major.
 
     """
-    digest = xxh3_64()
+    digest = hashlib.sha256()
     for part in quantized.parts.values():
-        digest.update(np.ascontiguousarray(part).data)
-    return digest.digest()
+        digest.update(np.ascontiguousarray(part).reshape(-1).data)
+    return digest.digest()[:CHECKSUM_BYTES]
 
 
 def assemble(header: Header, streams: Sequence[bytes], files: bytes = b"") -> list[bytes]:

@@ -1,6 +1,7 @@
 """What docs/FORMAT.md shows in bytes is what artpack reads and writes."""
 
 import hashlib
+import lzma
 import re
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_the_example_decodes_to_its_tensor() -> None:
 
 
 def test_the_example_is_what_the_library_writes() -> None:
-    """All but the compressed header, whose bytes are for the Brotli library to choose."""
+    """All but the compressed header, whose bytes are for liblzma to choose."""
     content = dump(0)
     with open_artifact(content) as artifact:
         plan, records = artifact.header.plan, artifact.header.records
@@ -88,6 +89,15 @@ def test_the_header_of_the_example_is_the_one_shown() -> None:
         assert encode_header(artifact.header) == header
         stored = content[PREAMBLE_BYTES:][: artifact.preamble.header_stored_bytes]
     assert HEADER_CODEC.decode(stored, size=len(header)) == header
+
+
+def test_the_standard_library_decompresses_the_header_as_shown() -> None:
+    content, header = dump(0), dump(1)
+    shown = re.search(r"^ {4}(lzma\.decompress\(.*?\))\n\n", FORMAT, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    stored = content[PREAMBLE_BYTES : PREAMBLE_BYTES + int.from_bytes(content[10:14], "little")]
+    size = int.from_bytes(content[14:18], "little")
+    assert eval(shown[1], {"lzma": lzma, "stored": stored, "size": size}) == header  # noqa: S307
 
 
 def test_the_examples_of_layouts_are_true() -> None:
