@@ -115,5 +115,20 @@ def join_bytes(name: str, parts: Mapping[str, Symbols], dtype: torch.dtype) -> T
         The values, one-dimensional, in memory of their own.
 
     """
-    planes = [parts[plane].ravel() for plane in _plane_names(name, dtype)]
-    return torch.from_numpy(np.stack(planes, axis=1).ravel()).view(dtype)
+    return torch.from_numpy(join_planes(name, parts, _called(dtype)).ravel()).view(dtype)
+
+
+def join_planes(name: str, parts: Mapping[str, Symbols], dtype: str) -> Symbols:
+    """
+    Put the bytes of values next to each other.
+
+    Args:
+        name: Name of the values.
+        parts: Their planes, of one length, among others.
+        dtype: What torch calls their type.
+
+    Returns:
+        uint8, ``(count, bytes of a value)``, in memory of its own.
+
+    """
+    return np.stack([parts[plane].ravel() for plane in _plane_names(name, dtype)], axis=1)

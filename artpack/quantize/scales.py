@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from artpack.errors import CorruptError, UsageError
-from artpack.quantize.parts import byte_planes, join_bytes, split_bytes
+from artpack.quantize.parts import byte_planes, join_planes, split_bytes
 from artpack.stages import ConfiguredStage, Stage, Table, by_id
+from artpack.stages.floats import widen
 from artpack.stages.symbols import PartSpec, Symbols
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Values = NDArray[np.float32]
 
 FP16_MAX = 65504.0
 FP16_TINY_LOG2 = -24
@@ -39,7 +43,7 @@ class Scales(Stage, Protocol):
     def quantize(self, scales: Tensor) -> dict[str, Symbols]:
         """Turn positive scales of shape ``(rows, cols)`` into parts."""
 
-    def dequantize(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Tensor:
+    def values(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Values:
         """
         Turn parts back into scales.
 
@@ -108,16 +112,14 @@ def positive_scales(scales: Tensor) -> Tensor:
     return torch.where(rounded > 0, rounded, substitute)
 
 
-def read_scales(
-    name: str, parts: Mapping[str, Symbols], dtype: torch.dtype | None = None
-) -> Tensor:
+def read_scales(name: str, parts: Mapping[str, Symbols], dtype: str = "float16") -> Values:
     """
     Join the bytes of scales, and refuse what is none.
 
     Args:
         name: Name of the scales.
         parts: Their planes, among others.
-        dtype: Type of the scales; None for fp16.
+        dtype: Their type, ``float16`` or ``float32``.
 
     Returns:
         fp32, one-dimensional, finite and non-negative.
@@ -126,12 +128,12 @@ def read_scales(
         CorruptError: A scale is negative, infinite or NaN.
 
     """
-    scales = join_bytes(name, parts, dtype or torch.float16).float()
+    scales = widen(join_planes(name, parts, dtype), dtype)
     # signbit and not "< 0": a writer never makes minus zero either.
-    bad = ~scales.isfinite() | scales.signbit()
+    bad = ~np.isfinite(scales) | np.signbit(scales)
     if bad.any():
-        row = int(bad.nonzero()[0])
-        raise CorruptError(f"scale {row} is {scales[row].item()}")
+        row = int(bad.argmax())
+        raise CorruptError(f"scale {row} is {scales[row]}")
     return scales
 
 
@@ -162,7 +164,7 @@ class Fp16Scales(ConfiguredStage):
         """
         return split_bytes("scales", scales)
 
-    def dequantize(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Tensor:
+    def values(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Values:
         """Turn parts back into scales."""
         return read_scales("scales", parts).reshape(shape)
 
@@ -216,7 +218,7 @@ class LogDeltaScales(ConfiguredStage):
         >>> parts = LogDeltaScales(5).quantize(scales)
         >>> parts["scales"].tolist()
         [[0, 11, 17, 24, 31]]
-        >>> [round(s, 6) for s in LogDeltaScales(5).dequantize(parts, shape=(1, 5))[0].tolist()]
+        >>> [round(s, 6) for s in LogDeltaScales(5).values(parts, shape=(1, 5))[0].tolist()]
         [0.009666, 0.020218, 0.030228, 0.04837, 0.077332]
 
         """
@@ -233,9 +235,9 @@ class LogDeltaScales(ConfiguredStage):
             **split_bytes("anchor_step", torch.stack((anchor, step)).half()),
         }
 
-    def dequantize(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Tensor:
+    def values(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Values:
         """Turn parts back into scales."""
-        anchor, step = join_bytes("anchor_step", parts, torch.float16).float().numpy()
+        anchor, step = widen(join_planes("anchor_step", parts, "float16"), "float16")
         if not (np.isfinite(anchor) and 0 <= step < np.inf):
             raise CorruptError(f"scales have the anchor {anchor} and the step {step}")
         half = 2 ** (self.bits - 1)
@@ -243,7 +245,8 @@ class LogDeltaScales(ConfiguredStage):
         # From float64 for the same reason as above; half a step may reach beyond fp16.
         powers = np.exp2(exponents.clip(FP16_TINY_LOG2, 16).astype(np.float64)).clip(max=FP16_MAX)
         levels = powers.astype(np.float32).astype(np.float16).astype(np.float32)
-        return torch.from_numpy(levels[parts["scales"]]).reshape(shape)
+        values: Values = levels[parts["scales"]].reshape(shape)
+        return values
 
 
 @dataclass(frozen=True)
@@ -290,9 +293,9 @@ class Fp32Scales(ConfiguredStage):
         """
         return split_bytes("scales", scales.float())
 
-    def dequantize(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Tensor:
+    def values(self, parts: Mapping[str, Symbols], *, shape: tuple[int, int]) -> Values:
         """Turn parts back into scales."""
-        return read_scales("scales", parts, torch.float32).reshape(shape)
+        return read_scales("scales", parts, "float32").reshape(shape)
 
 
 SCALES: Table[Scales] = by_id((Fp16Scales, LogDeltaScales, Fp32Scales))

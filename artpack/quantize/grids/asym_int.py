@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from artpack.errors import UsageError
+from artpack.quantize.grids.checked_grid import CheckedGrid, Weights, centred
 from artpack.quantize.matrix_view import finite_chunks, matrix_shape
-from artpack.quantize.parts import check_parts
 from artpack.quantize.scales import Fp16Scales, fp16_scales
-from artpack.stages import ConfiguredStage
-from artpack.stages.symbols import PartSpec, Quantized
+from artpack.stages.symbols import PartSpec, Quantized, Symbols
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ CLIP_SHARES = (0.90, 0.925, 0.95, 0.975, 0.99, 0.995, 1.0)
 
 
 @dataclass(frozen=True)
-class RowAsymInt(ConfiguredStage):
+class RowAsymInt(CheckedGrid):
     """
     Each weight in ``2**bits`` levels between minus and plus the row's largest magnitude.
 
@@ -124,10 +124,9 @@ class RowAsymInt(ConfiguredStage):
         codes = (rows / widest).clamp_(-1, 1).mul_(self.half).round_()
         return codes.clamp_(-self.half, self.half - 1), widest
 
-    def dequantize(self, quantized: Quantized) -> Tensor:
+    def _weights(self, parts: Mapping[str, Symbols], shape: tuple[int, int]) -> Weights:
         """Return code times scale over half; exact in fp32."""
-        check_parts(quantized, self.parts(quantized.shape))
-        symbols = quantized.parts["codes"]
-        scales = Fp16Scales().dequantize(quantized.parts, shape=(len(symbols), 1))
-        codes = torch.from_numpy(symbols.astype(np.float32)).sub_(self.half)
-        return codes.mul_(scales).div_(self.half).reshape(quantized.shape)
+        weights = centred(parts["codes"], self.half)
+        weights *= Fp16Scales().values(parts, shape=(shape[0], 1))
+        weights /= np.float32(self.half)
+        return weights

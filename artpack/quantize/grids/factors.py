@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-import numpy as np
-
 from artpack.errors import UsageError
+from artpack.quantize.grids.checked_grid import Weights, centred
 from artpack.quantize.parts import byte_planes, split_bytes
 from artpack.quantize.scales import fp16_scales, read_scales
 from artpack.stages import ConfiguredStage, Stage, Table, by_id
@@ -35,7 +34,7 @@ class Factors(Stage, Protocol):
     def quantize(self, left: Tensor, right: Tensor) -> dict[str, Symbols]:
         """Turn two fp32 matrices into parts."""
 
-    def dequantize(self, parts: Mapping[str, Symbols]) -> tuple[Tensor, Tensor]:
+    def values(self, parts: Mapping[str, Symbols]) -> tuple[Weights, Weights]:
         """
         Turn parts back into two matrices.
 
@@ -113,12 +112,12 @@ class GroupFactors(ConfiguredStage):
             **split_bytes("right_scales", right_scales),
         }
 
-    def dequantize(self, parts: Mapping[str, Symbols]) -> tuple[Tensor, Tensor]:
+    def values(self, parts: Mapping[str, Symbols]) -> tuple[Weights, Weights]:
         """Return code times scale; exact in fp32."""
-        left = _codes(parts["left"], LEFT_LEVELS[0]) * read_scales("left_scales", parts)
-        scales = read_scales("right_scales", parts).repeat_interleave(self.group)
-        right = _codes(parts["right"], RIGHT_LEVELS[0])
-        return left, right * scales[: right.numel()].reshape(right.shape)
+        left = centred(parts["left"], -LEFT_LEVELS[0]) * read_scales("left_scales", parts)
+        scales = read_scales("right_scales", parts).repeat(self.group)
+        right = centred(parts["right"], -RIGHT_LEVELS[0])
+        return left, right * scales[: right.size].reshape(right.shape)
 
 
 @dataclass(frozen=True)
@@ -184,10 +183,10 @@ class RowFactors(ConfiguredStage):
             **split_bytes("right_scales", right_scales),
         }
 
-    def dequantize(self, parts: Mapping[str, Symbols]) -> tuple[Tensor, Tensor]:
+    def values(self, parts: Mapping[str, Symbols]) -> tuple[Weights, Weights]:
         """Return code times scale; exact in fp32."""
         left, right = (
-            _codes(parts[side], -self.radius) * read_scales(f"{side}_scales", parts).unsqueeze(1)
+            centred(parts[side], self.radius) * read_scales(f"{side}_scales", parts)[:, None]
             for side in ("left", "right")
         )
         return left, right
@@ -204,7 +203,3 @@ def _round(rows: Tensor, lowest: int, highest: int) -> tuple[Symbols, Tensor]:
     steps = scales.float()
     codes = torch.where(steps > 0, rows / steps, 0).round_().clamp_(lowest, highest)
     return codes.sub_(lowest).to(torch.uint8).numpy(), scales
-
-
-def _codes(symbols: Symbols, lowest: int) -> Tensor:
-    return torch.from_numpy(symbols.astype(np.float32)).add_(lowest)

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from artpack.errors import CorruptError
-from artpack.quantize.matrix_view import finite_chunks, matrix_shape, reject, row_chunks
-from artpack.quantize.parts import byte_planes, check_parts, join_bytes, split_bytes
-from artpack.stages import ConfiguredStage
+from artpack.quantize.grids.checked_grid import CheckedGrid, Weights
+from artpack.quantize.matrix_view import finite_chunks, matrix_shape, reject
+from artpack.quantize.parts import byte_planes, join_planes, split_bytes
+from artpack.stages.floats import widen
 from artpack.stages.symbols import PartSpec, Quantized, Symbols
 from artpack.system.late import torch
 
@@ -17,10 +20,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Narrow(ConfiguredStage):
+class Narrow(CheckedGrid):
     """What the three types share: rounding half to even, and overflow as an error."""
 
     dtype_name: ClassVar[str]
+    part_name: ClassVar[str] = "data"
 
     @property
     def dtype(self) -> torch.dtype:
@@ -64,20 +68,15 @@ class Narrow(ConfiguredStage):
             narrow[at] = chunk.to(self.dtype).flatten()
         return Quantized(tuple(weight.shape), self._split(narrow, tuple(weight.shape)))
 
-    def dequantize(self, quantized: Quantized) -> Tensor:
+    def _weights(self, parts: Mapping[str, Symbols], shape: tuple[int, int]) -> Weights:
         """Widen again."""
-        check_parts(quantized, self.parts(quantized.shape))
-        weight = self._join(quantized.parts).float()
-        for at in row_chunks((weight.numel(), 1)):
-            if not weight[at].isfinite().all():
-                raise CorruptError(f"a value in {self.label} is NaN or infinite")
-        return weight.reshape(quantized.shape)
+        weights = widen(join_planes(self.part_name, parts, self.dtype_name), self.dtype_name)
+        if not np.isfinite(weights).all():
+            raise CorruptError(f"a value in {self.label} is NaN or infinite")
+        return weights.reshape(shape)
 
     def _split(self, narrow: Tensor, shape: tuple[int, ...]) -> dict[str, Symbols]:  # noqa: ARG002
         return split_bytes("data", narrow)
-
-    def _join(self, parts: Mapping[str, Symbols]) -> Tensor:
-        return join_bytes("data", parts, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,7 @@ class Fp8(Narrow):
 
     stage_id: ClassVar[str] = "fp8"
     dtype_name: ClassVar[str] = "float8_e4m3fn"
+    part_name: ClassVar[str] = "codes"
 
     def parts(self, shape: tuple[int, ...]) -> tuple[PartSpec, ...]:
         """Return one part, ``codes``: the bit patterns, of alphabet 256."""
@@ -98,9 +98,6 @@ class Fp8(Narrow):
 
     def _split(self, narrow: Tensor, shape: tuple[int, ...]) -> dict[str, Symbols]:
         return {"codes": split_bytes("codes", narrow)["codes"].reshape(matrix_shape(shape))}
-
-    def _join(self, parts: Mapping[str, Symbols]) -> Tensor:
-        return join_bytes("codes", parts, self.dtype)
 
 
 @dataclass(frozen=True)

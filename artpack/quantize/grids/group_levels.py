@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from artpack.errors import UsageError
+from artpack.quantize.grids.checked_grid import CheckedGrid, Weights, centred
 from artpack.quantize.matrix_view import finite_chunks, matrix_shape, row_chunks, steady_sum
-from artpack.quantize.parts import check_parts
 from artpack.quantize.scales import SCALES, Fp16Scales, Scales, fp16_scales
-from artpack.stages import ConfiguredStage
-from artpack.stages.symbols import PartSpec, Quantized
+from artpack.stages.symbols import PartSpec, Quantized, Symbols
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ LABELS = {1: "ternary", 2: "quinary"}
 
 
 @dataclass(frozen=True)
-class GroupLevels(ConfiguredStage):
+class GroupLevels(CheckedGrid):
     """
     Each weight as a whole number of its group's mean magnitude.
 
@@ -116,22 +116,21 @@ class GroupLevels(ConfiguredStage):
             means[at] = steady_sum(_grouped(chunk, self.group).abs()) / self.group
         return means
 
-    def dequantize(self, quantized: Quantized) -> Tensor:
+    def _weights(self, parts: Mapping[str, Symbols], shape: tuple[int, int]) -> Weights:
         """Return code times scale over the mean magnitude of the group's codes."""
-        check_parts(quantized, self.parts(quantized.shape))
-        symbols = quantized.parts["codes"]
-        rows, cols = symbols.shape
-        scales = self.scales.dequantize(quantized.parts, shape=self._scale_shape(rows, cols))
-        weight = torch.from_numpy(symbols.astype(np.float32)).sub_(self.radius)
+        cols = shape[1]
+        scales = self.scales.values(parts, shape=self._scale_shape(*shape))
+        weights = centred(parts["codes"], self.radius)
         # Zeros add nothing to an exact sum: a wide group of few columns is not filled up.
         width = min(self.group, cols)
-        for at in row_chunks((rows, cols)):
-            codes = _grouped(weight[at], width)
+        for at in row_chunks(shape):
+            codes = np.pad(weights[at], ((0, 0), (0, -cols % width)))
+            grouped = codes.reshape(len(codes), -1, width)
             # The floor is for groups of zeros only; any other mean is far above it.
-            means = (steady_sum(codes.abs()) / self.group).clamp(min=1e-8)
-            values = codes * (scales[at] / means).unsqueeze(2)
-            weight[at] = values.flatten(1)[:, :cols]
-        return weight.reshape(quantized.shape)
+            means = np.abs(grouped).sum(axis=2) / np.float32(self.group)
+            grouped *= (scales[at] / np.maximum(means, np.float32(1e-8)))[:, :, None]
+            weights[at] = codes[:, :cols]
+        return weights
 
     def _scale_shape(self, rows: int, cols: int) -> tuple[int, int]:
         return rows, -(-cols // self.group)

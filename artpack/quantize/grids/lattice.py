@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.errors import CorruptError, UsageError
+from artpack.quantize.grids.checked_grid import CheckedGrid, Weights
 from artpack.quantize.matrix_view import finite_matrix, matrix_shape
-from artpack.quantize.parts import byte_planes, check_parts, join_bytes, split_bytes
+from artpack.quantize.parts import byte_planes, join_planes, split_bytes
 from artpack.quantize.trellis.viterbi import search_columns
-from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import PartSpec, Quantized, Symbols
 from artpack.stages.trellis import spacing, trellis
 from artpack.system.jit import jit
@@ -45,7 +45,7 @@ MAX_OCTAVES = 100
 
 
 @dataclass(frozen=True)
-class Lattice(ConfiguredStage):
+class Lattice(CheckedGrid):
     """
     Each weight as a point of its column's trellis times the scales of its row and column.
 
@@ -191,20 +191,18 @@ class Lattice(ConfiguredStage):
         parts = quantized.parts
         points = to_points(self._join(parts), self.states)
         rows, cols = (parts[name].ravel().astype(np.int32) for name in ("row_scales", "col_scales"))
-        return points, rows + int(join_bytes("anchor", parts, torch.int16)), cols
+        return points, rows + _read_anchor(parts), cols
 
-    def dequantize(self, quantized: Quantized) -> Tensor:
+    def _weights(self, parts: Mapping[str, Symbols], shape: tuple[int, int]) -> Weights:
         """Return point times scale, rounded once to fp32."""
-        check_parts(quantized, self.parts(quantized.shape))
-        parts = quantized.parts
-        anchor = int(join_bytes("anchor", parts, torch.int16))
+        anchor = _read_anchor(parts)
         offsets = [parts[name].ravel().astype(np.int32) for name in ("row_scales", "col_scales")]
         span = sum(int(offset.max(initial=0)) for offset in offsets) + 1
         lowest, highest = anchor, anchor + span - 1
         if max(-lowest, highest) > MAX_OCTAVES * self.resolution:
             raise CorruptError(f"scales from {lowest} to {highest} steps are out of range")
         codes = self._join(parts)
-        result = np.empty(codes.shape, np.float32)
+        result = np.empty(shape, np.float32)
         _weigh(
             codes,
             trellis(self.states),
@@ -213,7 +211,7 @@ class Lattice(ConfiguredStage):
             self.table(anchor, span),
             result,
         )
-        return torch.from_numpy(result).reshape(quantized.shape)
+        return result
 
     def table(self, lowest: int, count: int) -> NDArray[np.float32]:
         """
@@ -233,6 +231,10 @@ class Lattice(ConfiguredStage):
         exponents, steps = np.divmod(np.arange(lowest, lowest + count), self.resolution)
         mantissas = np.exp2(np.arange(self.resolution) / self.resolution).astype(np.float32)
         return np.ldexp(mantissas[steps], exponents.astype(np.int32))
+
+
+def _read_anchor(parts: Mapping[str, Symbols]) -> int:
+    return int(join_planes("anchor", parts, "int16").view("<i2")[0, 0])
 
 
 def _offsets(exponents: Integers) -> tuple[int, Symbols]:

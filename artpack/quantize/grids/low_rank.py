@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from artpack.errors import UsageError
 from artpack.quantize.grids.asym_int import RowAsymInt
+from artpack.quantize.grids.checked_grid import CheckedGrid, Weights
 from artpack.quantize.grids.factors import FACTORS, Factors
 from artpack.quantize.grids.group_levels import GroupLevels
 from artpack.quantize.grids.pentanary import RowPentanary
 from artpack.quantize.grids.row_int import RowInt
 from artpack.quantize.matrix_view import matrix_shape, row_chunks
-from artpack.quantize.parts import check_parts
-from artpack.stages import ConfiguredStage, Quantizer, Table, by_id
-from artpack.stages.symbols import PartSpec, Quantized
+from artpack.stages import Quantizer, Table, by_id
+from artpack.stages.symbols import PartSpec, Quantized, Symbols
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ INNER: Table[Quantizer] = by_id((RowInt, GroupLevels, RowPentanary, RowAsymInt))
 
 
 @dataclass(frozen=True)
-class LowRank(ConfiguredStage):
+class LowRank(CheckedGrid):
     """
     An inner grid plus a product of two thin matrices.
 
@@ -95,17 +98,15 @@ class LowRank(ConfiguredStage):
         parts = {**quantized.parts, **self.factors.quantize(left, right)}
         return Quantized(quantized.shape, parts)
 
-    def dequantize(self, quantized: Quantized) -> Tensor:
+    def _weights(self, parts: Mapping[str, Symbols], shape: tuple[int, int]) -> Weights:
         """Return the inner grid's weights plus the product."""
-        check_parts(quantized, self.parts(quantized.shape))
-        rows, cols = matrix_shape(quantized.shape)
-        names = [spec.name for spec in self.inner.parts(quantized.shape)]
-        inner = {name: quantized.parts[name] for name in names}
-        weight = self.inner.dequantize(Quantized(quantized.shape, inner)).reshape(rows, cols)
-        left, right = self.factors.dequantize(quantized.parts)
-        for at in row_chunks((rows, cols)):
-            weight[at] += _product(left[at], right)
-        return weight.reshape(quantized.shape)
+        names = [spec.name for spec in self.inner.parts(shape)]
+        assert isinstance(self.inner, CheckedGrid)
+        weights = self.inner.weights(Quantized(shape, {name: parts[name] for name in names}))
+        left, right = self.factors.values(parts)
+        for at in row_chunks(shape):
+            weights[at] += _product(left[at], right)
+        return weights
 
     def _sizes(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Return rows, rank and columns."""
@@ -152,14 +153,14 @@ def principal_factors(error: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return (left * signs).float() + 0.0, (right * signs.T).float() + 0.0
 
 
-def _product(left: Tensor, right: Tensor) -> Tensor:
+def _product(left: Weights, right: Weights) -> Weights:
     """
     Multiply fp32 matrices, adding up the terms in order with one rounding each.
 
     That is what a matrix product of this few terms does on machines that fuse
     multiplication and addition; it makes the result every machine's.
     """
-    total = left.new_zeros(len(left), right.shape[1])
-    for column, row in zip(left.double().T, right.double(), strict=True):
-        total = (total + column.unsqueeze(1) * row).float()
+    total = np.zeros((len(left), right.shape[1]), np.float32)
+    for column, row in zip(left.astype(np.float64).T, right.astype(np.float64), strict=True):
+        total = (total + column[:, None] * row).astype(np.float32)
     return total

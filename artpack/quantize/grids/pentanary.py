@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from artpack.quantize.grids.checked_grid import CheckedGrid, Weights, centred
 from artpack.quantize.matrix_view import finite_chunks, matrix_shape, steady_sum
-from artpack.quantize.parts import check_parts
 from artpack.quantize.scales import Fp16Scales, fp16_scales
-from artpack.stages import ConfiguredStage
-from artpack.stages.symbols import PartSpec, Quantized
+from artpack.stages.symbols import PartSpec, Quantized, Symbols
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ LOW, HIGH = 0.7, 1.4
 
 
 @dataclass(frozen=True)
-class RowPentanary(ConfiguredStage):
+class RowPentanary(CheckedGrid):
     """
     Codes from -2 to 2 by two thresholds, and the row's least-squares scale for them.
 
@@ -77,10 +77,8 @@ class RowPentanary(ConfiguredStage):
         parts = {"codes": symbols, **Fp16Scales().quantize(fp16_scales(scales))}
         return Quantized(tuple(weight.shape), parts)
 
-    def dequantize(self, quantized: Quantized) -> Tensor:
+    def _weights(self, parts: Mapping[str, Symbols], shape: tuple[int, int]) -> Weights:
         """Return code times scale."""
-        check_parts(quantized, self.parts(quantized.shape))
-        symbols = quantized.parts["codes"]
-        scales = Fp16Scales().dequantize(quantized.parts, shape=(len(symbols), 1))
-        codes = torch.from_numpy(symbols.astype(np.float32)).sub_(2)
-        return codes.mul_(scales).reshape(quantized.shape)
+        weights = centred(parts["codes"], 2)
+        weights *= Fp16Scales().values(parts, shape=(shape[0], 1))
+        return weights

@@ -10,10 +10,10 @@ import numpy as np
 
 from artpack.errors import UsageError
 from artpack.quantize.matrix_view import matrix_shape
-from artpack.quantize.parts import byte_planes, check_parts, join_bytes, split_bytes
+from artpack.quantize.parts import byte_planes, check_parts, join_planes, split_bytes
 from artpack.stages import ConfiguredStage, later, nearest
 from artpack.stages.dtypes import BYTES
-from artpack.stages.symbols import PartSpec, Quantized
+from artpack.stages.symbols import PartSpec, Quantized, Symbols
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
@@ -103,16 +103,32 @@ class Raw(ConfiguredStage):
             )
         values = weight.detach().cpu().reshape(-1)
         if self.sign_last:
-            values = _rotated(values, 1)
+            elements = values.contiguous().view(torch.uint8).numpy().reshape(-1, values.itemsize)
+            values = torch.from_numpy(_rotated(elements, 1).ravel()).view(values.dtype)
         return Quantized(tuple(weight.shape), split_bytes("data", values))
 
     def dequantize(self, quantized: Quantized) -> Tensor:
         """Put the tensor together again."""
+        joined = torch.from_numpy(self.elements(quantized).ravel())
+        return joined.view(self._torch_dtype()).reshape(quantized.shape)
+
+    def elements(self, quantized: Quantized) -> Symbols:
+        """
+        Put the bytes of the elements together, without torch.
+
+        Args:
+            quantized: Symbols, perhaps of a stranger.
+
+        Returns:
+            uint8, ``(elements, bytes of one)``, the least significant first.
+
+        Raises:
+            CorruptError: The parts do not fit the shape.
+
+        """
         check_parts(quantized, self.parts(quantized.shape))
-        joined = join_bytes("data", quantized.parts, self._torch_dtype())
-        if self.sign_last:
-            joined = _rotated(joined, 8 * joined.itemsize - 1)
-        return joined.reshape(quantized.shape)
+        joined = join_planes("data", quantized.parts, self.dtype)
+        return _rotated(joined, 8 * joined.shape[1] - 1) if self.sign_last else joined
 
     def _torch_dtype(self) -> torch.dtype:
         if self.dtype not in DTYPES:
@@ -120,11 +136,9 @@ class Raw(ConfiguredStage):
         return DTYPES[self.dtype]
 
 
-def _rotated(values: Tensor, bits: int) -> Tensor:
-    """Return values whose bits went so many places up, those in front to the end."""
-    if not values.numel():
-        return values
-    size = values.itemsize
-    whole = values.contiguous().view(torch.uint8).numpy().view(f"<u{size}")
-    turned = (whole << bits) | (whole >> (8 * size - bits))
-    return torch.from_numpy(turned.view(np.uint8)).view(values.dtype)
+def _rotated(elements: Symbols, bits: int) -> Symbols:
+    """Return elements whose bits went so many places up, those in front to the end."""
+    size = elements.shape[1]
+    whole = elements.view(f"<u{size}")
+    turned: Symbols = ((whole << bits) | (whole >> (8 * size - bits))).view(np.uint8)
+    return turned

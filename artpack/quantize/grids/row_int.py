@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from artpack.errors import UsageError
+from artpack.quantize.grids.checked_grid import CheckedGrid, Weights, centred
 from artpack.quantize.matrix_view import finite_chunks, matrix_shape
-from artpack.quantize.parts import check_parts
 from artpack.quantize.rounding.clips import CLIPS, Clip
 from artpack.quantize.scales import SCALES, Fp16Scales, Scales
-from artpack.stages import ConfiguredStage
-from artpack.stages.symbols import PartSpec, Quantized
+from artpack.stages.symbols import PartSpec, Quantized, Symbols
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RowInt(ConfiguredStage):
+class RowInt(CheckedGrid):
     """
     Each weight as a whole number of its row's steps, from ``-radius`` to ``radius``.
 
@@ -111,19 +111,18 @@ class RowInt(ConfiguredStage):
         """
         shape = matrix_shape(weight.shape)
         scale_parts = self.scales.quantize(self.steps(weight))
-        steps = self.scales.dequantize(scale_parts, shape=(shape[0], 1))
+        steps = torch.from_numpy(self.scales.values(scale_parts, shape=(shape[0], 1)))
         symbols = np.empty(shape, np.uint8)
         for at, chunk in finite_chunks(weight, shape):
             codes = (chunk / steps[at]).round_().clamp_(-self.radius, self.radius)
             symbols[at] = codes.add_(self.radius).to(torch.uint8).numpy()
         return Quantized(tuple(weight.shape), {"codes": symbols, **scale_parts})
 
-    def dequantize(self, quantized: Quantized) -> Tensor:
+    def _weights(self, parts: Mapping[str, Symbols], shape: tuple[int, int]) -> Weights:
         """Return code times step; exact for fp16 steps, as a code has 8 bits and a step 11."""
-        check_parts(quantized, self.parts(quantized.shape))
-        codes = torch.from_numpy(quantized.parts["codes"].astype(np.float32))
-        steps = self.stored_steps(quantized)
-        return codes.sub_(self.radius).mul_(steps).reshape(quantized.shape)
+        weights = centred(parts["codes"], self.radius)
+        weights *= self.scales.values(parts, shape=(shape[0], 1))
+        return weights
 
     def stored_steps(self, quantized: Quantized) -> Tensor:
         """
@@ -139,4 +138,5 @@ class RowInt(ConfiguredStage):
             CorruptError: The scales hold impossible values.
 
         """
-        return self.scales.dequantize(quantized.parts, shape=(len(quantized.parts["codes"]), 1))
+        shape = len(quantized.parts["codes"]), 1
+        return torch.from_numpy(self.scales.values(quantized.parts, shape=shape))

@@ -88,7 +88,7 @@ class RowRounding:
             return self.steps.grid(rows, radius=self.quantizer.radius)
         stored = self.quantizer.steps(weight)
         scales = self.quantizer.scales
-        seen = scales.dequantize(scales.quantize(stored), shape=(len(rows), 1))
+        seen = torch.from_numpy(scales.values(scales.quantize(stored), shape=(len(rows), 1)))
         return RowGrid(rows, seen, stored, self.quantizer.radius)
 
 

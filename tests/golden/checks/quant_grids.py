@@ -103,7 +103,7 @@ def _check_2086_tensor(
         wanted = [fact["scale_anchor_fp16"], fact["scale_step_fp16"]]
         report.exact(f"{what} anchor and step", anchor_step, wanted)
     shape = len(parts["codes"]), -(-parts["codes"].shape[1] // grid.group)
-    scales = grid.scales.dequantize(parts, shape=shape).numpy().ravel()
+    scales = grid.scales.values(parts, shape=shape).ravel()
     for key in SCALES_2086:
         if f"{name}__{key}" in stored:
             want = stored.take(f"{name}__{key}").ravel()
@@ -151,7 +151,7 @@ def _check_scales(case: Case, export: Export, report: Report) -> None:
         what = f"{case.label} quant.npz {key}"
         found = join_bytes("anchor_step", parts, torch.float16).tolist()
         report.exact(f"{what} anchor and step", found, [fact["anchor"], fact["step"]])
-        back = coded.dequantize(parts, shape=(1, rows.numel()))
+        back = coded.values(parts, shape=(1, rows.numel()))
         report.exact_arrays(f"{what} back", back.ravel(), stored.take(f"{key}_dequant_f16"))
         deltas = parts["scales"].ravel()
         got = _nibbles(deltas) if bits == "4" else deltas.astype(int) - 128
