@@ -9,6 +9,7 @@ from artpack.version import __version__
 if TYPE_CHECKING:
     from artpack.api.audit import audit
     from artpack.api.audit_result import AuditFindings, AuditReport
+    from artpack.api.bundle import BundleResult, bundle
     from artpack.api.calibrate import calibrate
     from artpack.api.compress import CompressResult, compress
     from artpack.api.containers import (
@@ -64,6 +65,7 @@ __all__ = [
     "AuditOptions",
     "AuditReport",
     "BudgetError",
+    "BundleResult",
     "Calibration",
     "CheckpointError",
     "Comparison",
@@ -95,6 +97,7 @@ __all__ = [
     "WindowOptions",
     "__version__",
     "audit",
+    "bundle",
     "calibrate",
     "compress",
     "evaluate",
@@ -114,6 +117,7 @@ __all__ = [
 _EXPORTS = {
     "artpack.api.audit": ("audit",),
     "artpack.api.audit_result": ("AuditFindings", "AuditReport"),
+    "artpack.api.bundle": ("BundleResult", "bundle"),
     "artpack.api.calibrate": ("calibrate",),
     "artpack.api.compress": ("CompressResult", "compress"),
     "artpack.api.containers": (

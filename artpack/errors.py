@@ -47,6 +47,10 @@ class BudgetError(ArtpackError):
 class ArtifactError(ArtpackError):
     """The artifact cannot be read."""
 
+    def __str__(self) -> str:
+        """Return the message; small decoders leave it out."""
+        return super().__str__() or "the artifact is damaged"
+
 
 class TruncatedError(ArtifactError):
     """The artifact ends early."""

@@ -27,6 +27,7 @@ COMMANDS = {
     "inspect": "Show where the bytes of an artifact went.",
     "verify": "Check every checksum and hash of an artifact.",
     "unpack": "Decode an artifact into a file that other tools read.",
+    "bundle": "Write a decoder of an artifact that needs numpy alone.",
     "import": "Repack the container of another system.",
     "export": "Write an artifact as the container of another system.",
     "sweep": "Pack to several budgets and by every recipe.",

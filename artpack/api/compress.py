@@ -26,6 +26,7 @@ from artpack.pack.budget import Trial, loss_per_byte
 from artpack.pack.compress import Packed
 from artpack.pack.packer import Goal, Packer, PackResult
 from artpack.pack.sensitivities import Loss
+from artpack.portable.bundle import Bundle, make_bundle
 from artpack.quantize.error_report import Report
 from artpack.recipes import DEFAULT_RECIPE, FRONTIER_RECIPE, load_recipe
 from artpack.recipes.spec import PlanSpec
@@ -80,6 +81,11 @@ class CompressResult:
     def content(self) -> bytes:
         """Return the artifact's bytes."""
         return self.result.packed.content()
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The artifact's own decoder; an error where it is not portable."""
+        return make_bundle(self.result.packed.header)
 
     @property
     def size_bytes(self) -> int:
@@ -167,6 +173,8 @@ def compress(
     average: str | None = None,
     decay: float | None = None,
     profile: str = "default",
+    portable: bool | None = None,
+    bundle: bool = False,
     deadline_s: float | None = None,
     ttt: str | None = None,
     device: str = "cpu",
@@ -208,6 +216,10 @@ def compress(
         average: ``mean`` or ``ema``, for several checkpoints.
         decay: Of ``ema``: what is kept of the average at each further checkpoint.
         profile: How hard to look for the smallest coding: ``fast``, ``default``, ``max``.
+        portable: Whether Python's standard library and numpy must be all that decoding needs;
+            None where that costs less than a thousandth of the bytes, and never for ``max``.
+        bundle: Make the file's own decoder as well (:func:`artpack.bundle`), which counts into
+            the budget; the file is portable then.
         deadline_s: Stop looking after so many seconds; the bytes then depend on the machine.
         ttt: Let the artifact carry a recipe of test-time training, a name or a TOML file.
         device: Where the model runs and quantizers compute.
@@ -255,9 +267,13 @@ def compress(
         tokenizer_files=tokenizer_files,
         dequantize=dequantize,
     )
-    goal = Goal(budget, code_bytes, max_loss_increase)
+    goal = Goal(budget, code_bytes, bundle, max_loss_increase)
     _check(goal, deadline_s)
-    spec = choose_recipe(recipe, overrides, data=chosen.has_data or goal != Goal())
+    if bundle and portable is False:
+        raise UsageError("`bundle` is for portable files")
+    spec = choose_recipe(
+        recipe, overrides, data=chosen.has_data or replace(goal, decoder=False) != Goal()
+    )
     carried = _carried(ttt)
     with open_inputs(chosen, progress) as inputs:
         pack = replace(inputs.pack, provenance=inputs.pack.provenance | carried)
@@ -266,6 +282,7 @@ def compress(
             pack,
             spec,
             profile_named(profile),
+            portable=bundle or portable,
             deadline_s=deadline_s,
             tune_steps=tune_steps,
             progress=progress,

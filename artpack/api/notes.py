@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from artpack.artifact.format import max_decoded_bytes
 from artpack.checkpoint.selection import Selection
 from artpack.checkpoint.source import listed
+from artpack.coding.codecs import STANDARD
 from artpack.pack.compress import Packed
 from artpack.pack.packer import PackResult
 from artpack.quantize import Bf16, Fp16
@@ -36,6 +37,7 @@ def notes_of(result: PackResult, selection: Selection, recipe: str) -> Iterator[
         yield (
             f"the deadline skipped {packed.skipped} candidates: the file may be larger than need be"
         )
+    yield from _portable_notes(packed)
     yield from _wide_notes(packed, recipe)
     for name, tensor in result.prepared.items():
         for note in () if tensor.report is None else tensor.report.notes:
@@ -52,6 +54,18 @@ def _selection_notes(selection: Selection) -> Iterator[str]:
         yield f"banks, stored a matrix at a time: {names}"
     if selection.left_out:
         yield f"left out: {', '.join(selection.left_out)}"
+
+
+def _portable_notes(packed: Packed) -> Iterator[str]:
+    """Say what it costs, or would cost, to be read without a library."""
+    price = packed.portable_price
+    share = f"{price:,} bytes, {price / max(1, packed.size_bytes):.2%}"
+    if packed.portable and price:
+        yield f"portable: read without a library, for {share} more"
+    elif not packed.portable:
+        codecs = {stream.pipeline.codec for stream in packed.header.plan.streams}
+        needed = sorted({c.stage_id for c in codecs if not isinstance(c, STANDARD)})
+        yield f"reading needs {', '.join(needed)}; `portable` would take {share} more"
 
 
 def _wide_notes(packed: Packed, recipe: str) -> Iterator[str]:

@@ -145,7 +145,7 @@ def unpack_preamble(data: bytes, *, available_bytes: int) -> Preamble:
         raise CorruptError(f"not an artpack artifact: it starts with {data[:8].hex(' ')}")
     if len(data) < PREAMBLE_BYTES:
         raise TruncatedError(f"{len(data)} bytes, the preamble alone has {PREAMBLE_BYTES}")
-    _, version, stored, decoded, file_bytes, header_checksum, own = PREAMBLE.unpack(data)
+    _, version, stored, decoded, file_bytes, header_checksum, own = PREAMBLE.unpack_from(data)
     if version != VERSION:
         raise VersionError(
             f"format version {version}, this artpack reads version {VERSION}: update artpack"

@@ -6,8 +6,8 @@ A pipeline: how the symbols of some parts become one stream of bytes.
     parts ─► layout (each) ─► concatenate ─► symbol coder ─► codec ─► stored bytes
                   └─ side information, in front of the stored bytes, uncoded
 
-A :class:`~artpack.stages.MatrixCoder` is not handed the concatenated symbols but a
-matrix for each part, of its shape, filled row by row.
+A symbol coder may see where rows begin and parts end: it is handed a matrix for each part, of
+its shape, filled row by row. Most code the symbols of all as one.
 
 The symbols of all parts share one alphabet. Everything a decoder needs beyond
 the stored bytes follows from the shapes, except ``coded_bytes``, the size
@@ -18,13 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
-
-from artpack.coding.codecs import CODECS
+from artpack.coding.codecs import CODECS, STANDARD
 from artpack.coding.layouts import LAYOUTS
 from artpack.coding.symbol_coders import SYMBOL_CODERS
-from artpack.errors import CorruptError, TruncatedError
-from artpack.stages import Codec, ConfiguredStage, Layout, MatrixCoder, SymbolCoder
+from artpack.errors import TruncatedError
+from artpack.stages import Codec, ConfiguredStage, Layout, SymbolCoder
 from artpack.stages.symbols import Symbols
 
 
@@ -63,6 +61,11 @@ class Pipeline(ConfiguredStage):
         """Ids of the three stages, such as ``rows|rans|stored``."""
         return "|".join(stage.stage_id for stage in (self.layout, self.coder, self.codec))
 
+    @property
+    def portable(self) -> bool:
+        """Whether Python's standard library and numpy are all that decoding needs."""
+        return isinstance(self.codec, STANDARD)
+
     def encode(self, parts: Sequence[Symbols], *, alphabet: int) -> Coded:
         """
         Turn parts into one stream.
@@ -76,8 +79,8 @@ class Pipeline(ConfiguredStage):
 
         """
         laid = [self.layout.forward(part) for part in parts]
-        pieces = [symbols for _, symbols in laid]
-        coded = self._encode_symbols(pieces, [part.shape for part in parts], alphabet)
+        matrices = [own.reshape(part.shape) for (_, own), part in zip(laid, parts, strict=True)]
+        coded = self.coder.encode_matrices(matrices, alphabet=alphabet)
         stored = b"".join(side for side, _ in laid) + self.codec.encode(coded)
         return Coded(stored, len(coded))
 
@@ -102,32 +105,11 @@ class Pipeline(ConfiguredStage):
         """
         sides, body = self._cut_sides(coded.stored, shapes)
         data = self.codec.decode(body, size=coded.coded_bytes)
-        pieces = self._decode_symbols(data, shapes, alphabet)
+        matrices = self.coder.decode_matrices(data, shapes=shapes, alphabet=alphabet)
         return [
-            self.layout.inverse(side, piece, shape=shape)
-            for side, piece, shape in zip(sides, pieces, shapes, strict=True)
+            self.layout.inverse(side, matrix.reshape(-1), shape=shape)
+            for side, matrix, shape in zip(sides, matrices, shapes, strict=True)
         ]
-
-    def _encode_symbols(
-        self, pieces: list[Symbols], shapes: Sequence[tuple[int, ...]], alphabet: int
-    ) -> bytes:
-        if isinstance(self.coder, MatrixCoder):
-            matrices = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
-            return self.coder.encode_matrices(matrices, alphabet=alphabet)
-        symbols = np.concatenate([np.zeros(0, np.uint8), *pieces])
-        return self.coder.encode(symbols, alphabet=alphabet)
-
-    def _decode_symbols(
-        self, data: bytes, shapes: Sequence[tuple[int, int]], alphabet: int
-    ) -> list[Symbols]:
-        if isinstance(self.coder, MatrixCoder):
-            matrices = self.coder.decode_matrices(data, shapes=shapes, alphabet=alphabet)
-            return [matrix.reshape(-1) for matrix in matrices]
-        counts = [rows * cols for rows, cols in shapes]
-        symbols = self.coder.decode(data, alphabet=alphabet, count=sum(counts))
-        if symbols.size != sum(counts):
-            raise CorruptError(f"{symbols.size} symbols decoded, {sum(counts)} expected")
-        return np.split(symbols, np.cumsum(counts[:-1])) if counts else []
 
     def _cut_sides(
         self, data: bytes, shapes: Sequence[tuple[int, int]]

@@ -9,7 +9,7 @@ row sorting and the slowest model, more finalists, and takes no sample's word fo
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from artpack.coding.codecs import Brotli, Lzma, Stored, Zpaq, Zstd
+from artpack.coding.codecs import STANDARD, Brotli, Lzma, Stored, Zpaq, Zstd
 from artpack.coding.layouts import Columns, Rows, SimilarRows
 from artpack.coding.pipeline import Pipeline
 from artpack.coding.symbol_coders import (
@@ -53,6 +53,17 @@ class Profile:
     finalists: int
     exhaustive: bool = False
     alike: tuple[Pipeline, ...] = ()
+
+    def without(self, coder: type[SymbolCoder]) -> "Profile":
+        """Return the same without an entropy coder."""
+        kept = tuple(one for one in self.entropy_coders if not isinstance(one, coder))
+        return replace(self, entropy_coders=kept)
+
+    def portable(self) -> "Profile":
+        """Return the same without candidates that need a library to be read."""
+        codecs = tuple(codec for codec in self.codecs if isinstance(codec, STANDARD))
+        alike = tuple(one for one in self.alike if one.portable)
+        return replace(self, codecs=codecs or (Lzma(),), alike=alike)
 
     def certain(self, states: int = 1, *, flat: bool) -> Iterator[Pipeline]:
         """

@@ -121,7 +121,7 @@ def plain(name: str, value: object, dtype: str) -> StoredTensor:
     own = str(tensor.dtype).removeprefix("torch.")
     if own not in DTYPES:
         raise CorruptError(f"{name!r} is {own}, which no artifact holds")
-    narrow = {one.dtype: one for one in (Fp16(), Fp8())}.get(tensor.dtype)
+    narrow = {one.torch_dtype: one for one in (Fp16(), Fp8())}.get(tensor.dtype)
     if narrow is None:
         return StoredTensor(name, own, Raw(own), Raw(own).quantize(tensor))
     shape = tuple(tensor.shape)
@@ -151,4 +151,4 @@ def plain_tensor(tensor: StoredTensor) -> Tensor:
     if isinstance(grid, Raw):
         return grid.dequantize(tensor.quantized)
     name = next(iter(parts)).partition(".")[0]
-    return join_bytes(name, parts, grid.dtype).reshape(tensor.quantized.shape)
+    return join_bytes(name, parts, grid.torch_dtype).reshape(tensor.quantized.shape)

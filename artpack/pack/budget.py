@@ -11,6 +11,7 @@ of whole files, coded; losses are measured.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeVar
 
 from artpack.errors import BudgetError
@@ -36,7 +37,7 @@ class Trial:
 
     Attributes:
         log2_step: Logarithm of the constant to base 2.
-        file_bytes: Size of the file.
+        file_bytes: Size of the file, and of its decoder where that counts.
         loss: What it lost, if that was measured.
         draft: Whether only its size was estimated.
     """
@@ -74,6 +75,7 @@ def fit_bytes(
     first: float,
     slope: float,
     draft: Callable[[float], int] | None = None,
+    size: Callable[[Packed], int] = attrgetter("size_bytes"),
 ) -> Fit:
     """
     Make the file that comes closest to a size without exceeding it.
@@ -85,6 +87,7 @@ def fit_bytes(
         slope: How many bytes a file grows by where the logarithm rises by one, about; below 0.
         draft: Tells nearly the size of a file, but sooner: where that fits is where ``pack``
             begins.
+        size: Tells what counts of a file.
 
     Returns:
         A file of at most ``limit_bytes``.
@@ -114,8 +117,8 @@ def fit_bytes(
 
     def make(log2_step: float) -> tuple[int, Packed]:
         packed = pack(log2_step)
-        trials.append(Trial(log2_step, packed.size_bytes))
-        return packed.size_bytes, packed
+        trials.append(Trial(log2_step, size(packed)))
+        return trials[-1].file_bytes, packed
 
     near, tolerance = first, BYTES_TOLERANCE
     if draft is not None:

@@ -5,6 +5,7 @@ Tensors are read, quantized and coded group by group, so that besides the result
 no more than one tensor's weights and one group's symbols a thread are in memory.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ from artpack.coding.groups import StreamGroup
 from artpack.coding.layouts import Rows
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import DEFAULT, Profile
-from artpack.coding.search import Choice, choose, expected_bytes
+from artpack.coding.search import STREAM_ENTRY_BYTES, Choice, choose, expected_bytes
 from artpack.coding.symbol_coders import Rans
 from artpack.errors import CheckpointError, UsageError
 from artpack.pack.grouping import group_members
@@ -49,6 +50,11 @@ Chosen = list[tuple[StreamGroup, Choice]]
 
 Chooser = Callable[[StreamGroup], Chosen]
 
+MembersChoice = tuple[tuple[Member, ...], Choice]
+
+PORTABLE_SHARE = 1e-3
+"""Of its bytes a file may spend so many on being read without a library, unless it must."""
+
 
 @dataclass(frozen=True, eq=False)
 class Packed:
@@ -60,6 +66,8 @@ class Packed:
         streams: Their bytes.
         files: Those of carried files.
         unused_rules: Names of rules that matched no tensor.
+        portable_price: How many bytes more its streams take than the smallest ones, where
+            they need no library; how many more they would take, where they do.
         skipped: Candidates that a deadline cut off; 0 without one.
         prepared: The tensors that were quantized before they were packed.
     """
@@ -68,6 +76,7 @@ class Packed:
     streams: tuple[bytes, ...]
     files: bytes
     unused_rules: tuple[str, ...]
+    portable_price: int
     skipped: int
     prepared: Mapping[str, Prepared]
 
@@ -80,6 +89,11 @@ class Packed:
     def size_bytes(self) -> int:
         """Size of the file."""
         return sum(map(len, self.pieces))
+
+    @property
+    def portable(self) -> bool:
+        """Whether Python's standard library and numpy are all that decoding needs."""
+        return all(stream.pipeline.portable for stream in self.header.plan.streams)
 
     @property
     def decoded_bytes(self) -> int:
@@ -101,6 +115,7 @@ def compress(
     provenance: Config | None = None,
     files: PackedFiles | None = None,
     profile: Profile = DEFAULT,
+    portable: bool | None = None,
     jobs: int | None = None,
     deadline_s: float | None = None,
     progress: Progress | None = None,
@@ -117,6 +132,8 @@ def compress(
         provenance: What else to store about where all this comes from.
         files: Small files that go with the weights.
         profile: How hard to look for small codings.
+        portable: Whether the standard library and numpy must be all that decoding needs. None
+            where that costs less than a thousandth of the streams; never in an exhaustive search.
         jobs: Number of threads, None for one a core; the result does not depend on it.
         deadline_s: Stop trying candidates after this many seconds. The result then
             depends on the speed of the machine.
@@ -137,7 +154,11 @@ def compress(
         checkpoint,
         selection,
         spec,
-        partial(choose, profile=profile, deadline=deadline),
+        _Choosers(
+            partial(choose, profile=profile, deadline=deadline),
+            partial(choose, profile=profile.portable(), deadline=deadline),
+            _portable_share(profile, portable=portable),
+        ),
         prepared=prepared,
         model=model,
         provenance=provenance,
@@ -158,6 +179,7 @@ def expected_size(
     provenance: Config | None = None,
     files: PackedFiles | None = None,
     profile: Profile = DEFAULT,
+    portable: bool | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> int:
@@ -173,6 +195,7 @@ def expected_size(
         provenance: Likewise.
         files: Likewise.
         profile: Likewise.
+        portable: Likewise.
         jobs: Number of threads, None for one a core; the result does not depend on it.
         progress: Told after each group.
 
@@ -190,7 +213,7 @@ def expected_size(
         checkpoint,
         selection,
         spec,
-        partial(_stand_in, profile=profile),
+        _Choosers(partial(_stand_in, profile=profile.portable() if portable else profile)),
         prepared=prepared,
         model=model,
         provenance=provenance,
@@ -198,6 +221,26 @@ def expected_size(
         jobs=jobs,
         progress=progress,
     ).size_bytes
+
+
+@dataclass(frozen=True)
+class _Choosers:
+    """
+    How groups are coded: in the fewest bytes, and without libraries.
+
+    ``share`` of the bytes are spent on the latter, and no more.
+    """
+
+    smallest: Chooser
+    portable: Chooser | None = None
+    share: float = 0.0
+
+
+def _portable_share(profile: Profile, *, portable: bool | None) -> float:
+    """Return how much of its streams a file may spend on being portable."""
+    if portable is None:
+        return 0.0 if profile.exhaustive else PORTABLE_SHARE
+    return math.inf if portable else 0.0
 
 
 def _stand_in(group: StreamGroup, profile: Profile) -> Chosen:
@@ -211,7 +254,7 @@ def _pack(
     checkpoint: Checkpoint,
     selection: Selection,
     spec: PlanSpec,
-    chooser: Chooser,
+    choosers: "_Choosers",
     *,
     prepared: Mapping[str, Prepared] | None,
     model: Config | None,
@@ -229,7 +272,10 @@ def _pack(
     )
     groups = group_members(tensors, [rule is not None and rule.split_qkv for rule in rules])
     pool = _PartPool(checkpoint, tensors, groups, given)
-    chosen = _choose(groups, pool, chooser, Workers(jobs), progress)
+    workers = Workers(jobs)
+    smallest, others = _choose(groups, pool, choosers, workers, progress)
+    price = _stored_bytes(others) - _stored_bytes(smallest)
+    chosen = others if price <= choosers.share * _stored_bytes(smallest) else smallest
     plain = not selection.ties and not selection.banks
     header = Header(
         plan=Plan(tensors, tuple(StreamPlan(members, one.pipeline) for members, one in chosen)),
@@ -248,6 +294,7 @@ def _pack(
         streams=tuple(one.coded.stored for _, one in chosen),
         files=b"" if files is None else files.stored,
         unused_rules=tuple(rule.name for rule in spec.rules if rule.name not in used),
+        portable_price=price,
         skipped=sum(one.skipped for _, one in chosen),
         prepared=given,
     )
@@ -256,21 +303,33 @@ def _pack(
 def _choose(
     groups: Sequence[tuple[Member, ...]],
     pool: "_PartPool",
-    chooser: Chooser,
+    choosers: "_Choosers",
     workers: Workers,
     progress: Progress | None,
-) -> list[tuple[tuple[Member, ...], Choice]]:
-    """Choose for each group; return each stream's members with its choice."""
+) -> tuple[list[MembersChoice], list[MembersChoice]]:
+    """Choose for each group; return each stream's members with its choice, twice."""
     advance = counter("packing", pool.symbols, progress)
 
-    def choose_for(group: tuple[Member, ...]) -> list[tuple[tuple[Member, ...], Choice]]:
-        symbols, members = pool.stream_group(group), iter(group)
-        chosen = chooser(symbols)
+    def choose_for(group: tuple[Member, ...]) -> tuple[list[MembersChoice], list[MembersChoice]]:
+        symbols = pool.stream_group(group)
+        smallest = others = choosers.smallest(symbols)
+        if choosers.portable and not all(one.pipeline.portable for _, one in smallest):
+            others = choosers.portable(symbols)
         advance(symbols.symbols)
-        return [(tuple(islice(members, len(part.parts))), one) for part, one in chosen]
+        return _with_members(group, smallest), _with_members(group, others)
 
     each = workers.run(choose_for, [(group,) for group in groups])
-    return [one for chosen in each for one in chosen]
+    smallest, others = ([one for pair in each for one in pair[i]] for i in (0, 1))
+    return smallest, others
+
+
+def _with_members(group: tuple[Member, ...], chosen: Chosen) -> list[MembersChoice]:
+    members = iter(group)
+    return [(tuple(islice(members, len(part.parts))), one) for part, one in chosen]
+
+
+def _stored_bytes(chosen: Sequence[MembersChoice]) -> int:
+    return sum(len(one.coded.stored) + STREAM_ENTRY_BYTES for _, one in chosen)
 
 
 def _checked(prepared: Mapping[str, Prepared], selection: Selection) -> Mapping[str, Prepared]:

@@ -11,6 +11,7 @@ from artpack.calibration.file import Calibration
 from artpack.checkpoint import Checkpoint
 from artpack.checkpoint.selection import Selection
 from artpack.coding.profiles import Profile
+from artpack.coding.symbol_coders import ClassedRans
 from artpack.errors import BudgetError, UsageError
 from artpack.pack.budget import Fit, Trial, fit_bytes, fit_loss
 from artpack.pack.compress import Packed, compress, expected_size
@@ -19,12 +20,16 @@ from artpack.pack.kept_as_is import find_exceptions
 from artpack.pack.prepare import Prepared, prepare
 from artpack.pack.rate_distortion import RateDistortion
 from artpack.pack.sensitivities import Curvature, Loss, obtain_sensitivities
+from artpack.portable.bundle import make_bundle
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config
 from artpack.stages.progress import Progress
 
 MIN_BITS = 0.05
 """Bits a weight that a search begins with at least, however small the budget."""
+
+DECODER_BYTES = 12_000
+"""What a decoder takes, about, before there is a file to write one for."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,20 @@ class Goal:
     Attributes:
         limit_bytes: No more bytes than this, counted code included; None for any number.
         code_bytes: Counted code.
+        decoder: Whether the file's own decoder counts as well (:mod:`artpack.portable.bundle`).
         max_loss_increase: No more loss than this above the checkpoint's, in the unit of what
             measures it; None for any.
     """
 
     limit_bytes: int | None = None
     code_bytes: int = 0
+    decoder: bool = False
     max_loss_increase: float | None = None
+
+    def counted_bytes(self, packed: Packed) -> int:
+        """Return the bytes of a file, and those of its decoder if that counts."""
+        decoder = len(make_bundle(packed.header).small.encode()) if self.decoder else 0
+        return packed.size_bytes + decoder
 
     @property
     def file_limit(self) -> int | None:
@@ -110,6 +122,21 @@ class PackResult:
     notes: tuple[str, ...] = ()
 
 
+def uses_classes(packed: Packed) -> bool:
+    """
+    Say whether a stream is coded with several tables.
+
+    Args:
+        packed: The file.
+
+    Returns:
+        True if one is.
+
+    """
+    streams = packed.header.plan.streams
+    return any(isinstance(stream.pipeline.coder, ClassedRans) for stream in streams)
+
+
 class Packer:
     """
     Makes files of one checkpoint by one recipe.
@@ -118,6 +145,8 @@ class Packer:
         inputs: What is packed.
         spec: The recipe.
         profile: How hard to look for small codings.
+        portable: Whether files must be decoded without a library, see
+            :func:`artpack.pack.compress.compress`.
         deadline_s: Stop looking after so many seconds a file.
         tune_steps: For how many steps the scales of lattices are learned.
         progress: Told how far it is.
@@ -133,11 +162,12 @@ class Packer:
         spec: PlanSpec,
         profile: Profile,
         *,
+        portable: bool | None = None,
         deadline_s: float | None = None,
         tune_steps: int = 0,
         progress: Progress | None = None,
     ) -> None:
-        self._inputs, self._profile = inputs, profile
+        self._inputs, self._profile, self._portable = inputs, profile, portable
         self._spec, self._notes = find_exceptions(inputs.checkpoint, inputs.selection, spec)
         self._deadline_s, self._tune_steps, self._progress = deadline_s, tune_steps, progress
         self._plain = self._rate_distortion(None)
@@ -203,8 +233,8 @@ class Packer:
             raise UsageError(
                 f"recipe {recipe!r} has no step to adjust to `max_loss_increase`: take 'frontier'"
             )
-        packed = self._pack({})
-        size, limit = packed.size_bytes, goal.file_limit
+        packed = self._pack({}, goal)
+        size, limit = goal.counted_bytes(packed), goal.file_limit
         if limit is not None and size > limit:
             raise BudgetError(
                 f"recipe {recipe!r} makes {size:,} bytes, the budget has {limit:,}:"
@@ -217,17 +247,19 @@ class Packer:
         quantized = lru_cache(maxsize=1)(partial(found.prepare, progress=self._progress))
 
         def at(log2_step: float) -> Packed:
-            return self._pack(self._tuned(found, quantized(log2_step)))
+            return self._pack(self._tuned(found, quantized(log2_step)), goal)
 
         if goal.file_limit is not None:
             bits = max(8 * goal.file_limit - found.bits_beside, MIN_BITS * found.weights)
             first = found.log2_step_for(bits / found.weights)
+            decoder = DECODER_BYTES if goal.decoder else 0
             return fit_bytes(
                 at,
                 limit_bytes=goal.file_limit,
                 first=first,
                 slope=found.bits_slope(first) / 8,
-                draft=lambda log2_step: self._expected_size(quantized(log2_step)),
+                draft=lambda log2_step: self._expected_size(quantized(log2_step)) + decoder,
+                size=goal.counted_bytes,
             )
         if goal.max_loss_increase is not None:
             assert increase is not None
@@ -286,10 +318,16 @@ class Packer:
         )
         return {name: found.reported(name, one) for name, one in tuned.items()}
 
-    def _pack(self, adjusted: Mapping[str, Prepared]) -> Packed:
-        return compress(
-            **self._contents(adjusted), profile=self._profile, deadline_s=self._deadline_s
-        )
+    def _pack(self, adjusted: Mapping[str, Prepared], goal: Goal) -> Packed:
+        """Make a file; where decoders count, see whether a coder is worth its code."""
+        packed = self._pack_with(self._profile, adjusted)
+        if not goal.decoder or not uses_classes(packed):
+            return packed
+        without = self._pack_with(self._profile.without(ClassedRans), adjusted)
+        return min(packed, without, key=goal.counted_bytes)
+
+    def _pack_with(self, profile: Profile, adjusted: Mapping[str, Prepared]) -> Packed:
+        return compress(**self._contents(adjusted), profile=profile, deadline_s=self._deadline_s)
 
     def _expected_size(self, adjusted: Mapping[str, Prepared]) -> int:
         return expected_size(**self._contents(adjusted), profile=self._profile)
@@ -305,6 +343,7 @@ class Packer:
             "model": inputs.model,
             "provenance": inputs.provenance,
             "files": inputs.files,
+            "portable": self._portable,
             "jobs": inputs.jobs,
             "progress": self._progress,
         }

@@ -127,7 +127,7 @@ def _fit_narrow(weight: Tensor, quantizer: Narrow) -> GridFit:
         return GridFit.LARGE
     exact = weight.double()
     # Rounding alone is off by at most half a unit in the last place, so is the norm.
-    allowed = VANISHED if isinstance(quantizer, Fp8) else torch.finfo(quantizer.dtype).eps / 2
+    allowed = VANISHED if isinstance(quantizer, Fp8) else torch.finfo(quantizer.torch_dtype).eps / 2
     lost = (exact - back.double()).norm() > allowed * exact.norm() * (1 + 1e-9)
     return GridFit.SMALL if lost else GridFit.GOOD
 

@@ -10,12 +10,14 @@ import numpy as np
 from artpack.errors import CorruptError
 from artpack.stages.dtypes import BYTES
 from artpack.stages.symbols import PartSpec, Quantized, Symbols
+from artpack.system.jit import portable
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+@portable(by=None)
 def check_parts(quantized: Quantized, specs: Sequence[PartSpec]) -> None:
     """
     Check that symbols that may come from a stranger have the geometry they must have.

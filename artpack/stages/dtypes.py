@@ -1,8 +1,15 @@
 """The types of tensors, by the names that torch gives them, without torch."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TypeAlias, TypeVar
 
-BYTES = MappingProxyType(
+T = TypeVar("T")
+
+ByName: TypeAlias = Mapping[str, T]
+"""By name of a dtype: a bundle has those entries of it that its artifact needs."""
+
+BYTES: ByName[int] = MappingProxyType(
     {
         "float64": 8,
         "float32": 4,
@@ -26,7 +33,20 @@ BYTES = MappingProxyType(
         "uint16": 2,
         "uint8": 1,
         "bool": 1,
-        **{f"{sign}int{bits}": 1 for sign in ("", "u") for bits in range(1, 8)},
+        "int1": 1,
+        "int2": 1,
+        "int3": 1,
+        "int4": 1,
+        "int5": 1,
+        "int6": 1,
+        "int7": 1,
+        "uint1": 1,
+        "uint2": 1,
+        "uint3": 1,
+        "uint4": 1,
+        "uint5": 1,
+        "uint6": 1,
+        "uint7": 1,
         "bits16": 2,
         "bits8": 1,
         "bits4x2": 1,

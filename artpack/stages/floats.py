@@ -1,9 +1,15 @@
 """Floating-point types of two bytes and of one, as numpy computes with them."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
+from artpack.stages.dtypes import ByName
 from artpack.stages.symbols import Symbols
+
+Values: TypeAlias = NDArray[np.float32]
 
 SMALL = {
     "float8_e4m3fn": (4, 7),
@@ -14,7 +20,7 @@ SMALL = {
 """Types of one byte with a sign: bits of exponent, and its bias."""
 
 
-def widen(data: Symbols, dtype: str) -> NDArray[np.float32]:
+def widen(data: Symbols, dtype: str) -> Values:
     """
     Read floating-point numbers of up to four bytes.
 
@@ -31,18 +37,38 @@ def widen(data: Symbols, dtype: str) -> NDArray[np.float32]:
     [448.0, -0.001953125]
 
     """
-    whole = np.ascontiguousarray(data)
-    if dtype == "float32":
-        return whole.view("<f4").ravel()
-    if dtype == "bfloat16":
-        return (whole.view("<u2").ravel().astype(np.uint32) << np.uint32(16)).view(np.float32)
-    if dtype == "float16":
-        return whole.view("<f2").ravel().astype(np.float32)
-    values: NDArray[np.float32] = byte_values(dtype)[whole.ravel()]
-    return values
+    return READERS[dtype](np.ascontiguousarray(data))
 
 
-def byte_values(dtype: str) -> NDArray[np.float32]:
+def _read_float32(data: Symbols) -> Values:
+    return data.view("<f4").ravel()
+
+
+def _read_float16(data: Symbols) -> Values:
+    return data.view("<f2").ravel().astype(np.float32)
+
+
+def _read_bfloat16(data: Symbols) -> Values:
+    return (data.view("<u2").ravel().astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def _read_bytes(dtype: str) -> Callable[[Symbols], Values]:
+    return lambda data: byte_values(dtype)[data.ravel()]
+
+
+READERS: ByName[Callable[[Symbols], Values]] = {
+    "float32": _read_float32,
+    "float16": _read_float16,
+    "bfloat16": _read_bfloat16,
+    "float8_e4m3fn": _read_bytes("float8_e4m3fn"),
+    "float8_e4m3fnuz": _read_bytes("float8_e4m3fnuz"),
+    "float8_e5m2": _read_bytes("float8_e5m2"),
+    "float8_e5m2fnuz": _read_bytes("float8_e5m2fnuz"),
+    "float8_e8m0fnu": _read_bytes("float8_e8m0fnu"),
+}
+
+
+def byte_values(dtype: str) -> Values:
     """
     Return what each byte stands for.
 
@@ -70,5 +96,5 @@ def byte_values(dtype: str) -> NDArray[np.float32]:
         values[exponents == 31] = np.where(fractions[exponents == 31] > 0, np.nan, np.inf)
     values[129:] *= -1
     values[128] = np.nan if dtype.endswith("uz") else -0.0
-    found: NDArray[np.float32] = values.astype(np.float32)
+    found: Values = values.astype(np.float32)
     return found

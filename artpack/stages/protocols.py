@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias
 
 from artpack.stages.symbols import PartSpec, Quantized, Symbols
 
@@ -82,11 +82,6 @@ class SymbolCoder(Stage, Protocol):
 
     def decode(self, data: bytes, *, alphabet: int, count: int) -> Symbols:
         """Decode exactly ``count`` symbols that use up ``data`` exactly."""
-
-
-@runtime_checkable
-class MatrixCoder(SymbolCoder, Protocol):
-    """A symbol coder that sees where rows begin and parts end."""
 
     def encode_matrices(self, matrices: Sequence[Symbols], *, alphabet: int) -> bytes:
         """Code two-dimensional symbols, several matrices of them."""

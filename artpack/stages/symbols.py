@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from artpack.system.jit import jit
+from artpack.system.jit import jit, portable
 
 Symbols = NDArray[np.uint8]
 """Unsigned 8-bit symbols, every value below its alphabet."""
@@ -89,6 +89,11 @@ def histogram(symbols: Symbols, alphabet: int) -> NDArray[np.int64]:
     return total
 
 
+def _count_plainly(symbols: Symbols, counts: NDArray[np.int64]) -> None:
+    counts[0] += np.bincount(symbols, minlength=MAX_ALPHABET)
+
+
+@portable(by=_count_plainly)
 @jit(nogil=True)
 def _count(symbols: Symbols, counts: NDArray[np.int64]) -> None:
     """Count in several tables, so that equal neighbours do not wait for each other."""

@@ -6,11 +6,17 @@ from typing import TypeAlias, TypeVar, cast
 
 from artpack.errors import UnknownStageError, UsageError
 from artpack.stages.protocols import Config, JsonValue, Stage
+from artpack.system.jit import portable
 
 StageT = TypeVar("StageT", bound=Stage)
 Table: TypeAlias = Mapping[str, type[StageT]]
 
 
+def _tabulate(stages: Iterable[type[StageT]]) -> Table[StageT]:
+    return {stage.stage_id: stage for stage in stages}
+
+
+@portable(by=_tabulate)
 def by_id(stages: Iterable[type[StageT]]) -> Table[StageT]:
     """
     Make a lookup table of stages.

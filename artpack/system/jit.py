@@ -32,6 +32,24 @@ def jit(**options: Any) -> Callable[[F], F]:
     return late
 
 
+def portable(by: Callable[..., Any] | None) -> Callable[[F], F]:
+    """
+    Say what stands for a function where there is numpy alone: see :mod:`artpack.portable`.
+
+    Here it changes nothing.
+
+    Args:
+        by: Does the same without compiled code. None for a check that may be left out where
+            the hash of a tensor's symbols is compared anyway.
+
+    Returns:
+        A decorator.
+
+    """
+    del by
+    return lambda function: function
+
+
 class _Late:
     """A function that numba gets to see when it is called, and with it those that it calls."""
 

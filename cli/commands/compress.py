@@ -34,6 +34,12 @@ from ..render.progress import progress
     metavar="S",
     help="Search no longer; bytes then vary.",
 )
+@option_of(METHOD)(
+    "--portable",
+    is_flag=True,
+    default=None,
+    help="Be read without a library, whatever it costs.",
+)
 @option_of(METHOD)("--ttt", metavar="NAME|FILE", help="Carry a recipe for 'artpack eval --ttt'.")
 @budget_options
 @option_of(SIZE)(
@@ -47,6 +53,13 @@ from ..render.progress import progress
 @option_of(OUTPUT)(
     "-o", "--output", type=Output(), help="By default CHECKPOINT with the ending .artpack."
 )
+@option_of(OUTPUT)(
+    "--bundle",
+    "decoder",
+    type=Output(),
+    metavar="FILE",
+    help="Write a decoder too; it counts into --budget.",
+)
 @force_option
 @option_of(OUTPUT)("--dry-run", is_flag=True, help="Write nothing: print the bytes of each tensor.")
 @json_option
@@ -54,6 +67,7 @@ def compress(
     *,
     source: tuple[Path, ...],
     output: Path | None,
+    decoder: Path | None,
     force: bool,
     dry_run: bool,
     as_json: bool,
@@ -71,9 +85,12 @@ def compress(
         inputs = inputs_of(source, settings)
         target = output or checked_target(source[-1], inputs.source_sha256, force=force)
     with progress() as told:
-        result = artpack.compress(source, progress=told, **settings)
+        bundle = decoder is not None
+        result = artpack.compress(source, bundle=bundle, progress=told, **settings)
     if not dry_run:
         result.save(target)
+        if decoder is not None:
+            result.bundle.save(decoder)
     render.summary(
         result,
         checkpoint=", ".join(map(str, source)),

@@ -41,7 +41,7 @@ inputs_options = together(
         "--calibration-batches",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="NPZ",
-        help="Calibrate with these arrays, by input: for ONNX graphs.",
+        help="For ONNX graphs: arrays, by input.",
     ),
     device_option,
     jobs_option,

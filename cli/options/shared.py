@@ -43,7 +43,7 @@ jobs_option = option_of(METHOD)(
     "--jobs",
     type=POSITIVE,
     metavar="N",
-    help="Threads, by default one a core; the bytes stay the same.",
+    help="Threads; by default one a core.",
 )
 limit_option = click.option(
     "--max-decoded-bytes",

@@ -51,6 +51,9 @@ def _numbers(result: "artpack.CompressResult") -> dict[str, Any]:
         "weights": result.weights,
         "bits_per_weight": result.bits_per_weight,
         "ratio": result.source_bytes / result.size_bytes,
+        "portable": result.result.packed.portable,
+        "portable_price": result.result.packed.portable_price,
+        "decoder_bytes": result.bundle.size_bytes if result.goal.decoder else None,
         "fit": _fit(result),
         "reports": {name: asdict(report) for name, report in result.reports.items()},
     }
@@ -97,8 +100,10 @@ def _per_kb(result: "artpack.CompressResult", loss: float | None) -> float | Non
 def _lines(result: "artpack.CompressResult") -> Iterator[str]:
     """Yield what is known of the budget, the loss and the score."""
     goal = result.goal
+    if goal.decoder:
+        yield f"decoder: {result.bundle.size_bytes:,} bytes"
     if goal.limit_bytes is not None:
-        left = goal.limit_bytes - goal.code_bytes - result.size_bytes
+        left = goal.limit_bytes - goal.code_bytes - goal.counted_bytes(result.result.packed)
         made = f", {_made(result)}" if result.trials else ""
         yield f"budget: {goal.limit_bytes:,} bytes, {left:,} left{made}"
     if result.loss is not None:

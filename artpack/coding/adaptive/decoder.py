@@ -20,6 +20,7 @@ from artpack.coding.adaptive.model import (
     learn,
     step_states,
 )
+from artpack.coding.adaptive.portable import decode_plainly
 from artpack.coding.adaptive.stream import Stream, check_end, follow_classes
 from artpack.coding.adaptive.tables import (
     CENTRE,
@@ -35,7 +36,7 @@ from artpack.coding.adaptive.tables import (
 )
 from artpack.errors import CorruptError, TruncatedError
 from artpack.stages.symbols import Symbols
-from artpack.system.jit import jit
+from artpack.system.jit import jit, portable
 
 ESCAPES = 4
 """Of a cursor, beside what lanes keep there: how many escapes were read."""
@@ -227,6 +228,7 @@ def decode_symbols(  # noqa: PLR0917 - numba knows no keywords
     return True
 
 
+@portable(by=decode_plainly)
 def decode(stream: Stream) -> Symbols:
     """
     Decode a stream.

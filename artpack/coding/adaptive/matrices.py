@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from artpack.coding.adaptive import decoder, encoder
+from artpack.coding.adaptive import encoder
 from artpack.coding.adaptive.arrangement import arrange, take
+from artpack.coding.adaptive.decoder import decode as decode_compiled
 from artpack.coding.adaptive.stream import Points, Stream, split_stream
 from artpack.coding.adaptive.tables import PRIOR_ROWS
 from artpack.errors import CorruptError
@@ -54,7 +55,7 @@ def decode_matrices(
     shapes: Sequence[tuple[int, int]],
     alphabet: int,
     states: int,
-    decode: Callable[[Stream], Symbols] = decoder.decode,
+    decode: Callable[[Stream], Symbols] = decode_compiled,
 ) -> list[Symbols]:
     """
     Undo :func:`encode_matrices`.

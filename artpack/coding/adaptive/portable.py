@@ -302,7 +302,7 @@ class Decoder:
         return symbols
 
 
-def decode(stream: Stream) -> Codes:
+def decode_plainly(stream: Stream) -> Codes:
     """
     Decode a stream.
 

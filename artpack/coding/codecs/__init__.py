@@ -8,6 +8,9 @@ from artpack.coding.codecs.zpaq import Zpaq
 from artpack.coding.codecs.zstd import Zstd
 from artpack.stages import Codec, Table, by_id
 
-__all__ = ["CODECS", "Brotli", "Lrzip", "Lzma", "Stored", "Zpaq", "Zstd"]
+__all__ = ["CODECS", "STANDARD", "Brotli", "Lrzip", "Lzma", "Stored", "Zpaq", "Zstd"]
 
 CODECS: Table[Codec] = by_id((Stored, Zstd, Brotli, Lzma, Zpaq, Lrzip))
+
+STANDARD = (Stored, Lzma)
+"""Those that Python's standard library decodes."""

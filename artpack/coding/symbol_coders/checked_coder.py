@@ -1,7 +1,11 @@
 """Promises of every symbol coder, checked in one place."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import ClassVar
+
+import numpy as np
 
 from artpack.errors import CorruptError, TruncatedError, UsageError
 from artpack.stages import ConfiguredStage
@@ -102,6 +106,54 @@ class CheckedCoder(ConfiguredStage, ABC):
                 f"{self.stage_id}: symbol {symbols.max()} is not below the alphabet {alphabet}"
             )
         return symbols
+
+    def encode_matrices(self, matrices: Sequence[Symbols], *, alphabet: int) -> bytes:
+        """
+        Code the symbols of matrices one after the other.
+
+        Args:
+            matrices: uint8, two-dimensional.
+            alphabet: All symbols are below it; one that the coder accepts.
+
+        Returns:
+            The bytes.
+
+        Raises:
+            UsageError: The coder does not take this alphabet, or a symbol is not below it.
+
+        """
+        symbols = np.concatenate([np.zeros(0, np.uint8), *(one.reshape(-1) for one in matrices)])
+        return self.encode(symbols, alphabet=alphabet)
+
+    def decode_matrices(
+        self, data: bytes, *, shapes: Sequence[tuple[int, int]], alphabet: int
+    ) -> list[Symbols]:
+        """
+        Undo :meth:`encode_matrices`.
+
+        Args:
+            data: Exactly what was returned.
+            shapes: Rows and columns of each matrix.
+            alphabet: The same number.
+
+        Returns:
+            The matrices.
+
+        Raises:
+            CorruptError: No matrices of these shapes encode to ``data``.
+            TruncatedError: The same, because ``data`` ends early.
+
+        """
+        ends = list(accumulate(rows * cols for rows, cols in shapes))
+        count = ends[-1] if ends else 0
+        symbols = self.decode(data, alphabet=alphabet, count=count)
+        if symbols.size != count:
+            raise CorruptError(f"{symbols.size} symbols decoded, {count} expected")
+        starts = [0, *ends]
+        return [
+            symbols[start:end].reshape(shape)
+            for start, end, shape in zip(starts, ends, shapes, strict=False)
+        ]
 
     @abstractmethod
     def _encode(self, symbols: Symbols, alphabet: int) -> bytes: ...

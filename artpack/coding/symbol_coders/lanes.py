@@ -11,13 +11,15 @@ States have 64 bits, words 32, and frequencies sum to ``2**24``.
 Source: Giesen, "Interleaved entropy coders" (arXiv 1402.3392).
 """
 
+from bisect import bisect_right
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artpack.stages.symbols import Symbols
-from artpack.system.jit import jit
+from artpack.system.jit import jit, portable
 
 LANES = 8
 """States of a long stream."""
@@ -109,14 +111,33 @@ def encode_lanes(
     return int(place)
 
 
-@jit(nogil=True)
-def decode_lanes(  # noqa: PLR0917 - numba knows no keywords
-    words: Words,
-    starts: States,
-    slots: Symbols,
-    present: Symbols,
-    states: States,
-    symbols: Symbols,
+def decode_lanes_plainly(
+    words: Words, starts: States, present: Symbols, states: States, symbols: Symbols
+) -> int:
+    """Do what :func:`decode_lanes` does, in Python's own integers."""
+    lanes, size, place = len(states), len(words), 0
+    lows, waiting, current = starts.tolist(), words.tolist(), states.tolist()
+    shares = [end - start for start, end in pairwise(lows)]
+    ranks = bytearray(len(symbols))
+    for at in range(len(symbols)):
+        lane = at % lanes
+        state = current[lane]
+        low = state & (1 << TOTAL_BITS) - 1
+        rank = bisect_right(lows, low) - 1
+        state = shares[rank] * (state >> TOTAL_BITS) + low - lows[rank]
+        if state < 1 << 32 and place < size:
+            state = state << 32 | waiting[place]
+            place += 1
+        current[lane] = state
+        ranks[at] = rank
+    states[:] = current
+    symbols[:] = present[np.frombuffer(ranks, np.uint8)]
+    return place
+
+
+@portable(by=decode_lanes_plainly)
+def decode_lanes(
+    words: Words, starts: States, present: Symbols, states: States, symbols: Symbols
 ) -> int:
     """
     Undo :func:`encode_lanes`.
@@ -124,7 +145,6 @@ def decode_lanes(  # noqa: PLR0917 - numba knows no keywords
     Args:
         words: uint32, those behind the states.
         starts: uint64, ``(distinct + 1,)``: where the frequencies of each symbol begin.
-        slots: What :func:`slots_of` makes of them.
         present: uint8, ``(distinct,)``: the symbols that occur.
         states: uint64, one a lane: changed in place.
         symbols: uint8, a multiple of the number of states: filled.
@@ -133,6 +153,19 @@ def decode_lanes(  # noqa: PLR0917 - numba knows no keywords
         How many words were used. Where there are too few, a state ends below ``2**32``.
 
     """
+    return _decode_lanes(words, starts, slots_of(starts), present, states, symbols)
+
+
+@jit(nogil=True)
+def _decode_lanes(  # noqa: PLR0917 - numba knows no keywords
+    words: Words,
+    starts: States,
+    slots: Symbols,
+    present: Symbols,
+    states: States,
+    symbols: Symbols,
+) -> int:
+    """Take a word whenever the state at hand needs one."""
     lanes = len(states)
     place, size, base = np.uint64(0), np.uint64(len(words)), np.uint64(0)
     for _ in range(len(symbols) // lanes):

@@ -17,7 +17,6 @@ from artpack.coding.symbol_coders.lanes import (
     decode_lanes,
     encode_lanes,
     lanes_of,
-    slots_of,
 )
 from artpack.coding.symbol_coders.roots import (
     FREQUENCY_BITS,
@@ -29,6 +28,7 @@ from artpack.coding.symbol_coders.roots import (
 )
 from artpack.errors import CorruptError, TruncatedError
 from artpack.stages.symbols import MAX_ALPHABET, Symbols, histogram
+from artpack.system.jit import portable
 
 _WORD = 1 << 32
 MOST_TAIL_SYMBOLS = 32 * LANES
@@ -129,10 +129,16 @@ class Rans(CheckedCoder):
             return np.zeros(count, dtype=np.uint8)
         roots, dropped, size = unpack_roots(data, alphabet)
         symbols = _decode_words(_words(data[size:], dropped), roots, count)
-        table = square_roots(histogram(symbols, alphabet).tolist())
-        if table != roots or pack_roots(table, dropped) != data[:size]:
-            raise CorruptError("rans: the frequency table is not that of the symbols")
+        _check_table(symbols, roots, data[:size], dropped)
         return symbols
+
+
+@portable(by=None)
+def _check_table(symbols: Symbols, roots: list[int], packed: bytes, dropped: int) -> None:
+    """Refuse a frequency table that no encoder writes."""
+    table = square_roots(histogram(symbols, len(roots)).tolist())
+    if table != roots or pack_roots(table, dropped) != packed:
+        raise CorruptError("rans: the frequency table is not that of the symbols")
 
 
 def _shares(roots: list[int]) -> NDArray[np.int64]:
@@ -182,7 +188,7 @@ def _decode_words(words: Words, roots: list[int], count: int) -> Symbols:
     body = count - sum(lengths)
     symbols = np.empty(count, dtype=np.uint8)
     starts = np.concatenate(([0], np.cumsum(shares))).astype(np.uint64)
-    used = decode_lanes(rest, starts, slots_of(starts), present, states, symbols[:body])
+    used = decode_lanes(rest, starts, present, states, symbols[:body])
     # With all words used up a state that needs one goes on below 2**32, and never grows.
     if (states < _WORD).any():
         raise TruncatedError("rans: the words end early")

@@ -17,7 +17,7 @@ from artpack.interop.pr2086.payloads import NewPayloads, Payloads, read_plain, w
 from artpack.quantize import GroupLevels
 from artpack.quantize.grids.floats import Fp8, Fp16
 
-PLAIN = {"fp8": Fp8().dtype, "fp16": Fp16().dtype}
+PLAIN = {"fp8": Fp8().torch_dtype, "fp16": Fp16().torch_dtype}
 DTYPE = "bfloat16"
 """What the system makes of everything that it loads."""
 

@@ -27,7 +27,7 @@ class Narrow(CheckedGrid):
     part_name: ClassVar[str] = "data"
 
     @property
-    def dtype(self) -> torch.dtype:
+    def torch_dtype(self) -> torch.dtype:
         """What torch calls the type."""
         dtype: torch.dtype = getattr(torch, self.dtype_name)
         return dtype
@@ -57,15 +57,15 @@ class Narrow(CheckedGrid):
                 its index and the value.
 
         """
-        narrow = torch.empty(weight.numel(), dtype=self.dtype)
-        largest = torch.finfo(self.dtype).max
+        narrow = torch.empty(weight.numel(), dtype=self.torch_dtype)
+        largest = torch.finfo(self.torch_dtype).max
         fault = f"overflows {self.label}, largest {largest:g}: choose a wider type"
         for at, chunk in finite_chunks(weight, (weight.numel(), 1)):
             # Rounded at half the size, where nothing overflows: what torch makes of an fp8
             # overflow, NaN or the largest value, depends on its version.
-            rounded = (chunk / 2).to(self.dtype).float() * 2
+            rounded = (chunk / 2).to(self.torch_dtype).float() * 2
             reject(rounded.abs() > largest, weight, at.start, fault)
-            narrow[at] = chunk.to(self.dtype).flatten()
+            narrow[at] = chunk.to(self.torch_dtype).flatten()
         return Quantized(tuple(weight.shape), self._split(narrow, tuple(weight.shape)))
 
     def _weights(self, parts: Mapping[str, Symbols], shape: tuple[int, int]) -> Weights:

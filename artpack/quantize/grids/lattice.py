@@ -22,7 +22,7 @@ from artpack.quantize.parts import byte_planes, join_planes, split_bytes
 from artpack.quantize.trellis.viterbi import search_columns
 from artpack.stages.symbols import PartSpec, Quantized, Symbols
 from artpack.stages.trellis import spacing, trellis
-from artpack.system.jit import jit
+from artpack.system.jit import jit, portable
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
@@ -324,6 +324,24 @@ def _walk(codes: Integers, table: Integers) -> Integers:
     return points
 
 
+def _weigh_rows(  # noqa: PLR0917 - as the compiled one
+    codes: Integers,
+    successors: Integers,
+    row_offsets: Integers,
+    col_offsets: Integers,
+    table: NDArray[np.float32],
+    result: NDArray[np.float32],
+) -> None:
+    """Do what :func:`_weigh` does, a row at a time."""
+    states = np.zeros(codes.shape[1], np.int32)
+    distance = 1 if len(successors) == 1 else 2
+    for row, offset in enumerate(row_offsets.tolist()):
+        points = distance * codes[row] + successors[states, 0]
+        states = successors[states, 1 + (codes[row] & 1)]
+        result[row] = points.astype(np.float32) * table[offset + col_offsets]
+
+
+@portable(by=_weigh_rows)
 @jit(nogil=True)
 def _weigh(  # noqa: PLR0917 - numba knows no keywords
     codes: Integers,

@@ -26,7 +26,7 @@ from tests.coding.symbol_coders import slow_adaptive
 from tests.strategies import parts
 
 STATES = (1, *POLYNOMIALS)
-DECODERS = (decoder.decode, portable.decode)
+DECODERS = (decoder.decode, portable.decode_plainly)
 SHAPES = [(0, 4), (5, 3), (4, 0), (2, 6), (5, 1)]
 
 
@@ -125,7 +125,7 @@ def test_damaged_streams_are_refused_or_those_of_other_symbols(
         found = decoder.decode(split_stream(bytes(coded), arrangement, points))
     except (CorruptError, TruncatedError) as error:
         with pytest.raises(type(error)):
-            portable.decode(split_stream(bytes(coded), arrangement, points))
+            portable.decode_plainly(split_stream(bytes(coded), arrangement, points))
         return
     stream = split_stream(bytes(coded), arrangement, points)
     own = [(portable.Decoder(stream).decode_classes() + 128).astype(np.uint8)]
