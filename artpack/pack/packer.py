@@ -52,8 +52,7 @@ class Goal:
 
     def counted_bytes(self, packed: Packed) -> int:
         """Return the bytes of a file, and those of its decoder if that counts."""
-        decoder = len(make_bundle(packed.header).small.encode()) if self.decoder else 0
-        return packed.size_bytes + decoder
+        return with_decoder(packed) if self.decoder else packed.size_bytes
 
     @property
     def file_limit(self) -> int | None:
@@ -120,6 +119,20 @@ class PackResult:
     loss: float | None = None
     loss_unit: str = "nats per token"
     notes: tuple[str, ...] = ()
+
+
+def with_decoder(packed: Packed) -> int:
+    """
+    Return the bytes of a file and its decoder.
+
+    Args:
+        packed: The file, a portable one.
+
+    Returns:
+        Bytes.
+
+    """
+    return packed.size_bytes + make_bundle(packed.header).size_bytes
 
 
 def uses_classes(packed: Packed) -> bool:
@@ -233,7 +246,7 @@ class Packer:
             raise UsageError(
                 f"recipe {recipe!r} has no step to adjust to `max_loss_increase`: take 'frontier'"
             )
-        packed = self._pack({}, goal)
+        packed = self._pack({})
         size, limit = goal.counted_bytes(packed), goal.file_limit
         if limit is not None and size > limit:
             raise BudgetError(
@@ -247,7 +260,7 @@ class Packer:
         quantized = lru_cache(maxsize=1)(partial(found.prepare, progress=self._progress))
 
         def at(log2_step: float) -> Packed:
-            return self._pack(self._tuned(found, quantized(log2_step)), goal)
+            return self._pack(self._tuned(found, quantized(log2_step)))
 
         if goal.file_limit is not None:
             bits = max(8 * goal.file_limit - found.bits_beside, MIN_BITS * found.weights)
@@ -318,13 +331,13 @@ class Packer:
         )
         return {name: found.reported(name, one) for name, one in tuned.items()}
 
-    def _pack(self, adjusted: Mapping[str, Prepared], goal: Goal) -> Packed:
-        """Make a file; where decoders count, see whether a coder is worth its code."""
+    def _pack(self, adjusted: Mapping[str, Prepared]) -> Packed:
+        """Make a file; where it is to be bundled, see whether a coder is worth its code."""
         packed = self._pack_with(self._profile, adjusted)
-        if not goal.decoder or not uses_classes(packed):
+        if not self._portable or not uses_classes(packed):
             return packed
         without = self._pack_with(self._profile.without(ClassedRans), adjusted)
-        return min(packed, without, key=goal.counted_bytes)
+        return min(packed, without, key=with_decoder)
 
     def _pack_with(self, profile: Profile, adjusted: Mapping[str, Prepared]) -> Packed:
         return compress(**self._contents(adjusted), profile=profile, deadline_s=self._deadline_s)

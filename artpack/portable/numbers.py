@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from artpack.stages.dtypes import ByName
 from artpack.stages.floats import READERS, byte_values, widen
+from artpack.stages.symbols import Symbols
 
 NATIVE: ByName[str] = {
     "float64": "<f8",
@@ -73,9 +74,40 @@ def _read_elements(values: NDArray[Any], dtype: str) -> NDArray[Any]:
     data = values.reshape(-1).view(np.uint8).reshape(-1, values.dtype.itemsize)
     if dtype in READERS:
         return widen(data, dtype).reshape(values.shape)
-    if dtype == "complex32":
-        return widen(data.reshape(-1, 2), "float16").view(np.complex64).reshape(values.shape)
-    return values.view(f"<u{values.dtype.itemsize}")
+    return ELEMENTS[dtype](data).reshape(values.shape)
+
+
+def _read_complex(data: Symbols) -> NDArray[Any]:
+    return widen(data.reshape(-1, 2), "float16").view(np.complex64)
+
+
+def _read_whole(data: Symbols) -> NDArray[Any]:
+    return data.view(f"<u{data.shape[1]}")
+
+
+ELEMENTS: ByName[Callable[[Symbols], NDArray[Any]]] = {
+    "complex32": _read_complex,
+    "bits16": _read_whole,
+    "float4_e2m1fn_x2": _read_whole,
+    "bits8": _read_whole,
+    "bits4x2": _read_whole,
+    "bits2x4": _read_whole,
+    "bits1x8": _read_whole,
+    "int1": _read_whole,
+    "int2": _read_whole,
+    "int3": _read_whole,
+    "int4": _read_whole,
+    "int5": _read_whole,
+    "int6": _read_whole,
+    "int7": _read_whole,
+    "uint1": _read_whole,
+    "uint2": _read_whole,
+    "uint3": _read_whole,
+    "uint4": _read_whole,
+    "uint5": _read_whole,
+    "uint6": _read_whole,
+    "uint7": _read_whole,
+}
 
 
 def _round_native(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:

@@ -132,7 +132,8 @@ class Trimmer(ast.NodeTransformer):
         if isinstance(node, ast.FunctionDef):
             abstract = any("abstractmethod" in ast.unparse(d) for d in node.decorator_list)
             special = node.name.startswith("__")
-            needed = (special or node.name in self._methods) and not abstract
+            needed = special or node.name in self._methods
+            needed = needed and not abstract and not is_left_out(node)
             return self.visit_FunctionDef(node) if needed else None
         if isinstance(node, ast.AnnAssign):
             return self._field(node)

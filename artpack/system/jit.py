@@ -39,8 +39,8 @@ def portable(by: Callable[..., Any] | None) -> Callable[[F], F]:
     Here it changes nothing.
 
     Args:
-        by: Does the same without compiled code. None for a check that may be left out where
-            the hash of a tensor's symbols is compared anyway.
+        by: Does the same without compiled code. None for a check that may be left out: what
+            it would find is found all the same, if with other words.
 
     Returns:
         A decorator.

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from artpack.coding.codecs.exact import drain_exactly
 from artpack.errors import CorruptError, UsageError
 from artpack.stages import ConfiguredStage
+from artpack.system.jit import portable
 
 _MIN_DICTIONARY = 1 << 12
 _MAX_DICTIONARY = 1 << 26  # what preset 9 uses: more costs the encoder gigabytes
@@ -47,6 +48,7 @@ class Lzma(ConfiguredStage):
     lp: int = 0
     pb: int = 2
 
+    @portable(by=None)
     def __post_init__(self) -> None:
         for name, bits in (("lc", self.lc), ("lp", self.lp), ("pb", self.pb)):
             if not 0 <= bits <= 4:

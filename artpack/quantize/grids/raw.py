@@ -14,6 +14,7 @@ from artpack.quantize.parts import byte_planes, check_parts, join_planes, split_
 from artpack.stages import ConfiguredStage, later, nearest
 from artpack.stages.dtypes import BYTES
 from artpack.stages.symbols import PartSpec, Quantized, Symbols
+from artpack.system.jit import portable
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Raw(ConfiguredStage):
     dtype: str
     sign_last: bool = later(default=False)
 
+    @portable(by=None)
     def __post_init__(self) -> None:
         if self.dtype not in BYTES:
             raise UsageError(f"raw: unknown dtype {self.dtype!r}{nearest(self.dtype, BYTES)}")
