@@ -115,9 +115,9 @@ DEFAULT = Profile(
     _PLAIN,
     _ENTROPY,
     (Bytes(),),
-    _STRONG,
+    (Stored(), *_STRONG),
     finalists=2,
-    alike=(Pipeline(SimilarRows(), Bytes(), Zpaq()),),
+    alike=tuple(Pipeline(SimilarRows(), Bytes(), Zpaq(model)) for model in ("symbols", "general")),
 )
 MAX = Profile(
     "max",

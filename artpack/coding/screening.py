@@ -41,7 +41,7 @@ class Heat(NamedTuple):
 
 HEATS = (Heat(SAMPLE_SYMBOLS, 0.02), Heat(1 << 18, 0.002))
 
-FEW_SYMBOLS = 1 << 12
+FEW_SYMBOLS = 1 << 14
 """In smaller groups nothing is dropped: everything is quick."""
 
 LONG_FLAT_SYMBOLS = 1 << 18
@@ -144,7 +144,7 @@ def _promising(
     ]
     if not repeats:
         best = _confirmed(group, left.pipelines, best, deadline)
-    alike = list(profile.alike) if not best and _has_like_rows(group) else []
+    alike = list(profile.alike) if _has_like_rows(group) else []
     return Finalists(left.pipelines + best + alike, left.skipped + tried.skipped)
 
 
