@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from artpack.api.inputs import CompressInputs
     from artpack.api.save import save
     from artpack.api.scoring import Scoring
+    from artpack.api.submission_audit import SubmissionReport, audit_submission
+    from artpack.api.submit import SubmitResult, submit
     from artpack.api.sweep import Curve, CurvePoint, sweep
     from artpack.api.tokenize import TokenizeResult, tokenize
     from artpack.api.train import train
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         UsageError,
         VersionError,
     )
+    from artpack.evaluation.audit.condition import Condition
     from artpack.evaluation.audit.sample import Sample
     from artpack.evaluation.scoring.score import Comparison
     from artpack.evaluation.scoring.summary import Score
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from artpack.models import ModelConfig
     from artpack.runners.settings import Settings
     from artpack.stages.progress import Progress
+    from artpack.submission.record import Submission
     from artpack.training.train import TrainResult
 
 __all__ = [
@@ -71,6 +75,7 @@ __all__ = [
     "Comparison",
     "CompressInputs",
     "CompressResult",
+    "Condition",
     "CorruptError",
     "Curve",
     "CurvePoint",
@@ -85,6 +90,9 @@ __all__ = [
     "Scoring",
     "Settings",
     "Stream",
+    "Submission",
+    "SubmissionReport",
+    "SubmitResult",
     "TokenizeResult",
     "TrainResult",
     "TruncatedError",
@@ -97,6 +105,7 @@ __all__ = [
     "WindowOptions",
     "__version__",
     "audit",
+    "audit_submission",
     "bundle",
     "calibrate",
     "compress",
@@ -107,6 +116,7 @@ __all__ = [
     "load_into",
     "open",
     "save",
+    "submit",
     "sweep",
     "tokenize",
     "train",
@@ -134,6 +144,8 @@ _EXPORTS = {
     "artpack.api.save": ("save",),
     "artpack.api.inputs": ("CompressInputs",),
     "artpack.api.scoring": ("Scoring",),
+    "artpack.api.submission_audit": ("SubmissionReport", "audit_submission"),
+    "artpack.api.submit": ("SubmitResult", "submit"),
     "artpack.api.sweep": ("Curve", "CurvePoint", "sweep"),
     "artpack.api.tokenize": ("TokenizeResult", "tokenize"),
     "artpack.api.train": ("train",),
@@ -152,6 +164,7 @@ _EXPORTS = {
         "UsageError",
         "VersionError",
     ),
+    "artpack.evaluation.audit.condition": ("Condition",),
     "artpack.evaluation.audit.sample": ("Sample",),
     "artpack.evaluation.scoring.score": ("Comparison",),
     "artpack.evaluation.scoring.summary": ("Score",),
@@ -159,6 +172,7 @@ _EXPORTS = {
     "artpack.models": ("ModelConfig",),
     "artpack.runners.settings": ("Settings",),
     "artpack.stages.progress": ("Progress",),
+    "artpack.submission.record": ("Submission",),
     "artpack.training.train": ("TrainResult",),
 }
 """Module to what is exported of it, imported when it is asked for: torch takes seconds."""

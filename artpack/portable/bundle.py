@@ -80,11 +80,9 @@ def make_bundle(header: Header, *, class_name: str | None = None) -> Bundle:
     """
     if class_name is not None and not class_name.isidentifier():
         raise UsageError(f"`class_name`: {class_name!r} is no name of a class")
-    check_portable(header)
-    wanted = frozenset(_wanted(header))
-    source = link_decoder(wanted)
+    source = decoder_source(header)
     about = f'"""A decoder made by artpack {__version__}: load(path_or_bytes)."""\n'
-    small = pack_source(link_decoder(wanted, quiet=True), [ENTRY.name, ERROR])
+    small = pack_source(decoder_source(header, quiet=True), [ENTRY.name, ERROR])
     if class_name is None:
         return Bundle(about + source, f"{small}exec(s)\n")
     inner = "".join(f"    {line}\n" for line in source.splitlines())
@@ -94,6 +92,25 @@ def make_bundle(header: Header, *, class_name: str | None = None) -> Bundle:
         f"{small}n={{'__name__':__name__}}\nexec(s,n)\n"
         f"class {class_name}:load=staticmethod(n[{ENTRY.name!r}]);Error=n[{ERROR!r}]\n",
     )
+
+
+def decoder_source(header: Header, *, quiet: bool = False) -> str:
+    """
+    Write the decoder of an artifact as it is read by people.
+
+    Args:
+        header: Of the artifact.
+        quiet: Leave out what errors say besides their name: a tenth of the bytes.
+
+    Returns:
+        Python's source.
+
+    Raises:
+        UsageError: The artifact has a stream that needs a library.
+
+    """
+    check_portable(header)
+    return link_decoder(frozenset(_wanted(header)), quiet=quiet)
 
 
 def check_portable(header: Header) -> None:

@@ -9,15 +9,20 @@ annotations.
 """
 
 import ast
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, cast
 
 from artpack.portable.trimming import Trimmer, attributes_of, stand_in
+from artpack.stages import ConfiguredStage, Record
 
 PACKAGE = "artpack"
+
+LATE = "artpack.system.late"
+"""Where modules come from that are imported when they are used: here they are imported at once."""
 
 Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 
@@ -65,7 +70,7 @@ class Module:
     def _read_import(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
             name = alias.asname or alias.name
-            if isinstance(node, ast.Import):
+            if isinstance(node, ast.Import) or node.module == LATE:
                 self.foreign[name] = ast.unparse(ast.Import([alias]))
             elif str(node.module).split(".", maxsplit=1)[0] == PACKAGE:
                 self.own[name] = Place(str(node.module), alias.name)
@@ -104,7 +109,18 @@ def module(name: str) -> Module:
     return Module(name)
 
 
-def link(entry: Place, wanted: Collection[str], *, quiet: bool = False) -> str:
+Change = Callable[[Place, ast.stmt], ast.stmt]
+"""What is done to a definition, by where it is, once it is trimmed."""
+
+
+def link(
+    entry: Place,
+    wanted: Collection[str],
+    *,
+    quiet: bool = False,
+    change: Change | None = None,
+    records: Mapping[str, Record] | None = None,
+) -> str:
     """
     Put everything that a function needs into one module.
 
@@ -112,6 +128,9 @@ def link(entry: Place, wanted: Collection[str], *, quiet: bool = False) -> str:
         entry: The function.
         wanted: Ids of the stages and names of the dtypes that are needed.
         quiet: Leave out what errors say besides their name.
+        change: Is given every definition, trimmed, and may change it.
+        records: Records that are written down at the end, by name. Fields of records that
+            nobody reads are left out.
 
     Returns:
         Python's source; it imports nothing of this package.
@@ -119,10 +138,11 @@ def link(entry: Place, wanted: Collection[str], *, quiet: bool = False) -> str:
     """
     attributes: frozenset[str] = frozenset()
     while True:
-        linker = Linker(wanted, attributes, quiet=quiet)
+        linker = Linker(wanted, attributes, quiet=quiet, change=change)
         linker.add(entry)
+        constants = [f"{name} = {linker.literal(one)}\n" for name, one in (records or {}).items()]
         if linker.attributes == attributes:
-            return linker.source()
+            return linker.source() + "".join(constants)
         attributes = linker.attributes
 
 
@@ -134,10 +154,19 @@ class Linker:
         wanted: Ids of the stages and names of the dtypes that are needed.
         attributes: Names of methods that are needed, as far as is known.
         quiet: Leave out what errors say besides their name.
+        change: Is given every definition, trimmed, and may change it.
     """
 
-    def __init__(self, wanted: Collection[str], attributes: frozenset[str], *, quiet: bool) -> None:
+    def __init__(
+        self,
+        wanted: Collection[str],
+        attributes: frozenset[str],
+        *,
+        quiet: bool,
+        change: Change | None = None,
+    ) -> None:
         self._wanted, self._known, self._quiet = wanted, attributes, quiet
+        self._change = change
         self.attributes = attributes
         self._nodes: dict[Place, Definition] = {}
         self._imports: dict[str, str] = {}
@@ -156,6 +185,8 @@ class Linker:
         find = partial(self._find, place.module)
         trimmer = Trimmer(self._wanted, self._known, find, quiet=self._quiet)
         node = trimmer.trim(here.definitions[place.name])
+        if self._change is not None:
+            node = self._change(place, node)
         self.attributes |= attributes_of(node)
         self._nodes[place] = node
         for name in sorted(_names(node)):
@@ -165,6 +196,28 @@ class Linker:
                 given = self._imports.setdefault(name, here.foreign[name])
                 assert given == here.foreign[name], f"two things are imported as {name!r}"
         self._nodes[place] = self._nodes.pop(place)
+
+    def literal(self, value: object) -> str:
+        """
+        Write a value, and collect the classes of the records that it is made of.
+
+        Args:
+            value: A record, a tuple of such, or what has a literal.
+
+        Returns:
+            An expression; in it, what is nobody's field any more is left out.
+
+        """
+        if isinstance(value, tuple):
+            return f"({''.join(f'{self.literal(one)}, ' for one in value)})"
+        if not isinstance(value, Record):
+            return repr(value)
+        kind = type(value)
+        self.add(Place(kind.__module__, kind.__name__))
+        whole = isinstance(value, ConfiguredStage)
+        names = [one.name for one in fields(cast("Any", value)) if whole or one.name in self._known]
+        given = ", ".join(f"{name}={self.literal(getattr(value, name))}" for name in names)
+        return f"{kind.__name__}({given})"
 
     def _resolve(self, where: str, name: str) -> Place | None:
         """Find what a name stands for in a module; None if it is not of this package."""

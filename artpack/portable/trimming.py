@@ -10,7 +10,14 @@ TABLE = "by_id"
 BY_NAME = "ByName"
 """The type of a mapping from names of dtypes."""
 
-BASES = frozenset({"ABC", "ConfiguredStage"})
+RECORD = "Record"
+"""A base whose classes are made of what has been checked; a bundle has them whole."""
+
+CHECK = "__post_init__"
+BASES = frozenset({"ABC", "ConfiguredStage", "Protocol", RECORD})
+MODULE = "nn.Module"
+"""A base whose classes are called by their method ``forward``."""
+
 DECORATORS = frozenset({"jit", "portable"})
 PLAIN = frozenset({"bool", "float", "int", "str"})
 """Types of fields that are compared with what a header says."""
@@ -122,17 +129,34 @@ class Trimmer(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
         """Leave out bases and methods."""
+        calls = frozenset({"forward"}) if self._is_module(node) else frozenset()
+        needed = self._methods | calls
+        is_record = RECORD in map(ast.unparse, node.bases)
         node.bases = [base for base in node.bases if ast.unparse(base) not in BASES]
-        body = [self._member(statement) for statement in node.body]
+        body = [self._member(statement, needed) for statement in node.body]
+        if is_record:
+            body = [one for one in map(self._record_member, body) if one is not None]
         node.body = [statement for statement in body if statement is not None] or [ast.Pass()]
         return node
 
-    def _member(self, node: ast.stmt) -> ast.stmt | None:
+    def _is_module(self, node: ast.AST) -> bool:
+        """Return whether a class is one of torch's modules."""
+        bases = [ast.unparse(base) for base in getattr(node, "bases", [])]
+        return MODULE in bases or any(self._is_module(self._find(base)) for base in bases)
+
+    def _record_member(self, node: ast.stmt | None) -> ast.stmt | None:
+        """Leave out checks of a record, fields that nobody reads, and defaults."""
+        if isinstance(node, ast.AnnAssign):
+            node.value = None
+            return node if ast.unparse(node.target) in self._methods else None
+        return None if isinstance(node, ast.FunctionDef) and node.name == CHECK else node
+
+    def _member(self, node: ast.stmt, methods: frozenset[str]) -> ast.stmt | None:
         """Trim a statement of a class's body; None for those that go."""
         if isinstance(node, ast.FunctionDef):
             abstract = any("abstractmethod" in ast.unparse(d) for d in node.decorator_list)
             special = node.name.startswith("__")
-            needed = special or node.name in self._methods
+            needed = special or node.name in methods
             needed = needed and not abstract and not is_left_out(node)
             return self.visit_FunctionDef(node) if needed else None
         if isinstance(node, ast.AnnAssign):

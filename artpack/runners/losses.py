@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from artpack.errors import UsageError
 from artpack.models.generate import draw_tokens

@@ -7,7 +7,7 @@ from typing import TypeAlias, TypeVar
 T = TypeVar("T")
 
 ByName: TypeAlias = Mapping[str, T]
-"""By name of a dtype: a bundle has those entries of it that its artifact needs."""
+"""By name, of a dtype or another choice: a bundle has those entries of it that it needs."""
 
 BYTES: ByName[int] = MappingProxyType(
     {

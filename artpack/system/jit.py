@@ -4,9 +4,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, update_wrapper
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_LOCK = RLock()
+"""Held while numba gets functions: one that is called too early would meet others that it lacks."""
 
 
 def jit(**options: Any) -> Callable[[F], F]:
@@ -56,6 +60,7 @@ class _Late:
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         self._function, self._options = function, options
         self._compiled: Callable[..., Any] | None = None
+        self._made: Callable[..., Any] | None = None
         update_wrapper(self, function)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
@@ -65,12 +70,18 @@ class _Late:
     def compiled(self) -> Callable[..., Any]:
         """Return numba's function; only such may stand where other ones look for it."""
         if self._compiled is None:
-            self._compiled = _compile(self._function, self._options)
-            home: dict[str, Any] = self._function.__globals__
-            for name, value in list(home.items()):
-                if isinstance(value, _Late):
-                    home[name] = value.compiled()
+            with _LOCK:
+                self._compiled = self._prepared()
         return self._compiled
+
+    def _prepared(self) -> Callable[..., Any]:
+        """Make numba's function, and replace all of its file at once: other threads may call."""
+        if self._made is None:
+            self._made = _compile(self._function, self._options)
+            home: dict[str, Any] = self._function.__globals__
+            late = {name: one for name, one in list(home.items()) if isinstance(one, _Late)}
+            home.update({name: one._prepared() for name, one in late.items()})  # noqa: SLF001
+        return self._made
 
 
 def _compile(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:

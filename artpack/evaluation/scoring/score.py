@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from artpack.errors import UsageError
 from artpack.evaluation.scoring.estimate import Estimate, Sums, bootstrap_errors

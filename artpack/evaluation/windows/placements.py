@@ -5,7 +5,7 @@ The published loaders cut the stream to whole windows first, so they skip its la
 :meth:`~artpack.evaluation.windows.plan.WindowPlan.coverage` says how many.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
@@ -24,6 +24,7 @@ from artpack.evaluation.windows.sliding import (
     sliding,
 )
 from artpack.stages import nearest
+from artpack.stages.dtypes import ByName
 
 StreamPlacement: TypeAlias = Callable[[Tokens, int, int], WindowPlan]
 PR1934_ROW_WINDOWS = 32
@@ -64,7 +65,7 @@ def _pr1934(ids: Tokens, window_tokens: int, _stride_tokens: int) -> WindowPlan:
     return packed(ids, window_tokens, rows, ranks=PR1934_RANKS)
 
 
-PLACEMENTS: Mapping[str, StreamPlacement] = {
+PLACEMENTS: ByName[StreamPlacement] = {
     "sequential": partial(_stream, _sequential),
     "sliding": partial(_stream, sliding),
     "documents": by_document,
