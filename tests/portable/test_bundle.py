@@ -1,6 +1,7 @@
 """Bundles decode alone, are small, and refuse what is damaged."""
 
 import ast
+import re
 import sys
 from typing import Any
 
@@ -11,8 +12,9 @@ import torch
 import artpack
 from artpack.artifact.reader import open_artifact
 from artpack.errors import ArtpackError, UsageError
-from artpack.portable.alone import decode_alone
-from artpack.portable.bundle import make_bundle
+from artpack.portable.alone import decode_alone, fingerprint
+from artpack.portable.bundle import decoder_source, make_bundle
+from artpack.portable.reader import load
 from tests.artifact.forging import take_apart
 from tests.artifact.golden_cases import FOLDER
 from tests.portable.test_reader import forgeries, portable_cases
@@ -29,7 +31,14 @@ def decoder_of(source: str) -> dict[str, Any]:
     return space
 
 
-@pytest.mark.parametrize("name", portable_cases())
+ALONE = ("adaptive", "corrected", "raws")
+"""Those that are decoded in a bare Python every time; nightly all are."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in ALONE else pytest.mark.slow) for n in portable_cases()],
+)
 def test_it_decodes_golden_artifacts_alone(name: str) -> None:
     result = artpack.bundle(FOLDER / f"{name}.artpack", self_test=True)
 
@@ -38,8 +47,16 @@ def test_it_decodes_golden_artifacts_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", portable_cases())
-def test_it_imports_the_standard_library_and_numpy(name: str) -> None:
-    source = artpack.bundle(FOLDER / f"{name}.artpack").bundle.source
+def test_it_decodes_golden_artifacts_without_imports_of_ours(name: str) -> None:
+    path = FOLDER / f"{name}.artpack"
+    with open_artifact(path) as artifact:
+        source = decoder_source(artifact.header)
+
+    assert not re.search(r"^\s*(import|from) artpack", source, re.MULTILINE)
+    found, wanted = decoder_of(source)["load"](path), load(path)
+    assert {key: fingerprint(one) for key, one in found.items()} == {
+        key: fingerprint(one) for key, one in wanted.items()
+    }
 
     found = set()
     for node in ast.walk(ast.parse(source)):
@@ -76,6 +93,15 @@ def test_tensors_of_torch_are_given_on_demand() -> None:
     load = decoder_of(artpack.bundle(portable_artifact()).bundle.small)["load"]
     with open_artifact(portable_artifact()) as artifact:
         assert torch.equal(load(portable_artifact(), torch=True)["w"], artifact["w"])
+
+
+def test_decoders_stay_small() -> None:
+    draw = torch.Generator().manual_seed(0)
+    weights = {f"w{i}": torch.randn(128, 128, generator=draw) for i in range(2)}
+    frontier = artpack.compress(weights, budget=12_000, portable=True).content()
+
+    assert artpack.bundle(frontier).bundle.size_bytes <= 12_000
+    assert artpack.bundle(FOLDER / "rans.artpack").bundle.size_bytes <= 8_000
 
 
 def test_the_source_is_a_text_of_ascii() -> None:

@@ -80,7 +80,13 @@ def test_weights_are_rounded_as_torch_rounds(dtype: str) -> None:
         np.testing.assert_array_equal(found, artifact["w"].float().numpy())
 
 
-@pytest.mark.parametrize("lie", LIES)
+LONG = {"a bomb", "a million members"}
+"""What takes seconds to forge."""
+
+
+@pytest.mark.parametrize(
+    "lie", [pytest.param(lie, marks=pytest.mark.slow if lie in LONG else ()) for lie in LIES]
+)
 def test_a_lie_is_refused_or_changes_nothing(lie: str) -> None:
     wanted = load(small_artifact(), torch=True)
     try:
