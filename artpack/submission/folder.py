@@ -74,9 +74,14 @@ def hash_paths(paths: list[Path]) -> str:
     Returns:
         SHA-256 of their contents, one after the other, in hexadecimal.
 
+    Raises:
+        UsageError: One of them is no regular file.
+
     """
     digest = hashlib.sha256()
     for path in paths:
+        if not path.is_file():
+            raise UsageError(f"{path}: is no file")
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from artpack.errors import UsageError
+from artpack.models.mechanisms import MAX_WIDTH
 from artpack.stages import Record, check_range
 from artpack.stages.parsing import parse_json
 
@@ -27,6 +28,11 @@ class Windows(Record):
     window_tokens: int
     stride_tokens: int | None
     limit_tokens: int | None
+
+    def __post_init__(self) -> None:
+        for name in ("window_tokens", "stride_tokens"):
+            check_range(self, name, 1, MAX_WIDTH)
+        check_range(self, "limit_tokens", 1, 1 << 62)
 
 
 @dataclass(frozen=True)

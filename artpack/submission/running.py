@@ -58,7 +58,7 @@ def run_script(python: Path | str, script: Path, arguments: list[str]) -> Printe
     """
     environment = {name: os.environ[name] for name in (*KEPT, *THREADS) if name in os.environ}
     done = subprocess.run(  # noqa: S603 - what is audited is run; the documents say so
-        [str(python), "-I", "-B", script.name, *arguments],
+        [str(python), "-I", "-B", f"./{script.name}", *arguments],
         cwd=script.parent,
         env=environment,
         capture_output=True,

@@ -30,7 +30,7 @@ def make_fresh(folder: Path, declared: list[str]) -> Path:
     """
     venv.create(folder, with_pip=True)
     python = _python(folder)
-    command = [str(python), "-m", "pip", "install", "--quiet", "--no-input", *declared]
+    command = [str(python), "-I", "-m", "pip", "install", "--quiet", "--no-input", *declared]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or [f"pip ended with {done.returncode}"]

@@ -15,11 +15,17 @@ from artpack import ArtpackError, BudgetError, UsageError, WindowOptions
 from artpack.evaluation.tokens.shards import write_shard
 from artpack.evaluation.tokens.stream import tokenize_text
 from artpack.submission.folder import DECLARED
-from artpack.submission.surroundings import make_linked
+from artpack.submission.surroundings import make_fresh, make_linked
 from tests.api.conftest import DOCUMENTS
 from tests.small_model import write_small_model
 
 WINDOWS = WindowOptions(window_tokens=32, stride_tokens=16, limit_tokens=200)
+LONG = {
+    "placement": "sliding",
+    "window_tokens": 1 << 40,
+    "stride_tokens": None,
+    "limit_tokens": None,
+}
 FAKE = "import json\nprint(json.dumps({found!r}))\n"
 
 
@@ -121,6 +127,19 @@ def test_what_is_not_installed_is_told(tmp_path: Path, declared: str, words: str
         make_linked(tmp_path / "venv", [declared])
 
 
+@pytest.mark.slow
+def test_without_a_network_there_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(ArtpackError, match=r"cannot be installed: .*no-such-package") as told:
+        make_fresh(tmp_path / "venv", ["no-such-package"])
+    assert str(told.value).endswith(
+        "without a network, `installed` takes the packages of this Python"
+    )
+    assert "\n" not in str(told.value)
+
+
 def test_what_it_declares_are_bounds_of_this_package() -> None:
     assert set(DECLARED) <= set(requires("artpack") or ())
 
@@ -164,6 +183,8 @@ def test_other_tokens_are_found(copied: Path) -> None:
         ({"script": "../evil.py"}, "script must be the name of a file of the folder"),
         ({"bytes_total": "7"}, "bytes_total must be int"),
         ({"windows": {"placement": "sliding"}}, "field 'window_tokens' is missing"),
+        ({"windows": LONG}, "windows: window_tokens must be in 1..1048576"),
+        ({"tokens": {"path": "/dev/zero", "sha256": ""}}, "/dev/zero: is no file"),
     ],
 )
 def test_a_damaged_record_is_refused(copied: Path, change: dict[str, Any], words: str) -> None:
