@@ -55,9 +55,10 @@ def bundle(
         OSError: It cannot be read.
 
     """
-    content = artifact if isinstance(artifact, bytes) else Path(artifact).read_bytes()
-    with open_artifact(content) as opened:
+    source = artifact if isinstance(artifact, bytes) else Path(artifact)
+    with open_artifact(source) as opened:
         made = make_bundle(opened.header, class_name=class_name)
+    content = source if isinstance(source, bytes) else source.read_bytes()
     test = _tested(made, content, class_name) if self_test else None
     return BundleResult(made, len(content), test)
 

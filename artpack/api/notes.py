@@ -60,7 +60,7 @@ def _portable_notes(packed: Packed) -> Iterator[str]:
     """Say what it costs, or would cost, to be read without a library."""
     price = packed.portable_price
     share = f"{price:,} bytes, {price / max(1, packed.size_bytes):.2%}"
-    if packed.portable and price:
+    if packed.portable and price > 0:
         yield f"portable: read without a library, for {share} more"
     elif not packed.portable:
         codecs = {stream.pipeline.codec for stream in packed.header.plan.streams}

@@ -33,7 +33,7 @@ from artpack.submission.readme import write_readme
 from artpack.submission.record import RECORD, Submission, Windows
 from artpack.submission.running import run_script
 from artpack.submission.script import make_script
-from artpack.system.atomic import check_new_folder, new_folder
+from artpack.system.atomic import check_new_folder, new_folder, write_atomically
 from artpack.version import __version__
 
 
@@ -131,7 +131,7 @@ def submit(
         notes = _notes(opened.header.provenance)
     given = SubmissionFiles(tokens, tokenizer, sidecar)
     with new_folder(target) as place:
-        (place / ARTIFACT).write_bytes(content)
+        write_atomically(place / ARTIFACT, [content])
         _write(place / SCRIPT, script.small)
         _write(place / REQUIREMENTS, "\n".join(DECLARED) + "\n")
         shutil.copyfile(trained, place / trained.name)
@@ -191,7 +191,7 @@ def _check_budget(counted: Counted, limit_bytes: int) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+    write_atomically(path, [text.encode()])
 
 
 def _model_of(artifact: PathLike, stored: Any) -> ModelConfig:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.errors import ArtpackError
+from artpack.system.atomic import write_atomically
 
 _PROGRAM = """
 import hashlib, importlib.util, json, sys, time
@@ -82,8 +83,8 @@ def decode_alone(module: str, artifact: bytes, class_name: str | None = None) ->
     """
     with tempfile.TemporaryDirectory() as folder:
         source, data = Path(folder) / "decoder.py", Path(folder) / "artifact"
-        source.write_text(module, encoding="utf-8", newline="\n")
-        data.write_bytes(artifact)
+        write_atomically(source, [module.encode()])
+        write_atomically(data, [artifact])
         command = [sys.executable, "-I", "-c", _PROGRAM, str(source), str(data), class_name or ""]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:

@@ -82,6 +82,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check the outputs, then run the command."""
+        written: set[Path] = set()
         if not ctx.params.get("dry_run"):
             for param in self.get_params(ctx):
                 path = ctx.params.get(param.name or "")
@@ -90,6 +91,9 @@ class Command(click.Command):
                     if not folder and not param.type.inputs_first:
                         refuse_inputs(path)
                     check_output(path, folder=folder)
+                    if path.resolve() in written:
+                        raise UsageError(f"{path}: would be written twice: give another name")
+                    written.add(path.resolve())
         return super().invoke(ctx)
 
 

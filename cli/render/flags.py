@@ -3,6 +3,7 @@
 import re
 
 FLAGS = {
+    "class_name": "--class",
     "compiled": "--compile",
     "deadline_s": "--deadline-seconds",
     "overrides": "--set",

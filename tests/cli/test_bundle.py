@@ -45,6 +45,18 @@ def test_what_needs_a_library_is_refused_with_the_remedy(run: Run, tmp_path: Pat
     assert not (tmp_path / "decoder.py").exists()
 
 
+def test_what_is_wrong_is_said_in_a_line(run: Run, weights: Path) -> None:
+    twice = run("compress", weights.name, "-o", "a.bin", "--bundle", "a.bin")
+    assert (twice.returncode, twice.stderr) == (
+        2,
+        "artpack: a.bin: would be written twice: give another name\n",
+    )
+    name = run("bundle", RANS, "-o", "d.py", "--class", "a b")
+    assert name.stderr == "artpack: --class: 'a b' is no name of a class\n"
+    other = run("bundle", weights.name, "-o", "d.py")
+    assert other.stderr.startswith("artpack: weights.pt: not an artpack artifact")
+
+
 def test_a_budget_holds_for_artifact_and_decoder_together(
     run: Run, weights: Path, tmp_path: Path
 ) -> None:
