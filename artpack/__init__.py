@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from artpack.version import __version__
 
 if TYPE_CHECKING:
-    from artpack.api.audit import audit
     from artpack.api.audit_result import AuditFindings, AuditReport
+    from artpack.api.auditing import audit
     from artpack.api.bundle import BundleResult, bundle
     from artpack.api.calibrate import calibrate
     from artpack.api.compress import CompressResult, compress
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from artpack.api.eval_result import EvalResult, TttReport
     from artpack.api.evaluate import evaluate
+    from artpack.api.evaluator_report import EvaluatorReport
     from artpack.api.files import load, load_into, open, verify
     from artpack.api.inputs import CompressInputs
     from artpack.api.save import save
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     )
     from artpack.evaluation.audit.condition import Condition
     from artpack.evaluation.audit.sample import Sample
+    from artpack.evaluation.black_box.plan import ExaminationPlan
     from artpack.evaluation.scoring.score import Comparison
     from artpack.evaluation.scoring.summary import Score
     from artpack.evaluation.tokens.stream import Stream
@@ -80,6 +82,8 @@ __all__ = [
     "Curve",
     "CurvePoint",
     "EvalResult",
+    "EvaluatorReport",
+    "ExaminationPlan",
     "ExportResult",
     "ImportResult",
     "ModelConfig",
@@ -125,8 +129,8 @@ __all__ = [
 ]
 
 _EXPORTS = {
-    "artpack.api.audit": ("audit",),
     "artpack.api.audit_result": ("AuditFindings", "AuditReport"),
+    "artpack.api.auditing": ("audit",),
     "artpack.api.bundle": ("BundleResult", "bundle"),
     "artpack.api.calibrate": ("calibrate",),
     "artpack.api.compress": ("CompressResult", "compress"),
@@ -139,6 +143,7 @@ _EXPORTS = {
     "artpack.api.eval_options": ("AuditOptions", "TttOptions", "WindowOptions"),
     "artpack.api.eval_result": ("EvalResult", "TttReport"),
     "artpack.api.evaluate": ("evaluate",),
+    "artpack.api.evaluator_report": ("EvaluatorReport",),
     "artpack.api.files": ("load", "load_into", "open", "verify"),
     "artpack.api.unpacking": ("unpack",),
     "artpack.api.save": ("save",),
@@ -166,6 +171,7 @@ _EXPORTS = {
     ),
     "artpack.evaluation.audit.condition": ("Condition",),
     "artpack.evaluation.audit.sample": ("Sample",),
+    "artpack.evaluation.black_box.plan": ("ExaminationPlan",),
     "artpack.evaluation.scoring.score": ("Comparison",),
     "artpack.evaluation.scoring.summary": ("Score",),
     "artpack.evaluation.tokens.stream": ("Stream",),

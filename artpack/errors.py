@@ -8,6 +8,7 @@ Every error that artpack raises on purpose.
       CheckpointError        the input is not a usable checkpoint
       RecipeError            the recipe is wrong (names the file, the key, the rule)
       ScoreError             a score is no number (names the token)
+      EvaluatorError         somebody's evaluator failed (says what it said last)
       BudgetError            nothing fits the budget (says what would)
       ArtifactError          the artifact is not readable
         TruncatedError       its bytes end early
@@ -38,6 +39,10 @@ class RecipeError(ArtpackError):
 
 class ScoreError(ArtpackError):
     """A score is no finite number; the message names the token, or the tensor to blame."""
+
+
+class EvaluatorError(ArtpackError):
+    """An evaluator that was to be examined failed; the message has the last thing that it said."""
 
 
 class BudgetError(ArtpackError):

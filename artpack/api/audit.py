@@ -1,4 +1,4 @@
-"""The job of ``artpack.audit``: looking for what is illegal about a score."""
+"""The audit of artpack's own evaluations: looking for what is illegal about a score."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,7 @@ _SHARES = (0.001, 0.01, 0.1)
 """Of targets with a fault, for which it is said how likely the sample misses it."""
 
 
-def audit(
+def audit_weights(
     source: EvalSource,
     tokens: ScoredTokens,
     *,
@@ -214,7 +214,7 @@ def _judge_files(run: EvalRun, options: AuditOptions) -> tuple[list[Condition], 
     finding, hashes = judge_bytes(inputs.stream, inputs.tokenizer, texts=inputs.texts)
     findings = [finding]
     if options.train_tokens is not None:
-        findings.append(judge_overlap(inputs.stream, _shards(options.train_tokens)))
+        findings.append(judge_overlap(inputs.stream, training_shards(options.train_tokens)))
     if options.limit_bytes is not None:
         if inputs.size_bytes is None:
             raise UsageError("`limit_bytes` counts a file: these weights are in none")
@@ -222,7 +222,19 @@ def _judge_files(run: EvalRun, options: AuditOptions) -> tuple[list[Condition], 
     return findings, hashes
 
 
-def _shards(tokens: PathLike | NDArray[np.integer]) -> list[Path | NDArray[np.uint32]]:
+def training_shards(
+    tokens: PathLike | NDArray[np.integer],
+) -> list[Path | NDArray[np.uint32]]:
+    """
+    List what a model was trained on.
+
+    Args:
+        tokens: Shards, or an array (tokens,).
+
+    Returns:
+        Files, or the array.
+
+    """
     return [checked_ids(tokens)] if isinstance(tokens, np.ndarray) else [*find_shards(str(tokens))]
 
 

@@ -6,12 +6,8 @@ security policy holds the browser to that. Names and provenance come from a
 stranger: they are escaped, and never part of a script, a style or an id.
 """
 
-import base64
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from string import Template
 
 from artpack.artifact.describe import Description, TensorRow
@@ -20,6 +16,7 @@ from artpack.stages import JsonValue
 
 from ..render.cells import COLUMNS, TEXT_COLUMNS, overhead_cells, tensor_cells, total_cells
 from ..render.markup import escape
+from .assets import asset, headline, policy, tree
 from .drawings import Piece, histogram, treemap
 
 HUES = 8
@@ -39,11 +36,11 @@ def html_page(title: str, description: Description, header: Header) -> str:
         An HTML page that refers to nothing outside; the same input gives the same page.
 
     """
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = asset("page.css"), asset("page.js")
     hues = _hues(description)
-    return Template(_asset("page.html")).substitute(
+    return Template(asset("page.html")).substitute(
         title=escape(title),
-        policy=_policy(style, script),
+        policy=policy(style, script),
         style=style,
         script=script,
         headline=_headline(description),
@@ -54,22 +51,6 @@ def html_page(title: str, description: Description, header: Header) -> str:
     )
 
 
-def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    return (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)};"
-        " base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(source: str) -> str:
-    digest = hashlib.sha256(source.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
 def _headline(description: Description) -> str:
     figures = {
         "bytes": f"{description.file_bytes:,}",
@@ -77,7 +58,7 @@ def _headline(description: Description) -> str:
         "bits per weight": f"{description.bits_per_weight:.3f}",
         "tensors": f"{len(description.tensors):,}",
     }
-    return "".join(f"<div><dt>{what}</dt><dd>{value}</dd></div>" for what, value in figures.items())
+    return headline(figures)
 
 
 def _grids(description: Description) -> dict[str, list[TensorRow]]:
@@ -172,7 +153,7 @@ def _facts(header: Header) -> str:
         "Files, bytes": _file_sizes(header),
     }
     return "\n".join(
-        f'<section>\n<h2>{name}</h2>\n<div class="facts">{_tree(value)}</div>\n</section>'
+        f'<section>\n<h2>{name}</h2>\n<div class="facts">{tree(value)}</div>\n</section>'
         for name, value in sections.items()
         if value
     )
@@ -181,16 +162,3 @@ def _facts(header: Header) -> str:
 def _file_sizes(header: Header) -> dict[str, JsonValue]:
     record = header.files
     return {} if record is None else dict(zip(record.names, record.sizes, strict=True))
-
-
-def _tree(value: JsonValue) -> str:
-    if isinstance(value, dict) and value:
-        items = "\n".join(
-            f"<dt><bdi>{escape(key)}</bdi></dt><dd>{_tree(item)}</dd>"
-            for key, item in value.items()
-        )
-        return f"<dl>\n{items}\n</dl>"
-    if isinstance(value, list) and value:
-        return f"<ul>{''.join(f'<li>{_tree(item)}</li>' for item in value)}</ul>"
-    shown = value if isinstance(value, str) and value else json.dumps(value)
-    return f"<code>{escape(shown)}</code>"

@@ -109,4 +109,4 @@ def test_what_cannot_be_audited_is_named(scored: Scored) -> None:
         ({"ngram": "none"}, "no weights of n-grams 'none'"),
     ):
         with pytest.raises(UsageError, match=words):
-            artpack.audit(scored.model, scored.stream, **common, **more)  # type: ignore[arg-type]
+            artpack.audit(scored.model, scored.stream, **common, **more)  # type: ignore[call-overload]
