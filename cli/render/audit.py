@@ -55,9 +55,9 @@ def evaluator_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if found["missed"]:
         yield "would be missed", "a fault at a share of the places, with a chance of:"
     for missed in found["missed"]:
-        peek = "is" if missed["peek_shows"] else "is not"
-        said = f"{missed['leak']:.1%} if it shows when later tokens change; half of the probability"
-        yield "", f"- {missed['share']:.1%} of them: {said} for a token that was seen {peek} found"
+        said = f"{missed['leak']:.1%} if it shows when later tokens change"
+        peek = f"{missed['peek']:.0%} if half of the probability goes to the token itself"
+        yield "", f"- {missed['share']:.1%} of them: {said}, {peek}"
     yield "runs", _runs(found["runs"])
     yield "seed", str(found["settings"]["seed"])
     for what, digest in found["sha256"].items():

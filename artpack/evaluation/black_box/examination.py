@@ -19,10 +19,9 @@ from artpack.evaluation.black_box.alterations import (
 from artpack.evaluation.black_box.answer import Answer, Ask, Losses
 from artpack.evaluation.black_box.causality import Trial, compare, judge_causality
 from artpack.evaluation.black_box.normalisation import (
-    Ratios,
+    Bet,
     Sum,
     judge_normalisation,
-    peek_shows,
 )
 from artpack.evaluation.black_box.plan import (
     LISTED,
@@ -69,8 +68,7 @@ class Examination:
     progress: Progress | None = None
     _faults: list[str] = field(default_factory=list)
     _trials: list[Trial] = field(default_factory=list)
-    _ratios: list[Ratios] = field(default_factory=list)
-    _drawn: list[Ratios] = field(default_factory=list)
+    _bet: Bet = field(default_factory=Bet)
     _runs: int = 0
     _total: int = 1
 
@@ -113,10 +111,9 @@ class Examination:
         self, answer: Answer, sums: list[Sum], repeats: list[Repeat], random_cuts: int
     ) -> Examined:
         bound = self.plan.bound_nats
-        ratios, chances = (np.concatenate([np.empty(0), *x]) for x in (self._ratios, self._drawn))
         conditions = (
             judge_causality(self._trials, random_cuts, bound),
-            judge_normalisation(answer.losses, sums, ratios, bound),
+            judge_normalisation(answer.losses, sums, self._bet, bound),
             self._judge_once(),
             judge_repeats(repeats, bound),
         )
@@ -125,7 +122,7 @@ class Examination:
                 share,
                 leak=(1 - share) ** random_cuts,
                 sums=(1 - share) ** len(sums),
-                peek_shows=peek_shows(ratios, chances, share),
+                peek=self._bet.missed(share),
             )
             for share in sorted({*_SHARES, self.plan.share})
         )
@@ -162,8 +159,8 @@ class Examination:
         if after.shape == answer.losses.shape:
             bound = self.plan.bound_nats
             self._trials.append(compare(answer.losses, after, altered.cut, bound))
-            self._ratios.append(np.exp(-after[altered.drawn - 1]) / altered.chances)
-            self._drawn.append(altered.chances)
+            ratios = np.exp(-after[altered.drawn - 1]) / altered.chances
+            self._bet.add(ratios, altered.chances)
         return after
 
     def _summed(

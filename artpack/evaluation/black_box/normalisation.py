@@ -10,6 +10,7 @@ is a proof, however many tokens it took (Ville's inequality).
 Source: Shafer, "Testing by betting", JRSS A 2021.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ PEEK = 0.5
 
 Ratios = NDArray[np.float64]
 
+_KEPT = 256
+"""Tokens of a stream, at least half of them, that make-believe leaks are tried on."""
+_ROUNDS = 50
 _STAKES = 2.0 ** -np.arange(1, 15)
 _RULE = "the probabilities exp(-loss) of all tokens that may come next sum to 1, none is above 1"
 
@@ -49,65 +53,106 @@ class Sum:
     error: float = 0.0
 
 
-def log_gain(ratios: Ratios) -> float:
-    """
-    Bet that probabilities sum to more than 1.
+class Bet:
+    """Stakes on tokens that were drawn at random: that their probabilities sum to more than 1."""
 
-    Args:
-        ratios: Probability that was claimed over chance, of tokens drawn at random, shape (n,).
+    def __init__(self) -> None:
+        self.tokens = 0
+        self._sum = self._squares = 0.0
+        self._gains = np.zeros(_STAKES.size)
+        self._kept: list[tuple[Ratios, Ratios]] = []
 
-    Returns:
-        Logarithm of what 1 became, the mean over stakes from 1/2 down to 1/16384.
+    def add(self, ratios: Ratios, chances: Ratios) -> None:
+        """
+        Bet on the tokens of one stream.
 
-    """
-    gains = np.array([np.log1p(stake * (ratios - 1)).sum() for stake in _STAKES])
+        Args:
+            ratios: Probability that was claimed over chance, shape (n,).
+            chances: Of these tokens, shape (n,).
+
+        """
+        self.tokens += ratios.size
+        self._sum += float(ratios.sum())
+        self._squares += float((ratios**2).sum())
+        self._gains += _logs(ratios).sum(axis=0)
+        step = 1 + ratios.size // _KEPT
+        self._kept.append((ratios[::step], chances[::step]))
+
+    @property
+    def log_gain(self) -> float:
+        """Logarithm of what 1 became, the mean over stakes from 1/2 down to 1/16384."""
+        return _mean_gain(self._gains)
+
+    @property
+    def mean(self) -> float:
+        """Unbiased estimate of the sum."""
+        return self._sum / self.tokens if self.tokens else float("nan")
+
+    @property
+    def error(self) -> float:
+        """Its standard error."""
+        if not self.tokens:
+            return float("nan")
+        variance = max(self._squares / self.tokens - self.mean**2, 0.0)
+        return math.sqrt(variance / self.tokens)
+
+    def missed(self, share: float) -> float:
+        """
+        Say how likely it is that the bet is not won if some losses have seen their token.
+
+        Args:
+            share: Of the places that leak; each gives half of the probability to its token.
+
+        Returns:
+            The chance, of make-believe leaks at random among the tokens that were kept.
+
+        """
+        if not self._kept:
+            return 1.0
+        ratios, chances = (np.concatenate(part) for part in zip(*self._kept, strict=True))
+        draw, missed = np.random.default_rng(0), 0
+        honest = _logs(ratios)
+        leaking = _logs(PEEK / chances) - honest
+        for _ in range(_ROUNDS):
+            leaks = draw.random(ratios.size) < share
+            gains = honest.sum(axis=0) + leaking[leaks].sum(axis=0)
+            missed += _mean_gain(gains) < -np.log(FALSE_ALARM)
+        return missed / _ROUNDS
+
+
+def _logs(ratios: Ratios) -> Ratios:
+    """Return the logarithm of what each stake becomes with each ratio, shape (n, stakes)."""
+    return np.log1p((ratios[:, None] - 1) * _STAKES)
+
+
+def _mean_gain(gains: Ratios) -> float:
     return float(np.logaddexp.reduce(gains) - np.log(_STAKES.size))
 
 
-def peek_shows(ratios: Ratios, chances: Ratios, share: float) -> bool:
-    """
-    Say whether the bet would be won if some losses had known their token.
-
-    Args:
-        ratios: As they are.
-        chances: With which the tokens were drawn.
-        share: Of the places that are to leak; each gives half to its token.
-
-    Returns:
-        Whether the bet finds it.
-
-    """
-    leaks = np.random.default_rng(0).random(ratios.size) < share
-    return bool(log_gain(np.where(leaks, PEEK / chances, ratios)) >= -np.log(FALSE_ALARM))
-
-
-def judge_normalisation(losses: Losses, sums: list[Sum], ratios: Ratios, bound: float) -> Condition:
+def judge_normalisation(losses: Losses, sums: list[Sum], bet: Bet, bound: float) -> Condition:
     """
     Judge C2.
 
     Args:
         losses: Of the stream as it is, shape (tokens - 1,).
         sums: At places where every token was tried.
-        ratios: Claimed probability over chance, of tokens drawn at random.
+        bet: On tokens drawn at random.
         bound: How much a loss may change by itself, nats.
 
     Returns:
         The finding.
 
     """
-    gain = log_gain(ratios)
-    mean = float(ratios.mean()) if ratios.size else float("nan")
-    error = float(ratios.std() / max(ratios.size, 1) ** 0.5) if ratios.size else float("nan")
     tried = f"all tokens at {len(sums):,} places; " if sums else ""
     return Condition.judge(
         "C2",
         _RULE,
-        f"{tried}{ratios.size:,} tokens drawn at random: a sum of {mean:.4g} ± {error:.2g}",
-        _abnormal(losses, sums, gain, bound),
+        f"{tried}{bet.tokens:,} tokens drawn at random: a sum of {bet.mean:.4g} ± {bet.error:.2g}",
+        _abnormal(losses, sums, bet.log_gain, bound),
         numbers={
-            "sum": mean,
-            "standard_error": error,
-            "log10_odds_against": gain / float(np.log(10)),
+            "sum": bet.mean,
+            "standard_error": bet.error,
+            "log10_odds_against": bet.log_gain / float(np.log(10)),
             **{f"sum_at_token_{one.token}": one.total for one in sums},
         },
     )

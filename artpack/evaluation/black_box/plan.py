@@ -53,14 +53,14 @@ class Chance:
         share: Of the places that show it.
         leak: Chance that no random cut lies at one of them.
         sums: Chance that probabilities are summed at none of them.
-        peek_shows: Whether the bet would find losses that give half of the probability to
+        peek: Chance that the bet does not find losses that give half of the probability to
             the token itself because they have seen it.
     """
 
     share: float
     leak: float
     sums: float
-    peek_shows: bool
+    peek: float
 
 
 @dataclass(frozen=True, eq=False)

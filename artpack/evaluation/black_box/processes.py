@@ -167,9 +167,12 @@ class FreshProcesses:
             job |= self.evaluator.job(_written(folder, streams))
             names = {"losses": "losses.npy", "bytes": "bytes", "peak": "peak"}
             job |= {key: str(folder / name) for key, name in names.items()}
-            seconds = _run(job, folder)
-            peak_bytes = _number(folder / "peak") or 0
-            answer = Answer(_read_losses(folder), _number(folder / "bytes"))
+            try:
+                seconds = _run(job, folder)
+                peak_bytes = _number(folder / "peak") or 0
+                answer = Answer(_read_losses(folder), _number(folder / "bytes"))
+            except EvaluatorError as error:
+                raise EvaluatorError(f"{error} (run {len(self.runs) + 1:,}: {what})") from error
         self.runs.append({"run": what, "seconds": round(seconds, 3), "peak_bytes": peak_bytes})
         return answer
 

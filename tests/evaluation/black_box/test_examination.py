@@ -9,7 +9,7 @@ from artpack.errors import UsageError
 from artpack.evaluation.black_box.alterations import Alterations, suspicious_places, tries
 from artpack.evaluation.black_box.answer import Answer
 from artpack.evaluation.black_box.examination import Examination
-from artpack.evaluation.black_box.normalisation import FALSE_ALARM, log_gain
+from artpack.evaluation.black_box.normalisation import FALSE_ALARM, Bet
 from artpack.evaluation.black_box.plan import ExaminationPlan, Examined
 from tests.evaluation.black_box.evaluators import (
     CHEATS,
@@ -62,6 +62,14 @@ def test_noise_within_a_bound_is_none_and_a_leak_above_it_is() -> None:
     assert not broken(found)
     assert "within 0.02 nats" in found.conditions[0].checked
     assert "C1" in broken(examine(lambda: knowing_the_next, bound_nats=0.02))
+
+
+def test_shorter_streams_may_round_otherwise() -> None:
+    def rounds(ids: Ids, change: float) -> np.ndarray:
+        return np.asarray(bigram(ids) + change * (ids.size % 2))
+
+    assert not broken(examine(lambda: lambda ids: rounds(ids, 1e-5)))
+    assert broken(examine(lambda: lambda ids: rounds(ids, 2e-3), sums=0)) == {"C4"}
 
 
 def test_documents_may_stay_where_they_are() -> None:
@@ -141,12 +149,27 @@ def test_the_bet_raises_no_false_alarm_and_finds_one_in_a_hundred() -> None:
 
 
 def _gain(evaluator: Evaluator, seed: int) -> float:
-    alterations = Alterations(text(), VOCAB, np.random.default_rng(seed))
-    ratios = []
+    return _bet(evaluator, seed).log_gain
+
+
+def _bet(evaluator: Evaluator, seed: int) -> Bet:
+    alterations, bet = Alterations(text(), VOCAB, np.random.default_rng(seed)), Bet()
     for _ in range(5):
         altered = alterations.cut(2, "drawn")
-        ratios.append(np.exp(-evaluator(altered.ids)[altered.drawn - 1]) / altered.chances)
-    return log_gain(np.concatenate(ratios))
+        losses = evaluator(altered.ids)[altered.drawn - 1]
+        bet.add(np.exp(-losses) / altered.chances, altered.chances)
+    return bet
+
+
+def test_what_the_bet_would_miss_is_measured() -> None:
+    bet = _bet(bigram, 0)
+    chances = [bet.missed(share) for share in (0.0, 0.001, 0.02, 0.1)]
+    assert chances[0] == 1
+    assert chances == sorted(chances, reverse=True)
+    assert chances[-1] == 0
+    assert Bet().missed(0.5) == 1
+    assert bet.tokens == 5 * 597
+    assert abs(bet.mean - 1) < 4 * bet.error
 
 
 @pytest.mark.parametrize("kind", ["drawn", "scattered", "text", "single"])

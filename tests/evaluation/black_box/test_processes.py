@@ -105,8 +105,9 @@ def test_no_run_remembers_another(program: Path) -> None:
     ],
 )
 def test_evaluators_that_fail(program: Path, evaluator: Function | Command, said: str) -> None:
-    with pytest.raises(EvaluatorError, match=said):
+    with pytest.raises(EvaluatorError, match=said) as failed:
         FreshProcesses(evaluator)([IDS], "once")
+    assert str(failed.value).endswith(" (run 1: once)")
 
 
 @pytest.mark.parametrize("name", ["", "module", "module:", ":function", "a:b c", "nowhere.py:f"])
