@@ -117,7 +117,7 @@ class Bet:
             leaks = draw.random(ratios.size) < share
             gains = honest.sum(axis=0) + leaking[leaks].sum(axis=0)
             missed += _mean_gain(gains) < -np.log(FALSE_ALARM)
-        return missed / _ROUNDS
+        return float(missed / _ROUNDS)
 
 
 def _logs(ratios: Ratios) -> Ratios:
