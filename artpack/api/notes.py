@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from artpack.artifact.format import max_decoded_bytes
 from artpack.checkpoint.selection import Selection
 from artpack.checkpoint.source import listed
-from artpack.coding.codecs import STANDARD
 from artpack.pack.compress import Packed
 from artpack.pack.packer import PackResult
 from artpack.quantize import Bf16, Fp16
@@ -57,15 +56,11 @@ def _selection_notes(selection: Selection) -> Iterator[str]:
 
 
 def _portable_notes(packed: Packed) -> Iterator[str]:
-    """Say what it costs, or would cost, to be read without a library."""
+    """Say what it costs to be read without a library."""
     price = packed.portable_price
-    share = f"{price:,} bytes, {price / max(1, packed.size_bytes):.2%}"
     if packed.portable and price > 0:
-        yield f"portable: read without a library, for {share} more"
-    elif not packed.portable:
-        codecs = {stream.pipeline.codec for stream in packed.header.plan.streams}
-        needed = sorted({c.stage_id for c in codecs if not isinstance(c, STANDARD)})
-        yield f"reading needs {', '.join(needed)}; `portable` would take {share} more"
+        share = price / packed.size_bytes
+        yield f"portable: read without a library, for {price:,} bytes, {share:.2%} more"
 
 
 def _wide_notes(packed: Packed, recipe: str) -> Iterator[str]:

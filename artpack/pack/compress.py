@@ -213,7 +213,11 @@ def expected_size(
         checkpoint,
         selection,
         spec,
-        _Choosers(partial(_stand_in, profile=profile.portable() if portable else profile)),
+        _Choosers(
+            partial(_stand_in, profile=profile),
+            partial(_stand_in, profile=profile.portable()),
+            _portable_share(profile, portable=portable),
+        ),
         prepared=prepared,
         model=model,
         provenance=provenance,
