@@ -37,6 +37,7 @@ def test_the_benchmark_of_evaluators_catches_all_cheats(tmp_path: Path) -> None:
     assert {row["outcome"] for row in rows} == {"passes", "caught 1 of 1"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured through /proc")
 def test_the_coding_benchmark_runs_on_a_few_symbols_and_its_claims_hold(tmp_path: Path) -> None:
     report = json.loads(run("bench_coding", "--quick", "--json", "--csv", tmp_path))
