@@ -5,55 +5,35 @@ Tensors are read, quantized and coded group by group, so that besides the result
 no more than one tensor's weights and one group's symbols a thread are in memory.
 """
 
-import math
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import version
-from itertools import islice
-from threading import Lock
 
 from artpack.artifact.carried import PackedFiles
 from artpack.artifact.header import Header
-from artpack.artifact.plan import Member, Plan, StreamPlan, TensorPlan
-from artpack.artifact.writer import assemble, hash_symbols, record_stream
+from artpack.artifact.plan import Plan, StreamPlan, TensorPlan
+from artpack.artifact.writer import assemble, record_stream
 from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.checkpoint.selection import Selection
-from artpack.coding.codecs import Stored
-from artpack.coding.groups import StreamGroup
-from artpack.coding.layouts import Rows
-from artpack.coding.pipeline import Coded, Pipeline
 from artpack.coding.profiles import DEFAULT, Profile
-from artpack.coding.search import STREAM_ENTRY_BYTES, Choice, choose, expected_bytes
-from artpack.coding.symbol_coders import Rans
-from artpack.errors import CheckpointError, UsageError
+from artpack.errors import UsageError
+from artpack.pack.choosing import Choosers, choose_all, choosers, estimators
 from artpack.pack.grouping import group_members
 from artpack.pack.kept_as_is import find_exceptions
+from artpack.pack.part_pool import PartPool
 from artpack.pack.prepare import Prepared
 from artpack.quantize import Raw
 from artpack.recipes.rules import Rule
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config, Quantizer
-from artpack.stages.progress import Progress, counter
-from artpack.stages.symbols import Quantized, Symbols
+from artpack.stages.progress import Progress
 from artpack.system.workers import Workers
 from artpack.version import __version__
 
 LIBRARIES = ("brotli", "numba", "numpy", "torch", "zpaq")
 """What has a say in the bytes; zstd is part of Python, or of a backport of it."""
-
-
-Chosen = list[tuple[StreamGroup, Choice]]
-"""The streams that a group becomes, each with its pipeline and bytes."""
-
-Chooser = Callable[[StreamGroup], Chosen]
-
-MembersChoice = tuple[tuple[Member, ...], Choice]
-
-PORTABLE_SHARE = 1e-3
-"""Of its bytes a file may spend so many on being read without a library, unless it must."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,11 +134,7 @@ def compress(
         checkpoint,
         selection,
         spec,
-        _Choosers(
-            partial(choose, profile=profile, deadline=deadline),
-            partial(choose, profile=profile.portable(), deadline=deadline),
-            _portable_share(profile, portable=portable),
-        ),
+        choosers(profile, portable=portable, deadline=deadline),
         prepared=prepared,
         model=model,
         provenance=provenance,
@@ -213,11 +189,7 @@ def expected_size(
         checkpoint,
         selection,
         spec,
-        _Choosers(
-            partial(_stand_in, profile=profile),
-            partial(_stand_in, profile=profile.portable()),
-            _portable_share(profile, portable=portable),
-        ),
+        estimators(profile, portable=portable),
         prepared=prepared,
         model=model,
         provenance=provenance,
@@ -227,38 +199,11 @@ def expected_size(
     ).size_bytes
 
 
-@dataclass(frozen=True)
-class _Choosers:
-    """
-    How groups are coded: in the fewest bytes, and without libraries.
-
-    ``share`` of the bytes are spent on the latter, and no more.
-    """
-
-    smallest: Chooser
-    portable: Chooser | None = None
-    share: float = 0.0
-
-
-def _portable_share(profile: Profile, *, portable: bool | None) -> float:
-    """Return how much of its streams a file may spend on being portable."""
-    if portable is None:
-        return 0.0 if profile.exhaustive else PORTABLE_SHARE
-    return math.inf if portable else 0.0
-
-
-def _stand_in(group: StreamGroup, profile: Profile) -> Chosen:
-    if group.states == 1 and not group.large:
-        return choose(group, profile)
-    size = expected_bytes(group)
-    return [(group, Choice(Pipeline(Rows(), Rans(), Stored()), Coded(bytes(size), size), 0))]
-
-
 def _pack(
     checkpoint: Checkpoint,
     selection: Selection,
     spec: PlanSpec,
-    choosers: "_Choosers",
+    using: Choosers,
     *,
     prepared: Mapping[str, Prepared] | None,
     model: Config | None,
@@ -275,11 +220,8 @@ def _pack(
         for info, rule in zip(selection.tensors, rules, strict=True)
     )
     groups = group_members(tensors, [rule is not None and rule.split_qkv for rule in rules])
-    pool = _PartPool(checkpoint, tensors, groups, given)
-    workers = Workers(jobs)
-    smallest, others = _choose(groups, pool, choosers, workers, progress)
-    price = _stored_bytes(others) - _stored_bytes(smallest)
-    chosen = others if price <= choosers.share * _stored_bytes(smallest) else smallest
+    pool = PartPool(checkpoint, tensors, groups, given)
+    chosen, price = choose_all(groups, pool, using, Workers(jobs), progress)
     plain = not selection.ties and not selection.banks
     header = Header(
         plan=Plan(tensors, tuple(StreamPlan(members, one.pipeline) for members, one in chosen)),
@@ -302,38 +244,6 @@ def _pack(
         skipped=sum(one.skipped for _, one in chosen),
         prepared=given,
     )
-
-
-def _choose(
-    groups: Sequence[tuple[Member, ...]],
-    pool: "_PartPool",
-    choosers: "_Choosers",
-    workers: Workers,
-    progress: Progress | None,
-) -> tuple[list[MembersChoice], list[MembersChoice]]:
-    """Choose for each group; return each stream's members with its choice, twice."""
-    advance = counter("packing", pool.symbols, progress)
-
-    def choose_for(group: tuple[Member, ...]) -> tuple[list[MembersChoice], list[MembersChoice]]:
-        symbols = pool.stream_group(group)
-        smallest = others = choosers.smallest(symbols)
-        if choosers.portable and not all(one.pipeline.portable for _, one in smallest):
-            others = choosers.portable(symbols)
-        advance(symbols.symbols)
-        return _with_members(group, smallest), _with_members(group, others)
-
-    each = workers.run(choose_for, [(group,) for group in groups])
-    smallest, others = ([one for pair in each for one in pair[i]] for i in (0, 1))
-    return smallest, others
-
-
-def _with_members(group: tuple[Member, ...], chosen: Chosen) -> list[MembersChoice]:
-    members = iter(group)
-    return [(tuple(islice(members, len(part.parts))), one) for part, one in chosen]
-
-
-def _stored_bytes(chosen: Sequence[MembersChoice]) -> int:
-    return sum(len(one.coded.stored) + STREAM_ENTRY_BYTES for _, one in chosen)
 
 
 def _checked(prepared: Mapping[str, Prepared], selection: Selection) -> Mapping[str, Prepared]:
@@ -375,69 +285,6 @@ def _tensor_plan(info: TensorInfo, rule: Rule | None, prepared: Prepared | None)
     else:
         quantizer = Raw.of(dtype) if rule is None or rule.quantizer is None else rule.quantizer
     return TensorPlan(info.name, info.shape, dtype, quantizer)
-
-
-class _PartPool:
-    """The symbols that are still needed; a tensor is read and quantized when first asked for."""
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        tensors: Sequence[TensorPlan],
-        groups: Sequence[Sequence[Member]],
-        prepared: Mapping[str, Prepared],
-    ) -> None:
-        self._checkpoint = checkpoint
-        self._prepared = prepared
-        self._tensors = tensors
-        self._uses = Counter((m.tensor, m.part) for group in groups for m in group)
-        self._parts: dict[tuple[int, int], Symbols] = {}
-        self._hashes: dict[int, bytes] = {}
-        self._lock = Lock()
-
-    @property
-    def symbols(self) -> int:
-        """Number of symbols of all parts of all tensors."""
-        return sum(part.rows * part.cols for tensor in self._tensors for part in tensor.parts)
-
-    def stream_group(self, group: Sequence[Member]) -> StreamGroup:
-        """Return a group's symbols; parts are forgotten after their last member."""
-        part = self._tensors[group[0].tensor].parts[group[0].part]
-        with self._lock:
-            members = tuple(self._take(member) for member in group)
-        return StreamGroup(members, part.alphabet, part.states)
-
-    def _take(self, member: Member) -> Symbols:
-        key = (member.tensor, member.part)
-        if member.tensor not in self._hashes:
-            self._quantize(member.tensor)
-        rows = self._parts[key][member.first_row : member.first_row + member.rows]
-        self._uses[key] -= 1
-        if not self._uses[key]:
-            del self._parts[key]
-        return rows
-
-    def _quantize(self, t: int) -> None:
-        tensor = self._tensors[t]
-        if tensor.name in self._prepared:
-            quantized = self._prepared[tensor.name].quantized
-        else:
-            quantized = self._by_rule(tensor)
-        self._hashes[t] = hash_symbols(quantized)
-        for p, part in enumerate(tensor.parts):
-            self._parts[t, p] = quantized.parts[part.name]
-
-    def _by_rule(self, tensor: TensorPlan) -> Quantized:
-        try:
-            quantized = tensor.quantizer.quantize(self._checkpoint.read(tensor.name))
-        except UsageError as error:
-            raise CheckpointError(f"tensor {tensor.name!r}: {error}") from error
-        self._checkpoint.release()
-        return quantized
-
-    def hashes(self) -> tuple[bytes, ...]:
-        """Return each tensor's hash; all have been taken by now."""
-        return tuple(self._hashes[t] for t in range(len(self._tensors)))
 
 
 def _provenance(

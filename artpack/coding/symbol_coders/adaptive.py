@@ -49,20 +49,7 @@ class Adaptive(CheckedCoder):
         trellis(self.states)
 
     def encode_matrices(self, matrices: Sequence[Symbols], *, alphabet: int) -> bytes:
-        """
-        Code matrices one after the other.
-
-        Args:
-            matrices: uint8, two-dimensional.
-            alphabet: All symbols are below it.
-
-        Returns:
-            The bytes.
-
-        Raises:
-            UsageError: The alphabet is impossible, or a symbol not below it.
-
-        """
+        """Code matrices one after the other: where rows begin and columns end matters here."""
         for matrix in matrices:
             self.check(matrix.reshape(-1), alphabet)
         whole = [np.require(matrix, np.uint8, ["C", "W"]) for matrix in matrices]
@@ -71,22 +58,7 @@ class Adaptive(CheckedCoder):
     def decode_matrices(
         self, data: bytes, *, shapes: Sequence[tuple[int, int]], alphabet: int
     ) -> list[Symbols]:
-        """
-        Undo :meth:`encode_matrices`.
-
-        Args:
-            data: Exactly what was returned.
-            shapes: Rows and columns of each matrix.
-            alphabet: The same number.
-
-        Returns:
-            The matrices.
-
-        Raises:
-            CorruptError: No matrices of these shapes encode to ``data``.
-            TruncatedError: The same, because ``data`` ends early.
-
-        """
+        """Undo :meth:`encode_matrices`."""
         return decode_matrices(data, shapes=shapes, alphabet=alphabet, states=self.states)
 
     def _encode(self, symbols: Symbols, alphabet: int) -> bytes:
