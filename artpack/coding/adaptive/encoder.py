@@ -44,7 +44,8 @@ from artpack.coding.adaptive.tables import (
 from artpack.stages.symbols import Symbols
 from artpack.system.jit import jit
 
-_MOST_SHARE = float(1 << 36)
+_ONE = np.float32(1 << 2 * SQUARE_BITS)
+_MOST_SHARE = np.float32(1 << 30)
 _FIRST_MIDDLE = 2 * LOWEST_CLASS
 _MIDDLES: NDArray[np.float64] = np.array(
     [power(16 * 16 + i) for i in range(_FIRST_MIDDLE, 2 * HIGHEST_CLASS + 1)], float
@@ -76,10 +77,12 @@ def _energy(points: NDArray[np.int32], squares: Unsigned) -> float:
     """Return the mean square of the points of some rows, each as a share of its column's."""
     total = np.int64(0)
     for row in range(len(points)):
+        own = points[row]
         for col in range(len(squares)):
-            point = np.float64(points[row, col])
-            share = point * point * (1 << 2 * SQUARE_BITS) / max(squares[col], 1)
-            total += np.int64(min(share, _MOST_SHARE))
+            point = np.float32(own[col])
+            known = np.float32(max(np.int32(squares[col]), np.int32(1)))
+            share = min(point * point * _ONE / known, _MOST_SHARE)
+            total += np.int64(np.int32(share))
     return total / points.size
 
 

@@ -58,7 +58,7 @@ def make_tables(alphabet: int, spacing: int, *, decoding: bool) -> Tables:
         np.zeros((TABLES, CODES), np.uint32),
         np.full(TABLES, -1, np.int8),
         np.zeros(TABLES, np.int64),
-        np.empty((TABLES, CODES), np.uint32),
+        np.zeros((TABLES, CODES), np.uint32),
         np.empty((TABLES if decoding else 0, TOTAL >> PLACE_BITS), np.uint8),
     )
 
@@ -127,6 +127,19 @@ def count_codes(tables: Tables, ids: NDArray[np.int32], codes: Symbols) -> None:
 
 
 @jit(nogil=True)
+def find_slots(
+    tables: Tables, ids: NDArray[np.int32], codes: Symbols, slots: NDArray[np.uint32]
+) -> bool:
+    """Find start and frequency of each code; return whether one has none, or is an escape."""
+    missing, known = False, tables.slots.reshape(-1)
+    for i in range(len(ids)):
+        slot = known[(np.uint32(ids[i]) << _CODE_BITS) + np.uint32(codes[i])]
+        slots[i] = slot
+        missing |= (slot & np.uint32(0xFFFF) == 0) | (codes[i] == ESCAPE)
+    return missing
+
+
+@jit(nogil=True)
 def assign(  # noqa: PLR0917 - numba knows no keywords
     ids: NDArray[np.int32],
     codes: Symbols,
@@ -150,17 +163,14 @@ def assign(  # noqa: PLR0917 - numba knows no keywords
         while start < row_end:
             end = min(row_end, start + following - seen)
             own, own_codes = ids[start:end], codes[start:end]
-            refine_unknown(tables, own)
-            missing, known = False, tables.slots.reshape(-1)
-            for i in range(end - start):
-                slot = known[(np.uint32(own[i]) << _CODE_BITS) + np.uint32(own_codes[i])]
-                slots[start + i] = slot
-                missing |= (slot & np.uint32(0xFFFF) == 0) | (own_codes[i] == ESCAPE)
-            if missing:
-                for i in range(start, end):
-                    if slots[i] & 0xFFFF == 0 or codes[i] == ESCAPE:
-                        slots[i] = tables.slots[ids[i], ESCAPE]
-                        escapes[escaped] = values[i]
+            own_slots = slots[start:end]
+            if find_slots(tables, own, own_codes, own_slots):
+                refine_unknown(tables, own)
+                find_slots(tables, own, own_codes, own_slots)
+                for i in range(end - start):
+                    if own_slots[i] & 0xFFFF == 0 or own_codes[i] == ESCAPE:
+                        own_slots[i] = tables.slots[own[i], ESCAPE]
+                        escapes[escaped] = values[start + i]
                         escaped += 1
             count_codes(tables, own, own_codes)
             pieces[count] = end - start

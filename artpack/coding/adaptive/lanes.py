@@ -74,16 +74,18 @@ def encode_lanes(
                         states[lane] |= np.int64(words[at])
                     at += 1
                 awake, end = woken, max(end, at)
-            for i in range(chunks[c + 1] - 1, first - 1, -1):
-                start, frequency = np.int64(slots[i] >> 16), np.int64(slots[i] & 0xFFFF)
-                state = states[i - first]
-                if state >> 32 - TOTAL_BITS >= frequency:
-                    at -= 1
-                    words[at] = state & 0xFFFF
-                    state >>= 16
+            own = slots[first : chunks[c + 1]]
+            for lane in range(len(own) - 1, -1, -1):
+                start, frequency = np.int64(own[lane] >> _WORD_BITS), np.int64(own[lane] & _LOW)
+                state = states[lane]
+                needy = state >> 32 - TOTAL_BITS >= frequency
+                # Written in any case, as a branch would be guessed wrong too often.
+                words[at - 1] = state & 0xFFFF
+                at -= np.int64(needy)
+                state = state >> 16 if needy else state
                 # Exact: neither has more than 32 bits, and a float64 has 53.
                 quotient = np.int64(state / frequency)
-                states[i - first] = (quotient << TOTAL_BITS) + start + state - quotient * frequency
+                states[lane] = (quotient << TOTAL_BITS) + start + state - quotient * frequency
         last = chunks[0]
     return at, end, states
 
