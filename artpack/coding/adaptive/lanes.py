@@ -81,7 +81,7 @@ def encode_lanes(
                 needy = state >> 32 - TOTAL_BITS >= frequency
                 # Written in any case, as a branch would be guessed wrong too often.
                 words[at - 1] = state & 0xFFFF
-                at -= np.int64(needy)
+                at -= int(needy)
                 state = state >> 16 if needy else state
                 # Exact: neither has more than 32 bits, and a float64 has 53.
                 quotient = np.int64(state / frequency)
