@@ -88,7 +88,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peers-python", type=Path, default=Path(sys.executable))
     parser.add_argument("--calibration-text", type=Path, help="instead of docstrings")
     parser.add_argument("--scored-text", type=Path, help="instead of topics")
-    parser.add_argument("--calibration-tokens", type=int, default=16_384)
+    parser.add_argument("--calibration-tokens", type=int, default=32_768)
     parser.add_argument("--scored-tokens", type=int, default=65_536)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a file, or a folder for one")
@@ -132,7 +132,7 @@ def artpack_points(given: Inputs) -> Iterator[Point]:
 
         def make(budget: int = size * 1_000_000) -> Made:
             tokens = given.calibration.windows.reshape(-1)
-            digest = hashlib.sha256(tokens.tobytes()).hexdigest()[:12]
+            digest = given.calibration.digest
             result = artpack.compress(
                 given.folder,
                 budget=budget,

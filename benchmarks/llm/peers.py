@@ -118,7 +118,7 @@ def _nncodec(given: Inputs, qp: int) -> Made:
 
 
 def _glq(given: Inputs, bits: int) -> Made:
-    target = given.cache / f"glq-{bits}"
+    target = given.cache / f"glq-{bits}-{given.calibration.digest}"
     text = given.cache / "glq-calibration.txt"
     text.write_text(given.calibration.text, encoding="utf-8")
     program = [str(given.python), "-W", "ignore", glq_program.__file__]

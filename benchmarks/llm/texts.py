@@ -6,6 +6,7 @@ taken from the language's reference.
 """
 
 import ast
+import hashlib
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,11 @@ class Text:
     def bytes_per_token(self) -> float:
         """How many bytes of text a token stands for."""
         return len(self.text.encode()) / self.windows.size
+
+    @property
+    def digest(self) -> str:
+        """What tells its tokens from others, 12 hexadecimal digits."""
+        return hashlib.sha256(self.windows.tobytes()).hexdigest()[:12]
 
 
 def docstrings() -> str:

@@ -58,6 +58,14 @@ def test_the_adaptive_benchmark_runs_on_a_few_symbols(tmp_path: Path) -> None:
     assert 0.99 < int(adaptive["bytes"]) / int(static["bytes"]) < 1.01
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured through /proc")
+def test_the_scaling_benchmark_keeps_the_budget_of_its_smallest_model(tmp_path: Path) -> None:
+    rows = measured("bench_scaling", tmp_path, "--models", 1, "--calibration-tokens", 1024)
+    packed = {row["job"]: row for row in rows}["budget, calibrated"]
+    assert 0.99 < int(packed["bytes"]) / (int(packed["weights"]) * 2.7 / 8) <= 1
+
+
 def test_the_evaluation_benchmark_runs_on_a_few_tokens(tmp_path: Path) -> None:
     rows = measured("bench_eval", tmp_path, "--quick", "--threads", "1")
     kinds = {(row["model"], row["precision"], row["placement"]) for row in rows}
