@@ -32,7 +32,8 @@ class TensorRow:
         shape: Its shape.
         weights: How many it holds.
         grid: Label of its quantizer.
-        pipelines: Labels of the pipelines that code its parts, codes first.
+        parts: Names of its parts and labels of the pipelines that code them, codes first; a part
+            that lies in several streams has several.
         stored_bytes: Its share of the streams.
         entropy_bytes: Order-0 entropy of its parts, each taken alone; None if not decoded.
         histogram: How often each symbol of the codes occurs; empty if not decoded.
@@ -43,11 +44,16 @@ class TensorRow:
     shape: tuple[int, ...]
     weights: int
     grid: str
-    pipelines: tuple[str, ...]
+    parts: tuple[tuple[str, str], ...]
     stored_bytes: int
     entropy_bytes: float | None
     histogram: tuple[int, ...]
     report: Report | None = None
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Labels of the pipelines that code its parts, each once."""
+        return tuple(dict.fromkeys(label for _, label in self.parts))
 
     @property
     def bits_per_weight(self) -> float:
@@ -167,7 +173,7 @@ def _row(
         shape=tensor.shape,
         weights=int(np.prod(tensor.shape, dtype=np.int64)),
         grid=tensor.quantizer.label,
-        pipelines=tuple(dict.fromkeys(label for _, label in sorted(labels))),
+        parts=tuple((tensor.parts[part].name, label) for part, label in sorted(labels)),
         stored_bytes=stored_bytes,
         entropy_bytes=sum(map(entropy_bits, counts)) / 8 if entropy else None,
         histogram=tuple(counts[0].tolist()) if entropy else (),

@@ -16,6 +16,7 @@ from artpack.stages import JsonValue
 
 from ..render.cells import COLUMNS, TEXT_COLUMNS, overhead_cells, tensor_cells, total_cells
 from ..render.markup import escape
+from ..render.words import coding_note, grid_words
 from .assets import asset, headline, policy, tree
 from .drawings import Piece, histogram, treemap
 
@@ -87,7 +88,8 @@ def _pieces(description: Description, hues: Mapping[str, str]) -> list[Piece]:
         for name, size in description.overhead.items()
     ]
     for t, row in enumerate(description.tensors):
-        about = f"{note(row.stored_bytes)}, {row.grid}, {row.bits_per_weight:.3f} bits per weight"
+        bits = f"{row.bits_per_weight:.3f} bits per weight"
+        about = f"{note(row.stored_bytes)}, {grid_words(row.grid)}, {bits}"
         role = re.sub(r"\d+", "#", row.name)
         pieces.append(Piece(row.name, role, about, row.stored_bytes, hues[row.grid], f"t{t}"))
     return [piece for piece in pieces if piece.size]
@@ -95,7 +97,7 @@ def _pieces(description: Description, hues: Mapping[str, str]) -> list[Piece]:
 
 def _legend(description: Description, hues: Mapping[str, str]) -> str:
     lines = [
-        (hues[grid], grid, f"{len(rows):,}", _bytes(rows))
+        (hues[grid], grid_words(grid), f"{len(rows):,}", _bytes(rows))
         for grid, rows in _grids(description).items()
     ]
     lines.append((OVERHEAD, OVERHEAD, "", sum(description.overhead.values())))
@@ -118,7 +120,8 @@ def _table(description: Description, hues: Mapping[str, str]) -> str:
         for column in COLUMNS
     )
     body = "\n".join(
-        f'<tr id="t{t}" class="{hues[row.grid]}">{_cells(tensor_cells(row, description))}'
+        f'<tr id="t{t}" class="{hues[row.grid]}">'
+        f"{_cells(tensor_cells(row, description), coding_note(row.parts))}"
         f"<td>{histogram(row.histogram)}</td></tr>"
         for t, row in enumerate(description.tensors)
     )
@@ -130,13 +133,19 @@ def _table(description: Description, hues: Mapping[str, str]) -> str:
     )
 
 
-def _cells(cells: Sequence[str]) -> str:
+def _cells(cells: Sequence[str], coding: str = "") -> str:
+    """Write the cells of a row; ``coding`` says what the words of that column stand for."""
     name, *rest = cells
+    titles = {"coding": f' title="{_lines(coding)}"'} if coding else {}
     data = "".join(
-        f"<td{_class(column)}>{escape(cell)}</td>"
+        f"<td{_class(column)}{titles.get(column, '')}>{escape(cell)}</td>"
         for column, cell in zip(COLUMNS[1:], rest, strict=True)
     )
     return f'<th scope="row"><bdi>{escape(name)}</bdi></th>{data}'
+
+
+def _lines(text: str) -> str:
+    return "&#10;".join(map(escape, text.splitlines()))
 
 
 def _class(column: str) -> str:

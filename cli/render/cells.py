@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from .words import coding_words, grid_words
+
 if TYPE_CHECKING:
     from artpack.artifact.describe import Description, TensorRow
     from artpack.quantize.error_report import Report
@@ -50,8 +52,8 @@ def tensor_cells(row: "TensorRow", description: "Description") -> list[str]:
         row.name,
         "x".join(map(str, row.shape)) or "scalar",
         f"{row.weights:,}",
-        row.grid,
-        " ".join(row.pipelines),
+        grid_words(row.grid),
+        coding_words(row.parts),
         f"{row.stored_bytes:,}",
         f"{row.bits_per_weight:.3f}",
         "" if row.entropy_bits_per_weight is None else f"{row.entropy_bits_per_weight:.3f}",

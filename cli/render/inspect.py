@@ -60,6 +60,7 @@ def row_json(row: "TensorRow", description: "Description") -> dict[str, Any]:
         "weights": row.weights,
         "grid": row.grid,
         "pipelines": list(row.pipelines),
+        "parts": [{"name": name, "pipeline": label} for name, label in row.parts],
         "stored_bytes": row.stored_bytes,
         "bits_per_weight": row.bits_per_weight,
         "entropy_bits_per_weight": row.entropy_bits_per_weight,

@@ -9,11 +9,17 @@ from html.parser import HTMLParser
 import pytest
 from artpack_cli.page.page import html_page
 from artpack_cli.render.markup import escape
+from artpack_cli.render.words import CODECS as CODECS_IN_WORDS
+from artpack_cli.render.words import CODERS
+from artpack_cli.render.words import LAYOUTS as LAYOUTS_IN_WORDS
 
 from artpack.artifact.describe import Description, TensorRow
 from artpack.artifact.header import Header
 from artpack.artifact.plan import Plan
 from artpack.checkpoint import Bank, Tie
+from artpack.coding.codecs import CODECS
+from artpack.coding.layouts import LAYOUTS
+from artpack.coding.symbol_coders import SYMBOL_CODERS
 from artpack.stages import JsonValue
 
 VOID = {"meta", "input", "rect", "path"}
@@ -82,8 +88,9 @@ class Page(HTMLParser):
         return [attributes[name] for _, attributes in self.elements if name in attributes]
 
 
-def tensor(name: str, size: int, *, grid: str = "int6", pipeline: str = "row|rans") -> TensorRow:
-    return TensorRow(name, (4, 8), 32, grid, (pipeline,), size, size * 0.9, (1, 0, 2000, 9))
+def tensor(name: str, size: int, *, grid: str = "int6", coder: str = "rans") -> TensorRow:
+    parts = (("codes", f"rows|{coder}|stored"), ("scales", "columns|bytes|lzma"))
+    return TensorRow(name, (4, 8), 32, grid, parts, size, size * 0.9, (1, 0, 2000, 9))
 
 
 def described(rows: list[TensorRow]) -> Description:
@@ -101,7 +108,7 @@ PLAIN = described(
     [
         tensor("blocks.0.fc.weight", 70_000),
         tensor("blocks.1.fc.weight", 60_000),
-        tensor("blocks.0.gain", 900, grid="fp16", pipeline="planes|bytes|brotli"),
+        tensor("blocks.0.gain", 900, grid="fp16", coder="planes"),
         tensor("blocks.1.gain", 0, grid="fp16"),
         tensor("embedding.weight", 33_333, grid="int8"),
     ]
@@ -121,7 +128,7 @@ def plain_page() -> str:
 
 def page_of(name: str) -> str:
     """Return a page with a name in every place that a stranger can write to."""
-    rows = [tensor(f"{name}{end}", 5000, grid=name, pipeline=name) for end in "xy"]
+    rows = [tensor(f"{name}{end}", 5000, grid=name) for end in "xy"]
     facts: dict[str, JsonValue] = {name: {name: name}, "list": [name]}
     page: str = html_page(name, described(rows), header(facts, name=name))
     return page
@@ -262,6 +269,18 @@ def test_grids_beyond_the_last_colour_share_it() -> None:
     page = Page(html_page("a.bin", described(rows), header({})))
     colours = [a["class"] for tag, a in page.elements if tag == "tr" and "id" in a]
     assert colours == [f"g{min(i, 7)}" for i in range(12)]
+
+
+def test_grids_and_coders_are_in_words_and_their_ids_in_a_tooltip() -> None:
+    page = Page(html_page("a.bin", described([tensor("a", 9, grid="lattice/64")]), header({})))
+    assert ["lattice, 64 states", "rANS; rest: LZMA by columns"] in [row[3:5] for row in page.rows]
+    assert "codes: rows|rans|stored\nscales: columns|bytes|lzma" in page.attributes("title")
+
+
+def test_every_stage_has_words() -> None:
+    assert CODERS.keys() == SYMBOL_CODERS.keys()
+    assert CODECS_IN_WORDS.keys() == CODECS.keys()
+    assert LAYOUTS_IN_WORDS.keys() == LAYOUTS.keys()
 
 
 def test_the_same_artifact_gives_the_same_page() -> None:
