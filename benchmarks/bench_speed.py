@@ -8,7 +8,10 @@ it is told otherwise. All rows of the issue, on the shared checkpoint and on Smo
 
     python -m benchmarks.bench_speed --before bf99262 --weights SmolLM2/model.safetensors \
         --checkpoint lm6m/ckpt.pt --tokens lm6m/calib.bin --calibration-tokens 131072 \
-        --budget 2000000 --csv benchmarks/results
+        --budget 2000000 --csv benchmarks/results --python peers/bin/python
+
+Peers are those that a Python has, made by ``python -m venv --system-site-packages peers`` and
+``peers/bin/pip install zipnn nncodec==2.1.3 pywhispercpp==1.5.1``.
 """
 
 import argparse
@@ -25,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import brotli
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -32,6 +36,8 @@ from torch import Tensor
 
 from artpack.checkpoint import open_checkpoint
 from artpack.demo import CALIBRATION, CHECKPOINT, write_demo
+from benchmarks import peer_program
+from benchmarks.peers import has_peer
 from benchmarks.report import Row, print_table, write_csv
 from benchmarks.speed_program import JOBS, spent
 
@@ -49,6 +55,9 @@ MATRICES = {
     "mlp.up_proj": (HIDDEN, WIDTH),
     "mlp.down_proj": (WIDTH, HIDDEN),
 }
+
+QUANTIZERS = ("gguf=Q4_0", "gguf=IQ4_NL", "nncodec=-18")
+"""What quantizes beside int4: by numpy, by ggml's C library, by dependent quantization."""
 
 DEMO_BITS = 2.2
 """Bits for each weight of the budget, unless it is given."""
@@ -71,7 +80,7 @@ def main() -> int:
     parser.add_argument("--calibration-tokens", type=int, default=8192)
     parser.add_argument("--budget", type=int, metavar="BYTES")
     parser.add_argument("--symbols", type=int, default=4_000_000, help="that coders code")
-    parser.add_argument("--python", type=Path, metavar="FILE", help="one that has zipnn")
+    parser.add_argument("--python", type=Path, metavar="FILE", help="one that has peers")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a file, or a folder for one")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -98,6 +107,9 @@ def measure(folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
                 reference = float(rows[-1]["cpu_seconds"])
                 weights = Path(data["weights_file"])
                 yield from peers(weights, folder, arguments.python, reference)
+            if name == "compress int4" and arguments.python is not None:
+                reference = float(rows[-1]["cpu_seconds"])
+                yield from quantizers(data, arguments.python, reference)
     finally:
         if arguments.before is not None:
             git("worktree", "remove", "--force", str(trees["old"]))
@@ -196,7 +208,7 @@ def peers(weights: Path, folder: Path, python: Path | None, reference: float) ->
         "brotli -q 11": lambda: len(brotli.compress(content, quality=11, lgwin=24)),
         "xz -6": lambda: len(lzma.compress(content)),
         "zstd -19": lambda: by_program(["zstd", "-19", "--single-thread", "-c", str(path)]),
-        "lrzip": lambda: by_program(["lrzip", "-z", "-q", "-p", "1", "-o", "-", str(path)]),
+        "lrzip": lambda: by_program(["lrzip", "-z", "-T", "-q", "-p", "1", "-o", "-", str(path)]),
     }
     for name, work in kinds.items():
         if name.split()[0] in {"zstd", "lrzip"} and shutil.which(name.split()[0]) is None:
@@ -217,6 +229,25 @@ def peers(weights: Path, folder: Path, python: Path | None, reference: float) ->
         size, cpu = int(done.stdout.split()[-2]), float(done.stdout.split()[-1])
         told = {"seconds": cpu, "cpu_seconds": cpu, "bytes": size, "peak_mib": 0}
         yield row("compress lossless", "zipnn", {**told, "units": count(weights)}, reference)
+
+
+def quantizers(data: dict[str, Any], python: Path, reference: float) -> Iterator[Row]:
+    """Let others quantize the same weights, without data, and read their files again."""
+    folder = Path(data["folder"])
+    given, packed, unpacked = (folder / name for name in ("given.npz", "packed", "unpacked.npz"))
+    weights: dict[str, Any] = load_file(data["weights_file"])
+    np.savez(given, **{name: weight.float().numpy() for name, weight in weights.items()})
+    for wanted in QUANTIZERS:
+        peer, _, setting = wanted.partition("=")
+        if not has_peer("_pywhispercpp" if peer_program.by_ggml(setting) else peer, python):
+            continue
+        program = [str(python), "-W", "ignore", peer_program.__file__, wanted]
+        line = [*program, *map(str, (given, packed, unpacked))]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+        told = {"units": data["file_weights"], "bytes": packed.stat().st_size, "peak_mib": 0}
+        for job, cpu in zip(("", ", read"), json.loads(done.stdout.splitlines()[-1]), strict=True):
+            took = {**told, "seconds": cpu, "cpu_seconds": cpu}
+            yield row("compress int4", f"{wanted}{job}", took, reference)
 
 
 def by_program(line: list[str]) -> int:

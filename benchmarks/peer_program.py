@@ -6,11 +6,14 @@ Needs nothing of artpack, since peers want other versions of numpy and torch::
     python peer_program.py nncodec=-26 weights.npz packed.nnc unpacked.npz
     python peer_program.py gguf=Q4_K weights.npz packed.gguf unpacked.npz importance.npz
 
-The last file, for k-quants, has the mean square of each input of a matrix.
+The last file, for k-quants, has the mean square of each input of a matrix. The last line that
+it prints has the seconds of processor time that packing and reading took.
 """
 
 import ctypes
+import json
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,8 +32,13 @@ def main() -> int:
     peer, _, setting = wanted.partition("=")
     write, read = PEERS[peer]
     importance = _load(known[0]) if known else {}
-    write(_load(weights), setting, Path(packed), importance)
-    np.savez(unpacked, **read(Path(packed)))
+    loaded, times = _load(weights), [time.process_time()]
+    write(loaded, setting, Path(packed), importance)
+    times.append(time.process_time())
+    found = read(Path(packed))
+    times.append(time.process_time())
+    np.savez(unpacked, **found)
+    print(json.dumps([times[1] - times[0], times[2] - times[1]]))
     return 0
 
 
@@ -60,8 +68,8 @@ def write_gguf(weights: Weights, setting: str, path: Path, importance: Weights) 
     for name, weight in weights.items():
         fits = weight.ndim > 1 and len(weight) >= MIN_ROWS and weight.shape[-1] % block == 0
         kind = wanted if fits else gguf.GGMLQuantizationType.F16
-        if kind.name.endswith("_K"):
-            content = _k_quants(weight, kind, importance.get(name))
+        if by_ggml(kind.name):
+            content = _quantize_by_ggml(weight, kind, importance.get(name))
         else:
             content = gguf.quants.quantize(weight, kind)
         writer.add_tensor(name, content, raw_dtype=kind)
@@ -69,6 +77,11 @@ def write_gguf(weights: Weights, setting: str, path: Path, importance: Weights) 
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def by_ggml(kind: str) -> bool:
+    """Return whether only ggml's C library can write a type."""
+    return kind.endswith("_K") or kind.startswith("IQ")
 
 
 def read_gguf(path: Path) -> Weights:
@@ -81,7 +94,7 @@ def read_gguf(path: Path) -> Weights:
     }
 
 
-def _k_quants(weight: Any, kind: Any, importance: Any) -> Any:
+def _quantize_by_ggml(weight: Any, kind: Any, importance: Any) -> Any:
     """Quantize by ggml's C library, as llama.cpp does: Python's gguf can only read these types."""
     import gguf  # noqa: PLC0415
 
