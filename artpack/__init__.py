@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         export_container,
         import_container,
     )
+    from artpack.api.doctor import DoctorReport, doctor
     from artpack.api.eval_options import (
         AuditOptions,
         TttOptions,
@@ -81,6 +82,7 @@ __all__ = [
     "CorruptError",
     "Curve",
     "CurvePoint",
+    "DoctorReport",
     "EvalResult",
     "EvaluatorReport",
     "ExaminationPlan",
@@ -113,6 +115,7 @@ __all__ = [
     "bundle",
     "calibrate",
     "compress",
+    "doctor",
     "evaluate",
     "export_container",
     "import_container",
@@ -140,6 +143,7 @@ _EXPORTS = {
         "export_container",
         "import_container",
     ),
+    "artpack.api.doctor": ("DoctorReport", "doctor"),
     "artpack.api.eval_options": ("AuditOptions", "TttOptions", "WindowOptions"),
     "artpack.api.eval_result": ("EvalResult", "TttReport"),
     "artpack.api.evaluate": ("evaluate",),

@@ -36,6 +36,7 @@ COMMANDS = {
     "audit": "Look for what is illegal about a score, or wrong with a submission.",
     "models": "List the models that --model knows by name.",
     "recipes": "List the recipes and what each does.",
+    "doctor": "Say what is installed, and try every decoder.",
     "demo": "Do all of this with the model that comes with artpack.",
 }
 """In the order in which one uses them, each with what the list of commands says."""

@@ -54,6 +54,23 @@ def portable(by: Callable[..., Any] | None) -> Callable[[F], F]:
     return lambda function: function
 
 
+def cache_folder() -> str | None:
+    """
+    Say where machine code is kept.
+
+    Returns:
+        The folder; None where there is no place, and each process compiles for itself.
+
+    """
+    from numba.core.caching import FunctionCache  # noqa: PLC0415 - takes most of a second
+
+    try:
+        folder: str = FunctionCache(_stamp).cache_path  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        return None
+    return folder
+
+
 class _Late:
     """A function that numba gets to see when it is called, and with it those that it calls."""
 
