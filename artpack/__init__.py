@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from artpack.api.auditing import audit
     from artpack.api.bundle import BundleResult, bundle
     from artpack.api.calibrate import calibrate
+    from artpack.api.compare import CompareResult, compare
     from artpack.api.compress import CompressResult, compress
     from artpack.api.containers import (
         ExportResult,
@@ -75,6 +76,7 @@ __all__ = [
     "BundleResult",
     "Calibration",
     "CheckpointError",
+    "CompareResult",
     "Comparison",
     "CompressInputs",
     "CompressResult",
@@ -114,6 +116,7 @@ __all__ = [
     "audit_submission",
     "bundle",
     "calibrate",
+    "compare",
     "compress",
     "doctor",
     "evaluate",
@@ -136,6 +139,7 @@ _EXPORTS = {
     "artpack.api.auditing": ("audit",),
     "artpack.api.bundle": ("BundleResult", "bundle"),
     "artpack.api.calibrate": ("calibrate",),
+    "artpack.api.compare": ("CompareResult", "compare"),
     "artpack.api.compress": ("CompressResult", "compress"),
     "artpack.api.containers": (
         "ExportResult",

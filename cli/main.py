@@ -25,6 +25,7 @@ COMMANDS = {
     "calibrate": "Collect what compress needs to know of the data.",
     "compress": "Pack a checkpoint, or the average of several.",
     "inspect": "Show where the bytes of an artifact went.",
+    "compare": "Put files of one model side by side.",
     "verify": "Check every checksum and hash of an artifact.",
     "unpack": "Decode an artifact into a file that other tools read.",
     "bundle": "Write a decoder of an artifact that needs numpy alone.",

@@ -143,14 +143,34 @@ def tensor_errors(artifact: Artifact, checkpoint: Checkpoint) -> Iterator[Tensor
 
     """
     for tensor in artifact.header.plan.tensors:
-        original = _exact(checkpoint.read(tensor.name))
-        decoded = _exact(artifact.stored_tensor(tensor.name))
-        # Infinities and NaNs that were kept are equal, though their difference is not a number.
-        kept = (decoded == original) | (decoded.isnan() & original.isnan())
-        difference = torch.where(kept, 0, decoded - original)
-        norm, size = float(difference.norm()), float(original.norm())
-        largest = float(difference.abs().max()) if difference.numel() else 0.0
+        original = checkpoint.read(tensor.name)
+        norm, size, largest = distance(artifact.stored_tensor(tensor.name), original)
         yield TensorError(tensor.name, norm / size if norm and size else norm, largest)
+
+
+def distance(tensor: Tensor, original: Tensor) -> tuple[float, float, float]:
+    """
+    Measure how far a tensor is from another of its shape, in float64.
+
+    Args:
+        tensor: Any dtype.
+        original: What it stands for.
+
+    Returns:
+        Frobenius norms of the difference and of the original, and the largest absolute
+        difference.
+
+    >>> import torch
+    >>> distance(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 0.0]))
+    (4.0, 3.0, 4.0)
+
+    """
+    decoded, exact = _exact(tensor), _exact(original)
+    # Infinities and NaNs that were kept are equal, though their difference is not a number.
+    kept = (decoded == exact) | (decoded.isnan() & exact.isnan())
+    difference = torch.where(kept, 0, decoded - exact)
+    largest = float(difference.abs().max()) if difference.numel() else 0.0
+    return float(difference.norm()), float(exact.norm()), largest
 
 
 def _exact(tensor: Tensor) -> Tensor:

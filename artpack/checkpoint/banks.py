@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -195,7 +195,8 @@ def open_bank(info: TensorInfo, bank: Bank) -> list[TensorInfo]:
     shape = info.shape[len(bank.front) :]
     if bank.transposed:
         shape = shape[::-1]
-    return [TensorInfo(member, shape, info.dtype, stack) for member in bank.members]
+    packed = info.packed and replace(info.packed, bytes=info.packed.bytes // len(bank.members))
+    return [TensorInfo(member, shape, info.dtype, stack, packed) for member in bank.members]
 
 
 def by_layer(bank: Bank) -> list[str]:

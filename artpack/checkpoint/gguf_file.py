@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from artpack.checkpoint.gguf_header import HALVES, GgufHeader, GgufTensor, read_gguf_header
 from artpack.checkpoint.gguf_names import Translation, find_translation
 from artpack.checkpoint.optional import import_gguf
-from artpack.checkpoint.source import Deferred, Loaded, Source, listed, reason
+from artpack.checkpoint.source import Deferred, Loaded, PackedForm, Source, listed, reason
 from artpack.errors import CheckpointError
 from artpack.system.late import torch
 
@@ -120,7 +120,9 @@ def _deferred(
         shape = parts[0].shape if translation is None else translation.shapes[name]
         dtype = _dtype(shape, parts)
         make = partial(_make, name, parts, translation, data, shape=shape, dtype=dtype)
-        deferred[name] = Deferred(shape, dtype, make)
+        kinds = "+".join(sorted({part.kind.name for part in parts}))
+        packed = PackedForm(kinds, sum(part.bytes for part in parts))
+        deferred[name] = Deferred(shape, dtype, make, packed)
     return deferred
 
 

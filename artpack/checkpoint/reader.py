@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artpack.checkpoint.source import Deferred, Source, TensorInfo, reason
+from artpack.checkpoint.source import Deferred, PackedForm, Source, TensorInfo, reason
 from artpack.errors import CheckpointError
 from artpack.system.late import torch
 
@@ -59,7 +59,7 @@ class TensorReader:
         self._made: dict[str, Tensor] = {}
         self.notes = loaded.notes
         self.infos = tuple(
-            TensorInfo(name, tuple(tensor.shape), tensor.dtype)
+            TensorInfo(name, tuple(tensor.shape), tensor.dtype, packed=_packed(tensor))
             for name, tensor in loaded.tensors.items()
         )
 
@@ -184,6 +184,10 @@ class TensorReader:
         for file, stamp in zip(self._source.files, self._stamps, strict=True):
             if _stamp(file) != stamp:
                 raise CheckpointError(f"{file}: changed while it was being read; copy it first")
+
+
+def _packed(tensor: Tensor | Deferred) -> PackedForm | None:
+    return tensor.packed if isinstance(tensor, Deferred) else None
 
 
 def _stamp(file: Path) -> tuple[int, ...]:

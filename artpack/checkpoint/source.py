@@ -18,6 +18,20 @@ MAX_LISTED = 8
 
 
 @dataclass(frozen=True)
+class PackedForm:
+    """
+    How a file stores a tensor that is dequantized when it is read.
+
+    Attributes:
+        name: Of the form, such as ``Q4_K``.
+        bytes: Its size in the file.
+    """
+
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class TensorInfo:
     """
     What is known of a tensor without reading it.
@@ -27,12 +41,14 @@ class TensorInfo:
         shape: Its axes; empty for a scalar.
         dtype: Its dtype in the checkpoint.
         stack: What it is a slice of, if the checkpoint has it in a stack of matrices.
+        packed: How the file stores it, where that is quantized.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype
     stack: TensorInfo | None = None
+    packed: PackedForm | None = None
 
     @property
     def weights(self) -> int:
@@ -44,6 +60,11 @@ class TensorInfo:
         """Size in memory."""
         return self.weights * self.dtype.itemsize
 
+    @property
+    def stored_bytes(self) -> int:
+        """Size in the file."""
+        return self.bytes if self.packed is None else self.packed.bytes
+
 
 @dataclass(frozen=True, eq=False)
 class Deferred:
@@ -54,11 +75,13 @@ class Deferred:
         shape: Its axes.
         dtype: Its dtype.
         make: Makes it.
+        packed: How the file stores it.
     """
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     make: Callable[[], Tensor]
+    packed: PackedForm
 
     @property
     def nbytes(self) -> int:

@@ -3,7 +3,7 @@
 const table = document.querySelector(".tensors");
 const body = table.tBodies[0];
 const stored = [...body.rows];
-const bytesColumn = table.querySelector('th[data-column="bytes"]').cellIndex;
+const summed = [...table.querySelectorAll("th[data-sum]")].map((header) => header.cellIndex);
 const areas = new Map([...document.querySelectorAll(".map a")].map((a) => [a.getAttribute("href"), a]));
 const collator = new Intl.Collator("en", { numeric: true });
 const cell = (row, column) => row.cells[column].textContent;
@@ -37,13 +37,16 @@ const filter = document.querySelector(".filter");
 const input = filter.querySelector("input");
 input.addEventListener("input", () => {
   const wanted = input.value.toLowerCase();
-  let [shown, bytes] = [0, 0];
+  let shown = 0;
+  const sums = summed.map(() => 0);
   for (const row of stored) {
     row.hidden = !cell(row, 0).toLowerCase().includes(wanted);
     areas.get(`#${row.id}`)?.classList.toggle("dim", row.hidden);
-    if (!row.hidden) [shown, bytes] = [shown + 1, bytes + number(row, bytesColumn)];
+    if (row.hidden) continue;
+    shown += 1;
+    summed.forEach((column, i) => { sums[i] += number(row, column) || 0; });
   }
   filter.querySelector("output").textContent = wanted
-    ? `${shown} of ${stored.length} tensors, ${bytes.toLocaleString("en")} bytes` : "";
+    ? `${shown} of ${stored.length} tensors, ${sums.map((sum) => sum.toLocaleString("en")).join(", ")} bytes` : "";
 });
 filter.hidden = false;

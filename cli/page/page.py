@@ -116,7 +116,7 @@ def _legend(description: Description, hues: Mapping[str, str]) -> str:
 
 def _table(description: Description, hues: Mapping[str, str]) -> str:
     heads = "".join(
-        f'<th scope="col" data-column="{column}"{_class(column)}>{column}</th>'
+        f'<th scope="col" data-column="{column}"{_sums(column)}{_class(column)}>{column}</th>'
         for column in COLUMNS
     )
     body = "\n".join(
@@ -146,6 +146,10 @@ def _cells(cells: Sequence[str], coding: str = "") -> str:
 
 def _lines(text: str) -> str:
     return "&#10;".join(map(escape, text.splitlines()))
+
+
+def _sums(column: str) -> str:
+    return " data-sum" if column == "bytes" else ""
 
 
 def _class(column: str) -> str:
