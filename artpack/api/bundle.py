@@ -1,13 +1,13 @@
-"""``bundle``: a decoder of one artifact that needs nothing but numpy."""
+"""``bundle``: a decoder of one artifact that needs nothing but numpy, or but a C compiler."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from artpack.artifact.reader import open_artifact
-from artpack.errors import ArtpackError
+from artpack.errors import ArtpackError, UsageError
 from artpack.portable.alone import Decoded, decode_alone, fingerprint
-from artpack.portable.bundle import Bundle, make_bundle
+from artpack.portable.bundle import Bundle, make_bundle, make_c_bundle
 from artpack.portable.reader import load
 
 
@@ -32,6 +32,7 @@ def bundle(
     *,
     class_name: str | None = None,
     self_test: bool = False,
+    c: bool = False,
 ) -> BundleResult:
     """
     Write a decoder of an artifact, with the stages that it uses and no others.
@@ -44,6 +45,9 @@ def bundle(
         class_name: Put everything into a class of this name, with ``load`` and ``Error``.
         self_test: Decode the artifact by the decoder alone, in a Python that finds nothing but
             numpy, and compare every tensor bit for bit.
+        c: Write one file of C99 instead, which needs the C library alone and gives the same
+            tensors. It decodes every artifact whose streams need no library, and so is
+            the same for all of them.
 
     Returns:
         The decoder.
@@ -51,13 +55,17 @@ def bundle(
     Raises:
         ArtifactError: The artifact is damaged.
         ArtpackError: The decoder does not do what it should: please report this.
-        UsageError: The artifact needs a library; pack it with ``portable``.
+        UsageError: The artifact needs a library; pack it with ``portable``. Or it is to be C, and
+            the other options are of Python.
         OSError: It cannot be read.
 
     """
+    if c and (self_test or class_name is not None):
+        raise UsageError("`c`: neither `class_name` nor `self_test` goes with it")
     source = artifact if isinstance(artifact, bytes) else Path(artifact)
     with open_artifact(source) as opened:
-        made = make_bundle(opened.header, class_name=class_name)
+        header = opened.header
+        made = make_c_bundle(header) if c else make_bundle(header, class_name=class_name)
     content = source if isinstance(source, bytes) else source.read_bytes()
     test = _tested(made, content, class_name) if self_test else None
     return BundleResult(made, len(content), test)

@@ -9,6 +9,7 @@ from typing import Any
 
 from artpack.artifact.header import Header
 from artpack.errors import UsageError
+from artpack.portable.c_source import c_source
 from artpack.portable.linker import Place, link
 from artpack.portable.small_source import pack_source
 from artpack.stages import Config
@@ -32,6 +33,7 @@ class Bundle:
     Attributes:
         source: What it does, to be read.
         small: The same in few bytes, as a module that unpacks itself: what counts where code does.
+            In C both are the same.
     """
 
     source: str
@@ -94,6 +96,24 @@ def make_bundle(header: Header, *, class_name: str | None = None) -> Bundle:
     )
 
 
+def make_c_bundle(header: Header) -> Bundle:
+    """
+    Write the decoder of an artifact in C99: the same for all that it can read.
+
+    Args:
+        header: Of the artifact.
+
+    Returns:
+        The decoder: one file without dependencies.
+
+    Raises:
+        UsageError: The artifact has a stream that needs a library.
+
+    """
+    check_portable(header)
+    return Bundle(c_source(), c_source())
+
+
 def decoder_source(header: Header, *, quiet: bool = False) -> str:
     """
     Write the decoder of an artifact as it is read by people.
@@ -128,8 +148,8 @@ def check_portable(header: Header) -> None:
         if not stream.pipeline.portable:
             name = header.plan.tensors[stream.members[0].tensor].name
             raise UsageError(
-                f"stream {number} (of {name!r}) needs {stream.pipeline.codec.stage_id}, which is"
-                " not in Python's standard library: pack again with `portable`"
+                f"stream {number} (of {name!r}) needs {stream.pipeline.codec.stage_id}, which"
+                " decoders without libraries lack: pack again with `portable`"
             )
 
 

@@ -1,4 +1,4 @@
-"""``artpack bundle``: write a decoder that needs nothing but numpy."""
+"""``artpack bundle``: write a decoder that needs nothing but numpy, or but a C compiler."""
 
 from pathlib import Path
 
@@ -13,12 +13,15 @@ from ..render import bundle as render
 
 @click.command(cls=Command, needs="artpack.api.bundle")
 @artifact_argument
-@output_option("A Python module.")
+@output_option("A Python module, or C.")
 @click.option(
     "--class",
     "class_name",
     metavar="NAME",
     help="Put everything into this class, to be pasted into another file.",
+)
+@click.option(
+    "--c", is_flag=True, help="Write C99 instead: one file that decodes all portable artifacts."
 )
 @click.option("--readable", is_flag=True, help="Write source for people, not in few bytes.")
 @click.option(
@@ -32,11 +35,12 @@ def bundle(
     artifact: Path,
     output: Path,
     class_name: str | None,
+    c: bool,
     readable: bool,
     self_test: bool,
     as_json: bool,
 ) -> None:
-    """Write a decoder of ARTIFACT that needs Python and numpy alone."""
-    result = artpack.bundle(artifact, class_name=class_name, self_test=self_test)
+    """Write a decoder of ARTIFACT that needs Python and numpy alone, or a C compiler."""
+    result = artpack.bundle(artifact, class_name=class_name, self_test=self_test, c=c)
     size = result.bundle.save(output, readable=readable)
     render.report(output, size, result, as_json=as_json)

@@ -30,11 +30,11 @@ def small_state_dict() -> dict[str, torch.Tensor]:
     }
 
 
-def small_artifact(recipe: str = "int6") -> bytes:
+def small_artifact(recipe: str = "int6", *, portable: bool | None = None) -> bytes:
     """Pack the small state dict."""
     spec = load_recipe(recipe, [] if recipe == "lossless" else ["matrices.min_rows=0"])
     with from_state_dict(small_state_dict()) as checkpoint:
-        packed = compress(checkpoint, select(checkpoint), spec, profile=FAST)
+        packed = compress(checkpoint, select(checkpoint), spec, profile=FAST, portable=portable)
     return packed.content()
 
 
@@ -56,9 +56,9 @@ def put_together(header: bytes, streams: list[bytes]) -> bytes:
     return body + hashlib.sha256(body).digest()
 
 
-def forge(mutate: Mutation, recipe: str = "int6") -> bytes:
+def forge(mutate: Mutation, recipe: str = "int6", *, portable: bool | None = None) -> bytes:
     """Return the small artifact with its header and streams changed."""
-    header, streams = take_apart(small_artifact(recipe))
+    header, streams = take_apart(small_artifact(recipe, portable=portable))
     mutate(header, streams)
     return put_together(cbor2.dumps(header, canonical=True), streams)
 

@@ -8,6 +8,7 @@ import torch
 
 import artpack
 from artpack.portable.alone import decode_alone
+from artpack.portable.c_source import c_source
 from tests.artifact.golden_cases import FOLDER
 from tests.cli.conftest import Run
 
@@ -36,6 +37,18 @@ def test_bundle_as_json(run: Run, tmp_path: Path) -> None:
     assert found["bytes"] == (tmp_path / "d.py").stat().st_size
     assert found["tested_tensors"] is None
     assert "class Decoder:" in (tmp_path / "d.py").read_text(encoding="utf-8")
+
+
+def test_bundle_writes_c(run: Run, tmp_path: Path) -> None:
+    done = run("bundle", RANS, "-o", "decoder.c", "--c")
+    source = (tmp_path / "decoder.c").read_text(encoding="ascii")
+    assert done.stdout.startswith(f"decoder.c: {len(source):,} bytes; with the artifact ")
+    assert source == c_source()
+    other = run("bundle", RANS, "-o", "d.c", "--c", "--self-test")
+    assert other.stderr == "artpack: --c: neither --class nor --self-test goes with it\n"
+    library = run("bundle", str(FOLDER / "codecs.artpack"), "-o", "d.c", "--c")
+    assert library.stderr.endswith("pack again with --portable\n")
+    assert not (tmp_path / "d.c").exists()
 
 
 def test_what_needs_a_library_is_refused_with_the_remedy(run: Run, tmp_path: Path) -> None:
