@@ -18,7 +18,7 @@ from artpack.checkpoint import restore
 from artpack.coding.profiles import FAST, Profile
 from artpack.evaluation.scoring.score import Comparison
 from artpack.pack.compress import compress
-from artpack.pack.fine_tuning import tune
+from artpack.pack.fine_tuning import fine_tune
 from artpack.pack.packer import PackInputs
 from artpack.pack.prepare import Prepared
 from artpack.pack.rate_distortion import RateDistortion
@@ -97,10 +97,12 @@ class Bench:
             jobs=pack.jobs,
         )
         for rate in bits:
-            given = frontier.prepare(frontier.log2_step_for(rate))
+            log2_step = frontier.log2_step_for(rate)
             if tune_steps:
                 assert pack.objective is not None
-                given = tune(given, pack.objective(), steps=tune_steps)
+                given = fine_tune(frontier, log2_step, pack.objective(), steps=tune_steps)
+            else:
+                given = frontier.prepare(log2_step)
             yield self.measure(method, f"{rate:g} bits", spec, given, FAST)
 
     def sensitivities(self) -> Mapping[str, float] | None:

@@ -1,45 +1,47 @@
 """
-Scales learned with the points frozen: some of what quantizing did to the whole is undone.
+Quantizing a share of all columns at a time, while those that are left learn to make up for it.
 
-Every tensor is quantized as if the others were exact. Together they move what a model says
-in ways that no tensor can see, and that the scales of rows and columns, few as they are,
-can partly take back. They are learned on calibration tokens so that the model says what it
-said before: by the gradient of the divergence from the checkpoint, on the grid they are
-stored on.
+::
 
-Source: learning what is continuous with codes held fixed, from the unquantized model, is what
-AQLM does, arXiv 2401.06118.
+    sweeps ─► half of the columns ─► learn ─► a quarter ─► learn ─► ... ─► scales ─► symbols
+
+Every tensor is quantized as if the others were exact, and its errors cost what a formula says.
+What the model really loses is seen on tokens: between two shares, the weights that are not
+quantized yet learn by the gradient of that loss. They are changed along the directions in which
+the formula has them independent and alike (:class:`Directions`), so that few steps suffice.
+At the end points are fixed, and the scales learn (:mod:`artpack.pack.scale_learning`).
+
+Source: learning what is not quantized yet, layer by layer, is what QuIP# does,
+arXiv 2402.04396, and AQLM, arXiv 2401.06118; by columns of all layers at once, and along the
+metric's own directions, is our own.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from artpack.pack.learning import Objective, rate_share
 from artpack.pack.prepare import Prepared
-from artpack.quantize.grids.lattice import MAX_SPAN, Lattice
+from artpack.pack.rate_distortion import RateDistortion
+from artpack.pack.scale_learning import RESOLUTION, learn_scales
+from artpack.quantize.matrix_view import matrix_shape
+from artpack.quantize.rounding.column_sweep import ColumnSweep
 from artpack.stages.progress import Progress
 
-Objective = Callable[[Mapping[str, Tensor]], Tensor]
-"""From stored tensors to their loss on the next batch, a scalar that can be differentiated."""
+FREE_SHARES = (0.5, 0.25, 0.1, 0.03)
+"""Shares of the columns that are not quantized yet while there is learning."""
 
-RESOLUTION = 32
-"""Steps of learned scales in a doubling. With 16, rounding takes back half of what is learned."""
-
-LEARNING_RATE = 0.006
-"""Change of a logarithm of a scale to base 2 in one step, at most."""
-
-WARMUP_STEPS = 10
-MARGIN = 16
-"""Steps that scales must be able to move apart."""
+LEARNING_RATE = 0.03
+"""Change of a weight in one step, in steps of the lattice, at most."""
 
 
-def tune(
-    prepared: Mapping[str, Prepared],
+def fine_tune(
+    found: RateDistortion,
+    log2_step: float,
     objective: Objective,
     *,
     steps: int,
@@ -47,106 +49,141 @@ def tune(
     progress: Progress | None = None,
 ) -> dict[str, Prepared]:
     """
-    Learn the scales of tensors on lattices.
+    Quantize all tensors, and let what is not quantized yet learn in between.
 
     Args:
-        prepared: Stored name to tensor. Others than those on lattices stay as they are.
+        found: What quantizes them.
+        log2_step: Logarithm of the frontier's constant to base 2.
         objective: What is made small, such as the divergence from the checkpoint.
-        steps: How often the scales are changed.
+        steps: How many batches are learned from.
         device: Where the objective computes.
         progress: Told after each step.
 
     Returns:
-        The same tensors with the same codes. Their reports are of before.
+        Name to symbols.
+
+    Raises:
+        CheckpointError: A weight is not finite.
 
     """
-    scaled = {name: one for name, given in prepared.items() if (one := _scaled(given, device))}
-    if not scaled:
-        return dict(prepared)
-    learned = [tensor for one in scaled.values() for tensor in (one.rows, one.cols)]
-    optimizer = torch.optim.Adam(learned, betas=(0.9, 0.99))
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * _share(step, steps)
-        optimizer.zero_grad()
-        loss = objective({name: one.weight() for name, one in scaled.items()})
-        torch.autograd.backward(loss)
-        optimizer.step()
-        for one in scaled.values():
-            one.take_back()
-        if progress is not None:
-            progress("learning scales", step + 1, steps)
-    return {
-        name: scaled[name].stored(given) if name in scaled else given
-        for name, given in prepared.items()
+    sweeps, done = found.sweeps(log2_step), 0
+    shares = _divided(steps)
+    for free, some in zip(FREE_SHARES, shares, strict=False):
+        found.quantize_columns(sweeps, free)
+        _learn(sweeps, objective, some, device, _told(progress, done, steps))
+        done += some
+    found.quantize_columns(sweeps, 0)
+    prepared = {
+        name: Prepared(sweeps[name].lattice, sweeps[name].quantized)
+        if name in sweeps
+        else found.quantize(name, log2_step)
+        for name in found.jobs
     }
+    told = _told(progress, done, steps)
+    scaled = learn_scales(prepared, objective, steps=shares[-1], device=device, progress=told)
+    return {name: found.reported(name, one) for name, one in scaled.items()}
+
+
+def learned_bytes(found: RateDistortion) -> int:
+    """
+    Estimate how many bytes more a file has whose scales are learned, as they are finer.
+
+    Args:
+        found: What quantizes its tensors.
+
+    Returns:
+        Bytes.
+
+    """
+    bits = (
+        sum(matrix_shape(job.info.shape)) * math.log2(RESOLUTION / job.lattice.resolution)
+        for job in found.jobs.values()
+        if job.lattice.resolution < RESOLUTION
+    )
+    return round(sum(bits) / 8)
+
+
+def _divided(steps: int) -> list[int]:
+    """Divide steps among shares of columns, and scales at last, who get what is left over."""
+    parts = len(FREE_SHARES) + 1
+    return [steps // parts] * len(FREE_SHARES) + [steps - steps // parts * len(FREE_SHARES)]
+
+
+def _told(progress: Progress | None, done: int, total: int) -> Progress | None:
+    """Return what tells of a part of the steps as of all."""
+    if progress is None:
+        return None
+    return lambda phase, step, _, note="": progress(phase, done + step, total, note)
 
 
 @dataclass(frozen=True, eq=False)
-class _Scaled:
+class _Left:
     """
-    A tensor whose scales are learned.
+    A tensor whose first columns learn.
 
     Attributes:
-        lattice: What it is stored as afterwards.
-        points: float32 ``(rows, cols)``.
-        rows: Logarithms to base 2 of its rows' scales, float32 ``(rows, 1)``.
-        cols: Of its columns', ``(cols,)``.
-        bounds: The least and the most that rows may have, and columns.
+        start: As it was, float32 ``(rows, cols)``.
+        change: Of the first columns, in steps along directions: what is learned.
+        rows: As :class:`Directions` has it.
+        steps: Likewise.
+        cols: Likewise.
     """
 
-    lattice: Lattice
-    points: Tensor
-    rows: Tensor
-    cols: Tensor
-    bounds: tuple[tuple[float, float], tuple[float, float]]
+    start: Tensor
+    change: Tensor
+    rows: Tensor | None
+    steps: Tensor
+    cols: Tensor | None
+
+    @classmethod
+    def of(cls, sweep: ColumnSweep, device: str) -> Self:
+        """Begin with no change."""
+        rows, steps, cols = (
+            None if part is None else torch.from_numpy(part).to(device)
+            for part in sweep.directions()
+        )
+        assert steps is not None
+        start = torch.from_numpy(sweep.weight).to(device)
+        return cls(start, torch.zeros_like(steps).requires_grad_(), rows, steps, cols)
+
+    def left(self) -> Tensor:
+        """Return the first columns as they are now."""
+        change = self.change * self.steps
+        change = change if self.cols is None else change @ self.cols
+        change = change if self.rows is None else self.rows @ change
+        return self.start[:, : change.shape[1]] + change
 
     def weight(self) -> Tensor:
-        """Return the tensor as a matrix, gradients passing through to the scales."""
-        rows, cols = (_on_grid(axis, self.lattice.resolution) for axis in (self.rows, self.cols))
-        return self.points * (rows + cols).exp2()
-
-    def take_back(self) -> None:
-        """Bring scales nearer that have moved too far apart to be stored."""
-        with torch.no_grad():
-            for axis, (least, most) in zip((self.rows, self.cols), self.bounds, strict=True):
-                axis.clamp_(least, most)
-
-    def stored(self, given: Prepared) -> Prepared:
-        """Return the tensor with the scales as they are now."""
-        steps = (
-            (axis.detach() * self.lattice.resolution).round() for axis in (self.rows, self.cols)
-        )
-        points, rows, cols = (part.cpu().numpy().astype(np.int32) for part in (self.points, *steps))
-        packed = self.lattice.pack(given.quantized.shape, points, rows.ravel(), cols)
-        return replace(given, quantizer=self.lattice, quantized=packed)
+        """Return the whole tensor as a matrix."""
+        left = self.left()
+        return torch.cat([left, self.start[:, left.shape[1] :]], 1)
 
 
-def _scaled(given: Prepared, device: str) -> _Scaled | None:
-    lattice = given.quantizer
-    if not isinstance(lattice, Lattice) or not given.quantized.parts["codes"].size:
-        return None
-    ratio = -(-RESOLUTION // lattice.resolution)
-    finer = replace(lattice, resolution=ratio * lattice.resolution)
-    points, rows, cols = lattice.unpack(given.quantized)
-    if max(np.ptp(rows), np.ptp(cols)) * ratio > MAX_SPAN - MARGIN:
-        return None
-    bounds = _bounds(rows * ratio, finer.resolution), _bounds(cols * ratio, finer.resolution)
-    log2_step = (rows[:, None] / lattice.resolution, cols / lattice.resolution)
-    parts = [torch.from_numpy(part).float().to(device) for part in (points, *log2_step)]
-    return _Scaled(finer, parts[0], parts[1].requires_grad_(), parts[2].requires_grad_(), bounds)
-
-
-def _bounds(scales: NDArray[np.int32], resolution: int) -> tuple[float, float]:
-    """Return between which log2_step scales can be stored, as much below them as above."""
-    room = (MAX_SPAN - int(np.ptp(scales))) // 2
-    return (int(scales.min()) - room) / resolution, (int(scales.max()) + room) / resolution
-
-
-def _on_grid(log2_step: Tensor, resolution: int) -> Tensor:
-    """Round to the grid; gradients pass as if nothing had been rounded."""
-    return log2_step + ((log2_step * resolution).round() / resolution - log2_step).detach()
-
-
-def _share(step: int, steps: int) -> float:
-    """Return the learning rate as a share of the highest: up in a line, down along a cosine."""
-    return min(1.0, (step + 1) / WARMUP_STEPS) * (1 + math.cos(math.pi * step / steps)) / 2
+def _learn(
+    sweeps: Mapping[str, ColumnSweep],
+    objective: Objective,
+    steps: int,
+    device: str,
+    progress: Progress | None,
+) -> None:
+    """Change the columns that are left so that the loss is smaller."""
+    free = {name: _Left.of(sweep, device) for name, sweep in sweeps.items() if sweep.free}
+    if not steps or not free:
+        return
+    fixed = {
+        name: torch.from_numpy(sweep.weight).to(device)
+        for name, sweep in sweeps.items()
+        if not sweep.free
+    }
+    optimizer = torch.optim.Adam([one.change for one in free.values()], betas=(0.9, 0.99))
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * rate_share(step, steps)
+        optimizer.zero_grad()
+        loss = objective({**fixed, **{name: one.weight() for name, one in free.items()}})
+        torch.autograd.backward(loss)
+        optimizer.step()
+        if progress is not None:
+            progress("learning weights", step + 1, steps)
+    with torch.no_grad():
+        for name, one in free.items():
+            sweeps[name].change(one.left().cpu().numpy())

@@ -15,8 +15,9 @@ from artpack.coding.symbol_coders import ClassedRans
 from artpack.errors import BudgetError, UsageError
 from artpack.pack.budget import Fit, Trial, fit_bytes, fit_loss
 from artpack.pack.compress import Packed, compress, expected_size
-from artpack.pack.fine_tuning import Objective, tune
+from artpack.pack.fine_tuning import fine_tune, learned_bytes
 from artpack.pack.kept_as_is import find_exceptions
+from artpack.pack.learning import Objective
 from artpack.pack.prepare import Prepared, prepare
 from artpack.pack.rate_distortion import RateDistortion
 from artpack.pack.sensitivities import Curvature, Loss, obtain_sensitivities
@@ -75,7 +76,7 @@ class PackInputs:
         loss: Measures what some tensors' errors add; None if the model cannot be run.
         loss_unit: What that is counted in.
         curvature: Tells what errors of each tensor cost; None to go by formula.
-        objective: Makes what scales are learned by; None if the model cannot be run.
+        objective: Makes what weights and scales are learned by; None if the model cannot be run.
         sensitivities_file: Where measured sensitivities are kept, if anywhere.
         device: Where GPTQ and fine-tuning compute.
         jobs: Threads, None for one a core.
@@ -161,11 +162,11 @@ class Packer:
         portable: Whether files must be decoded without a library, see
             :func:`artpack.pack.compress.compress`.
         deadline_s: Stop looking after so many seconds a file.
-        tune_steps: For how many steps the scales of lattices are learned.
+        tune_steps: How many batches are learned from while quantizing.
         progress: Told how far it is.
 
     Raises:
-        UsageError: Scales are to be learned and there is nothing to learn them by.
+        UsageError: There is to be learning, and nothing to learn or to learn by.
 
     """
 
@@ -186,12 +187,12 @@ class Packer:
         self._plain = self._rate_distortion(None)
         if tune_steps and not self._plain.jobs:
             raise UsageError(
-                f"recipe {spec.name!r} has no scales to learn: leave `tune_steps` out,"
+                f"recipe {spec.name!r} has nothing to learn: leave `tune_steps` out,"
                 " or take 'frontier'"
             )
         if tune_steps and inputs.objective is None:
             raise UsageError(
-                "`tune_steps`: scales are learned by torch, so not for ONNX graphs, and on data:"
+                "`tune_steps`: weights are learned by torch, so not for ONNX graphs, and on data:"
                 " give `calibration_tokens` or `calibration_batches`"
             )
 
@@ -258,20 +259,23 @@ class Packer:
     def _fit(self, goal: Goal, increase: Callable[[Packed], float] | None) -> Fit:
         found = self._rate_distortion(self._sensitivities[0])
         quantized = lru_cache(maxsize=1)(partial(found.prepare, progress=self._progress))
+        tuned = partial(self._tuned, found) if self._tune_steps else quantized
 
         def at(log2_step: float) -> Packed:
-            return self._pack(self._tuned(found, quantized(log2_step)))
+            return self._pack(tuned(log2_step))
 
         if goal.file_limit is not None:
             bits = max(8 * goal.file_limit - found.bits_beside, MIN_BITS * found.weights)
             first = found.log2_step_for(bits / found.weights)
-            decoder = DECODER_BYTES if goal.decoder else 0
+            more = (DECODER_BYTES if goal.decoder else 0) + (
+                learned_bytes(found) if self._tune_steps else 0
+            )
             return fit_bytes(
                 at,
                 limit_bytes=goal.file_limit,
                 first=first,
                 slope=found.bits_slope(first) / 8,
-                draft=lambda log2_step: self._expected_size(quantized(log2_step)) + decoder,
+                draft=lambda log2_step: self._expected_size(quantized(log2_step)) + more,
                 size=goal.counted_bytes,
             )
         if goal.max_loss_increase is not None:
@@ -281,6 +285,19 @@ class Packer:
         packed = at(found.default_log2_step())
         trial = Trial(found.default_log2_step(), packed.size_bytes)
         return Fit(packed, trial, (trial,))
+
+    def _tuned(self, found: RateDistortion, log2_step: float) -> dict[str, Prepared]:
+        """Quantize, and learn in between."""
+        make_objective = self._inputs.objective
+        assert make_objective is not None
+        return fine_tune(
+            found,
+            log2_step,
+            make_objective(),
+            steps=self._tune_steps,
+            device=self._inputs.device,
+            progress=self._progress,
+        )
 
     @cached_property
     def _sensitivities(self) -> tuple[dict[str, float] | None, tuple[str, ...]]:
@@ -316,20 +333,6 @@ class Packer:
             sensitivities=sensitivities,
             jobs=inputs.jobs,
         )
-
-    def _tuned(self, found: RateDistortion, quantized: dict[str, Prepared]) -> dict[str, Prepared]:
-        """Learn scales, if that was asked for."""
-        make_objective = self._inputs.objective
-        if not self._tune_steps or make_objective is None:
-            return quantized
-        tuned = tune(
-            quantized,
-            make_objective(),
-            steps=self._tune_steps,
-            device=self._inputs.device,
-            progress=self._progress,
-        )
-        return {name: found.reported(name, one) for name, one in tuned.items()}
 
     def _pack(self, adjusted: Mapping[str, Prepared]) -> Packed:
         """Make a file; where it is to be bundled, see whether a coder is worth its code."""

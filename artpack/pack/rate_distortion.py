@@ -11,10 +11,10 @@ much the same everywhere; where sensitivities were measured, those are used inst
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 from torch import Tensor
@@ -30,6 +30,7 @@ from artpack.pack.tied_table import join_roles
 from artpack.quantize.error_report import measure
 from artpack.quantize.grids.lattice import Lattice
 from artpack.quantize.matrix_view import finite_matrix, matrix_shape
+from artpack.quantize.rounding.column_sweep import ColumnSweep
 from artpack.quantize.rounding.watersic import Metric, WaterSic, solve, widen
 from artpack.recipes.spec import PlanSpec
 from artpack.stages.progress import Progress, counter
@@ -159,13 +160,13 @@ class RateDistortion:
         """
         advance = counter("quantizing", self.weights, progress)
 
-        def quantize(name: str, log2_step: float) -> Prepared:
+        def quantize(name: str) -> Prepared:
             done = self.quantize(name, log2_step)
             advance(self.jobs[name].info.weights)
             return done
 
         with one_thread():
-            return self._for_all(quantize, log2_step)
+            return self._for_all(quantize, self.jobs)
 
     def errors(self, log2_step: float) -> dict[str, Tensor]:
         """
@@ -182,14 +183,15 @@ class RateDistortion:
 
         """
         with one_thread():
-            return self._for_all(self._error, log2_step)
+            return self._for_all(partial(self._error, log2_step=log2_step), self.jobs)
 
-    def _for_all(self, function: Callable[[str, float], T], log2_step: float) -> dict[str, T]:
-        """Apply a function to all tensors, the largest first: so no thread is idle for long."""
-        names = sorted(self.jobs, key=lambda name: -self.jobs[name].info.weights)
-        done = self._workers.run(function, [(name, log2_step) for name in names])
+    def _for_all(self, function: Callable[[str], T], tensors: Iterable[str]) -> dict[str, T]:
+        """Apply a function to tensors, the largest first: so no thread is idle for long."""
+        given = list(tensors)
+        names = sorted(given, key=lambda name: -self.jobs[name].info.weights)
+        done = self._workers.run(function, [(name,) for name in names])
         results = dict(zip(names, done, strict=True))
-        return {name: results[name] for name in self.jobs}
+        return {name: results[name] for name in given}
 
     def _error(self, name: str, log2_step: float) -> Tensor:
         prepared = self.quantize(name, log2_step)
@@ -211,14 +213,57 @@ class RateDistortion:
             CheckpointError: A weight is not finite.
 
         """
-        lattice = self.jobs[name].lattice
         with one_thread(), _naming(name):
-            # Points of a trellis lie twice as far apart as the steps are wide.
-            log2_step += self.offset(name) - math.log2(spacing(lattice.states))
-            weight, metric = self._checkpoint.read(name), self.metric(name)
-            lattice = widen(weight, metric, log2_step, lattice)
+            weight, metric, log2_step, lattice = self._problem(name, log2_step)
             quantized = solve(weight, metric, log2_step, lattice)
         return self.reported(name, Prepared(lattice, quantized))
+
+    def _problem(self, name: str, log2_step: float) -> tuple[Tensor, Metric, float, Lattice]:
+        """Return a tensor, what its errors cost, its mean step and its lattice."""
+        lattice = self.jobs[name].lattice
+        # Points of a trellis lie twice as far apart as the steps are wide.
+        log2_step += self.offset(name) - math.log2(spacing(lattice.states))
+        weight, metric = self._checkpoint.read(name), self.metric(name)
+        return weight, metric, log2_step, widen(weight, metric, log2_step, lattice)
+
+    def sweeps(self, log2_step: float) -> dict[str, ColumnSweep]:
+        """
+        Begin to quantize all tensors that are not empty.
+
+        Args:
+            log2_step: Logarithm of c to base 2.
+
+        Returns:
+            Name to sweep. Each keeps its metric, as large as the calibration, in float64.
+
+        Raises:
+            CheckpointError: A weight is not finite.
+
+        """
+
+        def begin(name: str) -> ColumnSweep:
+            with _naming(name):
+                return ColumnSweep(*self._problem(name, log2_step))
+
+        with one_thread():
+            return self._for_all(begin, [n for n in self.jobs if self.jobs[n].info.weights])
+
+    def quantize_columns(self, sweeps: Mapping[str, ColumnSweep], free: float) -> None:
+        """
+        Go on with quantizing all tensors.
+
+        Args:
+            sweeps: What :meth:`sweeps` returned.
+            free: Share of the columns of each that is to be left, at most as large as before.
+
+        """
+
+        def go_on(name: str) -> None:
+            cols = matrix_shape(self.jobs[name].info.shape)[1]
+            sweeps[name].quantize(int(free * cols))
+
+        with one_thread():
+            self._for_all(go_on, sweeps)
 
     def reported(self, name: str, prepared: Prepared) -> Prepared:
         """

@@ -48,7 +48,7 @@ from ..render.progress import progress
     type=click.IntRange(min=0),
     default=0,
     metavar="STEPS",
-    help="Learn scales, for minutes: 100 is a good start.",
+    help="Learn while quantizing, for minutes: 100 is a good start.",
 )
 @option_of(OUTPUT)(
     "-o", "--output", type=Output(), help="By default CHECKPOINT with the ending .artpack."

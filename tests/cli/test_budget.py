@@ -117,7 +117,10 @@ def test_learned_scales_are_counted_into_the_budget(told: Told, folder: Path) ->
             ("--budget", "20K", "--tune", 1),
             "on data: give --calibration-tokens or --calibration-batches",
         ),
-        (("--recipe", "int8", "--tune", 1), "'int8' has no scales to learn: leave --tune out"),
+        (
+            ("--recipe", "int8", "--tune", 1),
+            "'int8' has nothing to learn: leave --tune out",
+        ),
         (("--budget", "1K", "--code-bytes", "1K"), "the code alone has 1000 bytes"),
         (("--budget", "16X"), "'16X' is no size"),
         (("--score-tokens", "val.bin"), "counted with the tokenizer: give --score-tokenizer"),

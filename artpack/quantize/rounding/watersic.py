@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 from artpack.errors import UsageError
 from artpack.quantize.grids.lattice import MAX_RADIUS, Lattice
 from artpack.quantize.matrix_view import finite_matrix
-from artpack.quantize.rounding.reach import coarser, col_scales, row_scales
-from artpack.quantize.trellis.lockstep import LANES
-from artpack.quantize.trellis.viterbi import search, search_columns
+from artpack.quantize.rounding.column_sweep import ColumnSweep
+from artpack.quantize.rounding.reach import coarser
 from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import Quantized
 from artpack.system.late import torch
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Doubles = NDArray[np.float64]
-
-BLOCK = 64
-"""Columns whose errors are fed back one by one; those further left get them together."""
 
 TINY = 1e-30
 """Keeps the factors of tensors that nothing depends on positive."""
@@ -194,72 +190,9 @@ def solve(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) ->
     """
     if not weight.numel():
         return lattice.quantize(weight)
-    columns = np.ascontiguousarray(finite_matrix(weight).T.numpy())
-    row_log2_steps = metric.row_log2_steps + log2_step
-    cols = col_scales(columns, metric.col_log2_steps, row_log2_steps, lattice)
-    rows = row_scales(columns, row_log2_steps, cols, lattice)
-    row_steps, col_steps = (np.exp2(scales / lattice.resolution) for scales in (rows, cols))
-    if metric.cols is None and metric.rows is None:
-        points = _independent(columns, row_steps, col_steps, lattice)
-    else:
-        points = _feed_back(columns, metric, row_steps, col_steps, lattice)
-    return lattice.pack(tuple(weight.shape), np.ascontiguousarray(points.T), rows, cols)
-
-
-def _independent(
-    columns: NDArray[np.float32], row_steps: Doubles, col_steps: Doubles, lattice: Lattice
-) -> NDArray[np.int32]:
-    """Return the points of each column, where no error shifts the target of another weight."""
-    points = np.empty(columns.shape, np.int32)
-    for low in range(0, len(columns), LANES):
-        some = slice(low, low + LANES)
-        aims = (columns[some] / (row_steps * col_steps[some, None])).astype(np.float32)
-        points[some] = search_columns(aims.T, lattice.states, lattice.radius).T
-    return points
-
-
-def _feed_back(
-    columns: NDArray[np.float32],
-    metric: Metric,
-    row_steps: Doubles,
-    col_steps: Doubles,
-    lattice: Lattice,
-) -> NDArray[np.int32]:
-    """Return the points of each column, the last one chosen first."""
-    from artpack.quantize.trellis.noise_shaping import into_tiles  # noqa: PLC0415 - imports numba
-
-    tiles = None if metric.rows is None else into_tiles(_spread(metric.rows, row_steps))
-    lower = np.eye(len(columns)) if metric.cols is None else metric.cols
-    targets, points = columns.astype(np.float64), np.empty(columns.shape, np.int32)
-    for high in range(len(columns), 0, -BLOCK):
-        low = max(0, high - BLOCK)
-        errors = np.zeros((high - low, len(row_steps)))
-        for col in range(high - 1, low - 1, -1):
-            steps = row_steps * col_steps[col]
-            fed_back = lower[col + 1 : high, col] @ errors[col + 1 - low :]
-            aims = ((targets[col] + fed_back) / steps).astype(np.float32)
-            points[col] = _search(aims, tiles, lattice)
-            errors[col - low] = columns[col] - points[col] * steps
-        targets[:low] += lower[low:high, :low].T @ errors
-    return points
-
-
-def _spread(shaping: Doubles, steps: Doubles) -> NDArray[np.float32]:
-    """Return what an error adds to the rows below it, both in steps of their own."""
-    spread = np.zeros(shaping.shape, np.float32)
-    for row, into in enumerate(spread):
-        into[row + 1 :] = shaping[row, row + 1 :] * (steps[row] / steps[row + 1 :])
-    return spread
-
-
-def _search(
-    aims: NDArray[np.float32], tiles: NDArray[np.float32] | None, lattice: Lattice
-) -> NDArray[np.int32]:
-    if tiles is None:
-        return search(aims, lattice.states, lattice.radius)
-    from artpack.quantize.trellis.noise_shaping import search_shaped  # noqa: PLC0415 - imports numba
-
-    return search_shaped(aims, tiles, lattice.states, lattice.radius)
+    sweep = ColumnSweep(weight, metric, log2_step, lattice)
+    sweep.quantize(0)
+    return sweep.quantized
 
 
 def _cholesky(moments: Tensor, damping: float) -> Doubles:

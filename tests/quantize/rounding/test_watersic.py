@@ -196,7 +196,7 @@ def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     weight, metric = normal(30, 90), WaterSic().metric((30, 90), moments(90, 2), moments(30, 4))
     whole = solve(weight, metric, -3.0, PLAIN)
 
-    monkeypatch.setattr("artpack.quantize.rounding.watersic.BLOCK", 7)
+    monkeypatch.setattr("artpack.quantize.rounding.column_sweep.BLOCK", 7)
 
     blocks = solve(weight, metric, -3.0, PLAIN)
     assert np.array_equal(whole.parts["codes"], blocks.parts["codes"])
