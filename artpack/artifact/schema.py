@@ -183,13 +183,15 @@ def as_digests(value: object, where: str, *, count: int, size: int) -> list[byte
     return [value[at : at + size] for at in range(0, len(value), size)]
 
 
-def as_json(value: object, where: str) -> JsonValue:
+def as_json(value: object, where: str, *, deepest: int = MAX_DEPTH - 1) -> JsonValue:
     """
     Check that a value could have come from JSON: no byte strings, no other types.
 
     Args:
         value: The decoded value.
         where: What to call it in the message.
+        deepest: How many maps and arrays may be within each other, this one counted; cbor2
+            lets an empty one more pass.
 
     Returns:
         The value.
@@ -198,10 +200,13 @@ def as_json(value: object, where: str) -> JsonValue:
         CorruptError: It holds something else.
 
     """
+    if isinstance(value, dict | list) and not deepest:
+        raise CorruptError(f"{where} is nested too deep")
     if isinstance(value, dict):
-        return {key: as_json(item, where) for key, item in as_map(value, where).items()}
+        items = as_map(value, where).items()
+        return {key: as_json(item, where, deepest=deepest - 1) for key, item in items}
     if isinstance(value, list):
-        return [as_json(item, where) for item in value]
+        return [as_json(item, where, deepest=deepest - 1) for item in value]
     if value is not None and not isinstance(value, bool | int | float | str):
         raise CorruptError(f"{where} holds a {type(value).__name__}")
     return cast("JsonValue", value)

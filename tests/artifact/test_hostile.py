@@ -1,5 +1,6 @@
 """Files from strangers: one for each lie, and some odd ones that are true."""
 
+import json
 import resource
 import struct
 from pathlib import Path
@@ -274,6 +275,11 @@ LIES: dict[str, tuple[Mutation, type[ArtifactError], str]] = {
     "a bank with a member of its own name": (bank_inside_itself, CorruptError, "bank"),
     "a bank of unlike tensors": (uneven_bank, CorruptError, "stack"),
     "a model that is a list": (set_key("model", [1]), CorruptError, "model"),
+    "an empty array one too deep": (
+        set_key("provenance", {"a": json.loads("[" * 15 + "]" * 15)}),
+        CorruptError,
+        "too deep",
+    ),
     "provenance with raw bytes": (set_key("provenance", {"a": b"\x00"}), CorruptError, "bytes"),
 }
 

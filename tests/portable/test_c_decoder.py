@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import artpack
+from artpack.artifact.describe import describe
 from artpack.artifact.reader import open_artifact
 from artpack.errors import ArtifactError
 from artpack.portable.c_source import PARTS, c_source
@@ -25,7 +26,7 @@ from tests.portable.mutations import mutations
 from tests.portable.test_bundle import portable_artifact
 from tests.portable.test_reader import LONG, portable_cases
 
-STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror")
 CHECKED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 Fingerprints = tuple[str, str, list[int], str]
 """Name, dtype, shape, and SHA-256 of the elements."""
@@ -68,11 +69,15 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(folder, *CHECKED, source=HOSTILE)
 
 
-def listed(program: Path, artifact: Path) -> list[Fingerprints]:
-    """Return name, dtype, shape and hash of all tensors, as the program lists them."""
+def lines_of(program: Path, artifact: Path) -> list[list[str]]:
+    """Return hash, stored bytes, dtype, shape and name of each tensor."""
     done = subprocess.run([program, artifact], capture_output=True, check=True, encoding="utf-8")
-    lines = [line.split(" ", 3) for line in done.stdout.splitlines()]
-    return [(name, dtype, json.loads(shape), digest) for digest, dtype, shape, name in lines]
+    return [line.split(" ", 4) for line in done.stdout.splitlines()]
+
+
+def listed(program: Path, artifact: Path) -> list[Fingerprints]:
+    lines = lines_of(program, artifact)
+    return [(name, dtype, json.loads(shape), digest) for digest, _, dtype, shape, name in lines]
 
 
 def expected(artifact: Path) -> list[Fingerprints]:
@@ -149,6 +154,18 @@ def test_recipes_become_the_same_tensors(
     path = tmp_path / "artifact"
     artpack.compress(weights, portable=True, profile="fast", **options).save(path)
     assert listed(lister, path) == expected(path)
+
+
+def test_bytes_are_those_of_inspect(lister: Path) -> None:
+    path = FOLDER / "corrected.artpack"
+    with open_artifact(path) as artifact:
+        rows = describe(artifact, entropy=False).tensors
+        streams = len(artifact.header.plan.streams)
+    for line, row in zip(lines_of(lister, path), rows, strict=True):
+        # inspect counts whole bytes: of each stream less than one more or less.
+        assert abs(float(line[1]) - row.stored_bytes) < streams
+    total = sum(float(line[1]) for line in lines_of(lister, path))
+    assert round(total) == sum(row.stored_bytes for row in rows)
 
 
 @pytest.mark.slow

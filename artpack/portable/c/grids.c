@@ -110,6 +110,8 @@ static int unpack_groups(context *c, unpacker *u, uint64_t row)
             sum += (unsigned)abs(codes[i] - (int)g->radius);
         mean = (float)sum / (float)g->group;
         scale = sum ? scale / mean : 0;
+        if (scale > FLT_MAX)
+            return fail(c, "a scale is too large for the codes of its group");
         for (uint64_t i = begin; i < end; i++)
             u->weights[i] = (float)(codes[i] - (int)g->radius) * scale;
     }

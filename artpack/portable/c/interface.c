@@ -27,6 +27,7 @@ typedef struct {
     const uint64_t *shape; /* dims sizes */
     const uint8_t *data;   /* elements, row-major, the least significant byte of each first */
     size_t bytes;
+    double stored_bytes;   /* its share of the streams: members share one by their symbols */
 } artpack_tensor;
 
 typedef struct {

@@ -15,7 +15,7 @@ static int check_file(context *c, const uint8_t *data, size_t size, span *header
     static const uint8_t MAGIC[8] = {0x89, 'A', 'R', 'T', '\r', '\n', 0x1a, '\n'};
     uint64_t stored, decoded, bytes;
 
-    if (memcmp(data, MAGIC, size < 8 ? size : 8))
+    if (!size || memcmp(data, MAGIC, size < 8 ? size : 8))
         return fail(c, "this is not an artpack artifact");
     if (size < PREAMBLE_BYTES)
         return fail(c, "the file ends early: its first part alone has 42 bytes");
@@ -66,7 +66,7 @@ static int read_header(context *c, span header, span body, artifact *a)
     TRY(read_streams(c, map, &a->p, &a->d) && read_outputs(c, map, &a->p, &a->outputs));
     if (h.number == 10)
         TRY(read_files(c, map, &a->p, &files, &checksum));
-    TRY(place_streams(c, &a->d, body, files.bytes));
+    TRY(place_streams(c, &a->p, &a->d, body, files.bytes));
     files.text = body.text + body.bytes - files.bytes;
     return !checksum || has_hash(files.text, files.bytes, checksum, 8) ? 1
         : fail(c, "the carried files' checksum does not match: the file is damaged");
@@ -92,6 +92,7 @@ static int give_tensor(context *c, const output *from, artpack_tensor *to)
     to->dims = from->bank ? from->bank->dims : t->dims;
     to->shape = from->bank ? from->bank->shape : t->shape;
     to->data = from->bank ? from->bank->data : t->data;
+    to->stored_bytes = from->bank ? from->bank->stored_bytes : t->stored_bytes;
     for (size_t i = 0; i < to->dims; i++)
         elements *= to->shape[i];
     to->bytes = (size_t)(elements * DTYPES[t->type].bytes);

@@ -24,7 +24,9 @@ static uint8_t *read_file(const char *path, size_t *size)
     return NULL;
 }
 
-/* Print hash, dtype, shape and name; of the name what could disturb a line as \xNN. */
+/*
+ * Print hash, stored bytes, dtype, shape and name; of the name what could disturb a line as \xNN.
+ */
 static void print_tensor(const artpack_tensor *t)
 {
     sha256 hash;
@@ -35,7 +37,7 @@ static void print_tensor(const artpack_tensor *t)
     sha256_end(&hash, digest);
     for (int i = 0; i < 32; i++)
         printf("%02x", digest[i]);
-    printf(" %s [", t->dtype);
+    printf(" %.1f %s [", t->stored_bytes, t->dtype);
     for (size_t i = 0; i < t->dims; i++)
         printf(i ? ",%llu" : "%llu", (unsigned long long)t->shape[i]);
     printf("] ");

@@ -5,6 +5,7 @@ enum { MOST_BANK_DIMS = 2 * MOST_DIMS };
 
 typedef struct {
     uint64_t shape[MOST_BANK_DIMS], count, symbols;
+    double stored_bytes;
     unsigned dims;
     int is_transposed;
     tensor **members;

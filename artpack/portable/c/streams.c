@@ -145,8 +145,19 @@ static int read_streams(context *c, const uint8_t *header, const plan *p, direct
     return check_cover(c, p, d);
 }
 
+/* Divide the bytes of a stream among its tensors. */
+static void share_bytes(const plan *p, const stream *s)
+{
+    for (uint64_t i = 0; i < s->member_count; i++) {
+        const member *m = &s->members[i];
+        double share = s->symbols ? (double)(m->rows * m->of->cols) / (double)s->symbols
+            : 1 / (double)s->member_count;
+        p->tensors[m->tensor].stored_bytes += share * (double)s->stored;
+    }
+}
+
 /* Give each stream its bytes, which with those of carried files must be all that there are. */
-static int place_streams(context *c, directory *d, span body, uint64_t file_bytes)
+static int place_streams(context *c, const plan *p, directory *d, span body, uint64_t file_bytes)
 {
     uint64_t left = body.bytes;
     const uint8_t *at = body.text;
@@ -158,6 +169,7 @@ static int place_streams(context *c, directory *d, span body, uint64_t file_byte
         s->data = at;
         at += s->stored;
         left -= s->stored;
+        share_bytes(p, s);
         if (!has_hash(s->data, (size_t)s->stored, s->checksum, 8))
             return fail(c, "stream %llu: the checksum does not match: the file is damaged",
                         (unsigned long long)i);

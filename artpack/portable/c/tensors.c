@@ -21,6 +21,7 @@ typedef struct {
     unsigned type, dims, part_count;
     int is_in_bank;
     uint64_t shape[MOST_DIMS], rows, cols, symbols;
+    double stored_bytes;
     part *parts;
     uint8_t *data;
 } tensor;

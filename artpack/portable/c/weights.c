@@ -122,8 +122,8 @@ static int decode_tensors(context *c, const plan *p)
             unpack_raw(t);
         else
             TRY(unpack_weights(c, t));
-        for (unsigned part = 0; part < t->part_count; part++)
-            release(c, t->parts[part].symbols);
+        for (unsigned b = 0; b < t->part_count; b++)
+            release(c, t->parts[b].symbols);
     }
     return 1;
 }
@@ -140,6 +140,7 @@ static int fill_bank(context *c, bank *b)
     for (uint64_t m = 0; m < b->count; m++) {
         tensor *t = b->members[m];
         uint8_t *out = b->data + m * count * each;
+        b->stored_bytes += t->stored_bytes;
         for (uint64_t col = 0; col < cols; col++)
             for (uint64_t row = 0; row < rows; row++, out += each)
                 memcpy(out, t->data + (row * cols + col) * each, each);

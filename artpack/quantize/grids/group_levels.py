@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from artpack.errors import UsageError
+from artpack.errors import CorruptError, UsageError
 from artpack.quantize.grids.checked_grid import CheckedGrid, Weights, centred
 from artpack.quantize.matrix_view import finite_chunks, matrix_shape, row_chunks, steady_sum
 from artpack.quantize.scales import SCALES, Fp16Scales, Scales, fp16_scales
@@ -126,9 +126,13 @@ class GroupLevels(CheckedGrid):
         for at in row_chunks(shape):
             codes = np.pad(weights[at], ((0, 0), (0, -cols % width)))
             grouped = codes.reshape(len(codes), -1, width)
-            # The floor is for groups of zeros only; any other mean is far above it.
             means = np.abs(grouped).sum(axis=2) / np.float32(self.group)
-            grouped *= (scales[at] / np.maximum(means, np.float32(1e-8)))[:, :, None]
+            levels = np.zeros_like(means)
+            with np.errstate(over="ignore"):
+                np.divide(scales[at], means, out=levels, where=means > 0)
+            if not np.isfinite(levels).all():
+                raise CorruptError("a scale is too large for the codes of its group")
+            grouped *= levels[:, :, None]
             weights[at] = codes[:, :cols]
         return weights
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from artpack.errors import UsageError
+from artpack.errors import CorruptError, UsageError
 from artpack.quantize.grids.group_levels import GroupLevels
 from artpack.quantize.parts import join_bytes, split_bytes
-from artpack.quantize.scales import LogDeltaScales
-from artpack.stages.symbols import Quantized
+from artpack.quantize.scales import Fp32Scales, LogDeltaScales
+from artpack.stages.symbols import Quantized, Symbols
 
 
 def laplace(rows: int, cols: int) -> Tensor:
@@ -157,3 +157,17 @@ def test_as_published_groups_of_nothing_have_no_scale_and_stretch_the_range() ->
     plain = GroupLevels(2, 2).quantize(weight, zero_scales=True)
     assert join_bytes("scales", plain.parts, torch.float16).view(3, 2)[:2, 0].tolist() == [0, 0]
     assert GroupLevels(2, 2).dequantize(plain)[:2, :2].eq(0).all()
+
+
+def test_a_scale_beyond_what_fp32_can_divide_is_refused() -> None:
+    grid = GroupLevels(1, 4, Fp32Scales())
+    quantized = grid.quantize(torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
+    largest = np.array([[0xFF], [0xFF], [0x7F], [0x7F]], np.uint8)
+    planes = {f"scales.{i}": np.repeat(byte[None], 2, axis=0) for i, byte in enumerate(largest)}
+
+    def with_codes(codes: Symbols) -> Quantized:
+        return Quantized(quantized.shape, {**planes, "codes": codes})
+
+    assert grid.weights(with_codes(np.ones((2, 4), np.uint8))).tolist() == [[0.0] * 4] * 2
+    with pytest.raises(CorruptError, match="too large for the codes"):
+        grid.weights(with_codes(quantized.parts["codes"]))
