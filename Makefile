@@ -2,14 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test lint unit nightly demo bench format clean
+.PHONY: setup test lint unit site wheel nightly demo bench format clean
 
 setup: .venv/.stamp
 
 .venv/.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "artpack needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	touch $@
 
 test: lint unit
@@ -23,6 +23,18 @@ lint: setup
 
 unit: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+
+# Into build/site; a link that leads nowhere is an error.
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+# Into dist, and tried in an environment that does not see this folder.
+wheel: setup
+	rm -rf dist build/lib build/bdist.* && mkdir -p build
+	$(BIN)/python -m build --no-isolation > build/wheel.log 2>&1 || { cat build/wheel.log; false; }
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m check_wheel_contents dist/*.whl
+	$(BIN)/python tests/wheel.py dist/*.whl
 
 # What is too slow for every change: exhaustive tests, and full golden cases where they are.
 GOLDEN ?= ../shared/golden
@@ -42,4 +54,4 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build *.egg-info demo-out
+	rm -rf .venv build dist *.egg-info demo-out

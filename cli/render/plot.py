@@ -3,9 +3,11 @@
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from artpack.errors import UsageError
 from artpack.system.atomic import write_atomically
+from artpack.system.optional import import_optional
 
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -29,15 +31,12 @@ def draw_curves(
         logarithmic: Whether y is drawn by its logarithm; points at 0 or below are left out.
 
     Raises:
-        UsageError: The file's ending is none of the three.
+        UsageError: The file's ending is none of the three, or a package is missing.
         OSError: The file cannot be written.
 
     """
     check_ending(path)
-    # Not at the top: it takes half a second, and most commands draw nothing.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = _figures().Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     for name, points in curves.items():
         shown = sorted(point for point in points if not logarithmic or point[1] > 0)
@@ -58,8 +57,14 @@ def check_ending(path: Path) -> None:
         path: Where to.
 
     Raises:
-        UsageError: The file's ending is none of the known ones.
+        UsageError: The file's ending is none of the known ones, or a package is missing.
 
     """
     if path.suffix not in FORMATS:
         raise UsageError(f"{path}: pictures end in {', '.join(FORMATS)}")
+    _figures()
+
+
+def _figures() -> Any:
+    # Not at the top: it takes half a second, and most commands draw nothing.
+    return import_optional("matplotlib.figure", what="pictures need", extra="plot")
