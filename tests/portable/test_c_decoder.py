@@ -122,6 +122,13 @@ def test_it_is_made_of_all_of_its_parts() -> None:
     assert {path.stem for path in folder.iterdir()} == set(PARTS)
 
 
+def test_it_is_a_header_too(tmp_path: Path) -> None:
+    user = tmp_path / "user.c"
+    twice = '#define ARTPACK_DECLARATIONS\n#include "decoder.c"\n#include "decoder.c"\n'
+    user.write_text(twice + "void let_go(artpack_result *r) { artpack_free(r); }\n")
+    assert build(tmp_path, "-c", source=user).stat().st_size < 8_000
+
+
 @pytest.mark.parametrize("name", portable_cases())
 def test_golden_artifacts_become_the_same_tensors(name: str, lister: Path) -> None:
     path = FOLDER / f"{name}.artpack"

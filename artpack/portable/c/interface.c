@@ -16,6 +16,9 @@
  * but -ffast-math. To use it from other files, define ARTPACK_DECLARATIONS and include this one;
  * with ARTPACK_MAIN it is a program that lists the tensors of a file.
  */
+#ifndef ARTPACK_H
+#define ARTPACK_H
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +51,8 @@ int artpack_load(const uint8_t *data, size_t size, uint64_t max_memory, artpack_
 
 /* Free what a result holds, after success and after an error. */
 void artpack_free(artpack_result *result);
+
+#endif
 
 #ifndef ARTPACK_DECLARATIONS
 

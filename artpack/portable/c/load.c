@@ -1,7 +1,8 @@
 
 /* ---- The file ---- */
 
-enum { PREAMBLE_BYTES = 42, TRAILER_BYTES = 32, MOST_HEADER_BYTES = 8 << 20, MOST_OWN_BYTES = 64 << 20 };
+enum { PREAMBLE_BYTES = 42, TRAILER_BYTES = 32 };
+enum { MOST_HEADER_BYTES = 8 << 20, MOST_OWN_BYTES = 64 << 20 };
 
 typedef struct {
     plan p;
