@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from artpack.api.evaluate import evaluate
     from artpack.api.evaluator_report import EvaluatorReport
     from artpack.api.files import load, load_into, open, verify
+    from artpack.api.finetune import finetune
     from artpack.api.inputs import CompressInputs
     from artpack.api.save import save
     from artpack.api.scoring import Scoring
@@ -121,6 +122,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "export_container",
+    "finetune",
     "import_container",
     "load",
     "load_into",
@@ -155,6 +157,7 @@ _EXPORTS = {
     "artpack.api.files": ("load", "load_into", "open", "verify"),
     "artpack.api.unpacking": ("unpack",),
     "artpack.api.save": ("save",),
+    "artpack.api.finetune": ("finetune",),
     "artpack.api.inputs": ("CompressInputs",),
     "artpack.api.scoring": ("Scoring",),
     "artpack.api.submission_audit": ("SubmissionReport", "audit_submission"),

@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "Train a model from scratch.",
     "calibrate": "Collect what compress needs to know of the data.",
     "compress": "Pack a checkpoint, or the average of several.",
+    "finetune": "Pack a checkpoint that learns on tokens to fit.",
     "inspect": "Show where the bytes of an artifact went.",
     "compare": "Put files of one model side by side.",
     "verify": "Check every checksum and hash of an artifact.",

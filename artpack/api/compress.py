@@ -208,7 +208,8 @@ def compress(
         forward: Runs the model, a module, on a batch, and returns its outputs.
         tokenizer: SentencePiece model of the tokens, where the model has none of its own.
         scoring: Score the file beside its checkpoint on these tokens.
-        tune_steps: Learn the scales of lattices for so many steps of 4,096 tokens.
+        tune_steps: Learn while quantizing, for so many steps of 4,096 tokens; see
+            :func:`artpack.finetune` for more tokens than a calibration's.
         include: Pack only tensors in whose name this regular expression is found.
         exclude: Leave out tensors in whose name this one is found.
         key: Where in a file of ``torch.save`` the weights are.
@@ -268,7 +269,9 @@ def compress(
         dequantize=dequantize,
     )
     goal = Goal(budget, code_bytes, bundle, max_loss_increase)
-    _check(goal, deadline_s)
+    check_goal(goal)
+    if deadline_s is not None and not deadline_s >= 0:
+        raise UsageError(f"`deadline_s` must be 0 or more seconds, got {deadline_s}")
     if bundle and portable is False:
         raise UsageError("`bundle` is for portable files")
     spec = choose_recipe(
@@ -288,7 +291,7 @@ def compress(
             progress=progress,
         )
         result = packer.make(goal, _increase(scorer, pack.loss, goal))
-        return _result(result, inputs, spec, goal, scorer)
+        return result_of(result, inputs, spec, goal, scorer)
 
 
 def choose_recipe(
@@ -357,7 +360,17 @@ def _increase(
     return None
 
 
-def _check(goal: Goal, deadline_s: float | None) -> None:
+def check_goal(goal: Goal) -> None:
+    """
+    Check that a goal can be reached by some file.
+
+    Args:
+        goal: What is asked of it.
+
+    Raises:
+        UsageError: It cannot, or its limits do not go together.
+
+    """
     if goal.limit_bytes is not None and goal.max_loss_increase is not None:
         raise UsageError("`budget` and `max_loss_increase`: give one of them")
     if goal.limit_bytes is None and goal.code_bytes:
@@ -366,8 +379,6 @@ def _check(goal: Goal, deadline_s: float | None) -> None:
         raise UsageError(f"`budget` {goal.limit_bytes}: the code alone has {goal.code_bytes} bytes")
     if goal.max_loss_increase is not None and not goal.max_loss_increase > 0:
         raise UsageError(f"`max_loss_increase` must be above 0, got {goal.max_loss_increase}")
-    if deadline_s is not None and not deadline_s >= 0:
-        raise UsageError(f"`deadline_s` must be 0 or more seconds, got {deadline_s}")
 
 
 def _carried(ttt: str | None) -> Config:
@@ -379,9 +390,23 @@ def _carried(ttt: str | None) -> Config:
     return {"ttt": data}
 
 
-def _result(
+def result_of(
     result: PackResult, inputs: OpenedInputs, spec: PlanSpec, goal: Goal, scorer: FileScorer | None
 ) -> CompressResult:
+    """
+    Put a result together, and score it if that was asked for.
+
+    Args:
+        result: What the packer made.
+        inputs: Of what.
+        spec: By which recipe.
+        goal: What was asked of it.
+        scorer: What scores files.
+
+    Returns:
+        The result.
+
+    """
     tensors = inputs.pack.selection.tensors
     comparison = None if scorer is None else scorer.compare(result.packed)
     return CompressResult(

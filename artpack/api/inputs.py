@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from artpack.api.dequantize import dequantized
+from artpack.api.learning import Learning
 from artpack.api.runnable import DataOptions
 from artpack.api.sources import Opened, WeightSource, open_source
 from artpack.api.tokens import TokenSource
@@ -39,6 +40,7 @@ class CompressInputs:
             a tuple of arguments, or a mapping of named arguments each. Also arrays by the
             names of arguments, samples along the first axis, or an ``.npz`` file of them.
         loss: What a change of its outputs costs, see :func:`artpack.calibrate`.
+        learning: What weights learn by where more than the calibration is learned from.
         forward: Runs the model, a module, on a batch, and returns its outputs.
         tokenizer: SentencePiece model of these tokens; text needs it.
         device: Where the model runs and quantizers compute.
@@ -61,6 +63,7 @@ class CompressInputs:
     calibration_tokens: TokenSource | None = None
     calibration_batches: BatchSource | Iterable[Any] | None = None
     loss: LossName | None = None
+    learning: Learning | None = None
     forward: Forward | None = None
     tokenizer: str | os.PathLike[str] | None = None
     device: str = "cpu"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from artpack.api.find_model import describe_model, find_runnable
 from artpack.api.graph_data import UNIT, GraphRun, Replacements, start_graph
 from artpack.api.inputs import CompressInputs
+from artpack.api.learning import Shares, share_out
 from artpack.api.runnable import Runnable
 from artpack.api.running import Running, collect, start
 from artpack.api.sources import Opened, check_device
@@ -22,7 +23,6 @@ from artpack.errors import UsageError
 from artpack.graphs import Graph
 from artpack.pack.packer import PackInputs
 from artpack.runners.batches import TokenBatches
-from artpack.runners.distillation import Distillation
 from artpack.runners.divergence import Divergence
 from artpack.runners.frozen import gradients
 from artpack.runners.protocol import Runner
@@ -30,9 +30,6 @@ from artpack.runners.settings import Settings
 from artpack.stages import Config
 from artpack.stages.progress import Progress
 from artpack.system.atomic import check_writable
-
-MEASURED_TOKENS = 8192
-"""Calibration tokens that a sensitivity is measured on; a forward pass for each tensor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +73,8 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
         model = find_runnable(source, found, inputs.forward)
         graph = source.checkpoint.graph
         drawn = None if graph is None else _with_graph(inputs, source, graph, progress)
-        opened, known, running = (
-            (source, drawn.calibration, None)
+        opened, known, running, shares = (
+            (source, drawn.calibration, None, None)
             if drawn is not None
             else _with_data(inputs, source, model, progress)
         )
@@ -95,8 +92,8 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
             pack = _calibrated(pack, known, _file(inputs.calibration))
         if drawn is not None and drawn.run is not None:
             pack = _measured(pack, drawn.run, progress)
-        if running is not None:
-            pack = _runnable(pack, running, inputs.device)
+        if running is not None and shares is not None:
+            pack = _runnable(pack, running, shares, inputs.device)
         more = () if known is None else known.notes
         own = (*opened.checkpoint.notes, *found.notes, *(running.notes if running else ()))
         yield OpenedInputs(opened, model, pack, tuple(dict.fromkeys((*own, *more))))
@@ -104,15 +101,15 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
 
 def _with_data(
     inputs: CompressInputs, opened: Opened, model: Runnable | None, progress: Progress | None
-) -> tuple[Opened, Calibration | None, Running | None]:
-    """Read or collect a calibration; return the weights as it sees them, and what was run."""
+) -> tuple[Opened, Calibration | None, Running | None, Shares | None]:
+    """Read or collect a calibration; return the weights as it sees them, and what is run."""
     if inputs.calibration_tokens is not None and inputs.calibration_batches is not None:
         raise UsageError("`calibration_tokens` and `calibration_batches`: give one of them")
     if not inputs.data.given:
         known = _stored(inputs)
         if known is not None:
             opened = oriented(opened, known)
-        return opened, _fitting(known, opened, model, inputs), None
+        return opened, _fitting(known, opened, model, inputs), None, None
     if model is None:
         raise UsageError(
             "nothing to run `calibration_tokens` or `calibration_batches` with: say the model"
@@ -120,12 +117,14 @@ def _with_data(
         )
     check_device(inputs.device)
     settings = replace(CALIBRATION, device=inputs.device)
-    batches, notes = model.batches(inputs.data, settings)
-    runner = model.build(opened.checkpoint, inputs.device)
-    running = start(opened, runner, batches, loss=inputs.loss, device=inputs.device, notes=notes)
+    shares = share_out(model, inputs.data, inputs.learning, settings)
+    batches, runner = shares.calibrated, model.build(opened.checkpoint, inputs.device)
+    running = start(
+        opened, runner, batches, loss=inputs.loss, device=inputs.device, notes=shares.notes
+    )
     made = partial(collect, running, settings=settings, progress=progress)
     known = _read_or_collect(inputs, running.opened, runner, batches.sha256, made)
-    return running.opened, known, running
+    return running.opened, known, running, shares
 
 
 class _Drawn(NamedTuple):
@@ -274,22 +273,16 @@ def _calibrated(pack: PackInputs, known: Calibration, file: Path | None) -> Pack
     return replace(pack, calibration=known, provenance=provenance, sensitivities_file=kept)
 
 
-def _runnable(pack: PackInputs, running: Running, device: str) -> PackInputs:
-    """Add what measures losses on some of the batches, and learns on the others."""
-    measured, learned = running.batches.split(MEASURED_TOKENS)
-    loss = Divergence(running.runner, measured, running.places, settings=Settings(device=device))
-
-    def objective() -> Distillation:
-        # Few processors multiply in bf16; others take fifteen times as long as in fp32.
-        settings = Settings(device=device, precision="fp32" if device == "cpu" else "bf16")
-        return Distillation(running.runner, learned, running.places, settings=settings)
-
+def _runnable(pack: PackInputs, running: Running, shares: Shares, device: str) -> PackInputs:
+    """Add what measures losses on some of the batches, and learns on others."""
+    settings = Settings(device=device)
+    loss = Divergence(running.runner, shares.measured, running.places, settings=settings)
     unit, whole = running.runner.loss.unit, running.batches
     assert pack.calibration is not None
     outputs = pack.calibration.tokens
     if unit == "nats" and isinstance(whole, TokenBatches) and outputs == whole.windows.size:
         unit = "nats per token"
-    return replace(pack, loss=loss, loss_unit=unit, objective=objective)
+    return replace(pack, loss=loss, loss_unit=unit, objective=shares.objective(running, device))
 
 
 def sensitivities_file(calibration: Path) -> Path:

@@ -13,7 +13,7 @@ Windows = NDArray[np.int64]
 
 
 def cut_windows(
-    ids: NDArray[np.unsignedinteger[Any]], window_tokens: int, *, limit_tokens: int | None = None
+    ids: NDArray[np.integer[Any]], window_tokens: int, *, limit_tokens: int | None = None
 ) -> Windows:
     """
     Take windows from a stream, spread evenly over it.

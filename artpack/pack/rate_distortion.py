@@ -82,6 +82,8 @@ class RateDistortion:
         sensitivities: Nats per token that a tensor costs for a squared step of 1, by name:
             what :func:`~artpack.pack.sensitivities.measure_sensitivities` found. Other tensors
             go by formula.
+        rate_weight: How much squared error, in squared steps, a bit is worth: lowers bits and
+            draws all weights towards 0 together, which only learning makes good.
         jobs: Threads, None for one a core.
     """
 
@@ -93,12 +95,13 @@ class RateDistortion:
         calibration: Calibration | None,
         *,
         sensitivities: Mapping[str, float] | None = None,
+        rate_weight: float = 0.0,
         jobs: int | None = None,
     ) -> None:
         spec, _ = find_exceptions(checkpoint, selection, spec)
         self._checkpoint, self._selection, self._spec = checkpoint, selection, spec
         self._calibration = calibration
-        self._sensitivities = sensitivities or {}
+        self._sensitivities, self._rate_weight = sensitivities or {}, rate_weight
         self._workers = Workers(jobs)
         self._rates: dict[str, Rate] = {}
         self._known_sizes: dict[str, Sizes] = {}
@@ -215,7 +218,7 @@ class RateDistortion:
         """
         with one_thread(), _naming(name):
             weight, metric, log2_step, lattice = self._problem(name, log2_step)
-            quantized = solve(weight, metric, log2_step, lattice)
+            quantized = solve(weight, metric, log2_step, lattice, self._rate_weight)
         return self.reported(name, Prepared(lattice, quantized))
 
     def _problem(self, name: str, log2_step: float) -> tuple[Tensor, Metric, float, Lattice]:
@@ -243,7 +246,7 @@ class RateDistortion:
 
         def begin(name: str) -> ColumnSweep:
             with _naming(name):
-                return ColumnSweep(*self._problem(name, log2_step))
+                return ColumnSweep(*self._problem(name, log2_step), self._rate_weight)
 
         with one_thread():
             return self._for_all(begin, [n for n in self.jobs if self.jobs[n].info.weights])

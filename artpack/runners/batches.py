@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from artpack.calibration.windows import Windows, hash_tokens
+from artpack.calibration.windows import Windows, cut_windows, hash_tokens
 from artpack.errors import UsageError
 from artpack.runners.onnx.batches import load_arrays
 from artpack.stages import Config
@@ -108,6 +108,13 @@ class TokenBatches:
         rest = np.delete(self.windows, spread, axis=0)
         measured = TokenBatches(self.windows[spread], 2 * self.windows.shape[1])
         return measured, TokenBatches(rest if len(rest) else self.windows, self._batch_tokens)
+
+    def some(self, limit_tokens: int) -> "TokenBatches":
+        """Return windows spread evenly, no more tokens than this but at least one window."""
+        windows = cut_windows(
+            self.windows.ravel(), self.windows.shape[1], limit_tokens=limit_tokens
+        )
+        return TokenBatches(windows, self._batch_tokens)
 
     def shuffled(self, device: str) -> Iterator[Tensor]:
         """Yield batches of ``LEARNED_TOKENS``, windows in random order."""

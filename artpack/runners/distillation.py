@@ -1,4 +1,4 @@
-"""The loss of a model with other tensors against itself, to be learned from batch by batch."""
+"""The loss of a model with other tensors, to be learned from batch by batch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F  # noqa: N812
 
 from artpack.runners.batches import Batches
 from artpack.runners.frozen import frozen
@@ -56,15 +57,23 @@ class Distillation:
             The mean loss of a row, a scalar through which gradients reach the tensors.
 
         """
-        batch, settings = next(self._batches), self._settings
-        device, bf16 = torch.device(settings.device).type, settings.precision == "bf16"
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+        batch = next(self._batches)
+        with self._precision():
             with torch.no_grad():
                 before = self._loss.reference(self._whole(batch))
-            state = {f"model.{name}": tensor for name, tensor in self._state(replaced).items()}
-            with frozen(self._whole):
-                after: Tensor = functional_call(self._whole, state, (batch,))
+            after = self._outputs(batch, replaced)
         return self._loss.distance(before, after).mean()
+
+    def _precision(self) -> torch.autocast:
+        device, bf16 = torch.device(self._settings.device).type, self._settings.precision == "bf16"
+        return torch.autocast(device, torch.bfloat16, enabled=bf16)
+
+    def _outputs(self, batch: Any, replaced: Mapping[str, Tensor]) -> Tensor:
+        """Run a batch with other tensors."""
+        state = {f"model.{name}": tensor for name, tensor in self._state(replaced).items()}
+        with frozen(self._whole):
+            after: Tensor = functional_call(self._whole, state, (batch,))
+        return after
 
     def _state(self, replaced: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the module's own tensors that are others now."""
@@ -79,6 +88,18 @@ class Distillation:
             where = place.shape, place.stride(), place.storage_offset() - whole.storage_offset()
             changed[owner].as_strided(*where).copy_(weight.reshape(place.shape))
         return changed
+
+
+class NextToken(Distillation):
+    """Mean cross-entropy of each next token in batches of ids, int64 (B, T), T at least 2."""
+
+    def __call__(self, replaced: Mapping[str, Tensor]) -> Tensor:
+        """Measure the loss on the next batch, in nats per token, see :class:`Distillation`."""
+        batch: Tensor = next(self._batches)
+        with self._precision():
+            logits = self._outputs(batch, replaced)
+        predicted = logits.float().view(*batch.shape, -1)[:, :-1]
+        return F.cross_entropy(predicted.flatten(0, 1), batch[:, 1:].flatten())
 
 
 class _Whole(nn.Module):

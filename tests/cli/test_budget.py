@@ -105,6 +105,15 @@ def test_learned_scales_are_counted_into_the_budget(told: Told, folder: Path) ->
     assert Lattice(64, 127, resolution=32) in stored
 
 
+def test_a_checkpoint_is_fine_tuned_into_a_budget(told: Told, folder: Path) -> None:
+    asked = ("--tokens", "calib.bin", "--budget", "40K", "--steps", 2, "--tokenizer", "sp.model")
+    found = told("finetune", "ckpt.pt", *asked, *SCORED, *FAST)
+    assert 39_800 <= (folder / "ckpt.artpack").stat().st_size <= 40_000
+    assert found["bytes_out"] == (folder / "ckpt.artpack").stat().st_size
+    assert any(note.startswith("learning: ") for note in found["notes"])
+    assert found["fit"]["score"]["kl_nats"]["value"] > 0
+
+
 @pytest.mark.parametrize(
     ("args", "fault"),
     [

@@ -35,6 +35,7 @@ JOBS = {
     "compress": (artpack.compress,),
     "eval": (artpack.evaluate, artpack.WindowOptions, artpack.Settings),
     "export": (artpack.export_container,),
+    "finetune": (artpack.finetune,),
     "import": (artpack.import_container,),
     "sweep": (artpack.sweep, artpack.CompressInputs),
     "tokenize": (artpack.tokenize,),

@@ -170,7 +170,9 @@ def widen(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) ->
     return lattice
 
 
-def solve(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) -> Quantized:
+def solve(
+    weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice, rate_weight: float = 0.0
+) -> Quantized:
     """
     Quantize a tensor with error feedback.
 
@@ -180,6 +182,7 @@ def solve(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) ->
         log2_step: Logarithm to base 2 of the geometric mean of all steps. Columns and rows
             whose weights the radius would not reach have larger ones.
         lattice: What it is stored as. Codes beyond its radius are clipped.
+        rate_weight: How much squared error, in squared steps, a bit is worth.
 
     Returns:
         The parts.
@@ -190,7 +193,7 @@ def solve(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) ->
     """
     if not weight.numel():
         return lattice.quantize(weight)
-    sweep = ColumnSweep(weight, metric, log2_step, lattice)
+    sweep = ColumnSweep(weight, metric, log2_step, lattice, rate_weight)
     sweep.quantize(0)
     return sweep.quantized
 
