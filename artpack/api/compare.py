@@ -157,13 +157,8 @@ def compare(
     if len(paths) < 2 - (reference is not None):
         raise UsageError("`sources`: two files are compared, or one and a `reference`")
     against = Path(sources[0] if reference is None else reference)
-    with ExitStack() as stack:
-        opened = [stack.enter_context(open_compared(path)) for path in paths]
-        same = [one for one, path in zip(opened, paths, strict=True) if path == against]
-        known = same[0] if same else stack.enter_context(open_compared(against))
-        parts = list(_parts(opened, known, progress))
-        notes = tuple(dict.fromkeys(note for one in opened for note in one.notes))
-    found = []
+    # First, as it finds out soonest what is missing.
+    found: list[dict[str, Any]] = []
     if tokens is not None:
         run = partial(
             evaluate,
@@ -174,6 +169,12 @@ def compare(
             progress=progress,
         )
         found = _scores(paths, against, run)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_compared(path)) for path in paths]
+        same = [one for one, path in zip(opened, paths, strict=True) if path == against]
+        known = same[0] if same else stack.enter_context(open_compared(against))
+        parts = list(_parts(opened, known, progress))
+        notes = tuple(dict.fromkeys(note for one in opened for note in one.notes))
     roles: dict[str, list[_Part]] = {}
     for part in parts:
         roles.setdefault(re.sub(r"\d+", "#", part.name), []).append(part)

@@ -33,6 +33,7 @@ from ..render.progress import progress
     metavar="FILE.svg",
     help="The same as a picture: .svg, .png or .pdf.",
 )
+@click.option("--html", type=Output(), metavar="FILE", help="The same as a page.")
 @profile_option
 @scoring_options
 @json_option
@@ -41,6 +42,7 @@ def sweep(
     budgets: tuple[int, ...],
     output: Path,
     picture: Path | None,
+    html: Path | None,
     profile: str,
     scoring: "artpack.Scoring | None",
     as_json: bool,
@@ -61,4 +63,6 @@ def sweep(
     curve.save(output)
     if picture is not None:
         render.draw(picture, curve)
+    if html is not None:
+        render.page(html, ", ".join(map(str, inputs["source"])), curve)
     render.report(curve, as_json=as_json)

@@ -47,6 +47,6 @@ input.addEventListener("input", () => {
     summed.forEach((column, i) => { sums[i] += number(row, column) || 0; });
   }
   filter.querySelector("output").textContent = wanted
-    ? `${shown} of ${stored.length} tensors, ${sums.map((sum) => sum.toLocaleString("en")).join(", ")} bytes` : "";
+    ? [`${shown} of ${stored.length}`, ...sums.map((sum) => `${sum.toLocaleString("en")} bytes`)].join(", ") : "";
 });
 filter.hidden = false;

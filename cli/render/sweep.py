@@ -47,6 +47,15 @@ def draw(path: Path, curve: "artpack.Curve") -> None:
     draw_curves(path, curves, x_label="bytes", y_label="KL, nats per token", logarithmic=True)
 
 
+def page(path: Path, title: str, curve: "artpack.Curve") -> None:
+    """Write the curve and the files as a page."""
+    from artpack.system.atomic import write_atomically
+
+    from ..page.sweep import sweep_page
+
+    write_atomically(path, [sweep_page(title, curve).encode()])
+
+
 def _cell(key: str, value: Any) -> str:
     if value is None:
         return ""
