@@ -23,8 +23,8 @@ PROGRAMS = {
 }
 """Programs that only some files need."""
 
-DEVELOPMENT = "dev"
-"""The extra that nobody needs to use artpack."""
+DEVELOPMENT = ("dev", "docs")
+"""Extras that nobody needs to use artpack."""
 
 _REQUIREMENT = re.compile(r"""(?P<name>[\w.-]+)(?:.*extra == ["'](?P<extra>[\w-]+)["'])?""")
 
@@ -136,18 +136,18 @@ def _devices() -> Iterator[Device]:
 
 
 def _packages() -> Iterator[Package]:
-    seen = set()
+    extras: dict[str, str] = {}
     for line in requires("artpack") or ():
         found = _REQUIREMENT.match(line)
         assert found is not None
         name, extra = found["name"], found["extra"] or ""
-        if name in seen:
-            continue
-        installed = _installed(name)
         # Python itself has what an older one needs a package for.
-        if extra != DEVELOPMENT and (installed or "python_version" not in line):
-            seen.add(name)
-            yield Package(name, installed, extra)
+        needed = "python_version" not in line or _installed(name)
+        # Of several extras the last: `hf` brings transformers alone, `gguf` more.
+        if needed and extra not in DEVELOPMENT and extras.get(name) != "":
+            extras[name] = extra
+    for name, extra in extras.items():
+        yield Package(name, _installed(name), extra)
 
 
 def _installed(name: str) -> str | None:
