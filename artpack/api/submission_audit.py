@@ -114,7 +114,13 @@ def audit_submission(
     conditions.append(Condition.judge("run", rule, ", ".join(declared), ran))
     if printed is not None:
         windows = WindowOptions(**asdict(claims.windows))
-        own = given.score(place / claims.artifact, windows, settings, progress=progress)
+        own = given.score(
+            place / claims.artifact,
+            windows,
+            settings,
+            learns=claims.ttt is not None,
+            progress=progress,
+        )
         rule = f"the script's score is artpack's to {TOLERANCE:g}"
         looked = f"{printed.val_bpb:.8f} bits per byte of {printed.tokens:,} tokens"
         conditions.append(Condition.judge("score", rule, looked, differences(printed, own)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from artpack.api.eval_options import AuditOptions, WindowOptions
+from artpack.api.eval_options import AuditOptions, TttOptions, WindowOptions
 from artpack.api.eval_result import EvalResult
 from artpack.api.evaluate import evaluate
 from artpack.evaluation.tokens.shards import find_shards
@@ -49,6 +49,7 @@ class SubmissionFiles:
         windows: WindowOptions,
         settings: Settings,
         *,
+        learns: bool,
         audit: AuditOptions | None = None,
         progress: Progress | None = None,
     ) -> EvalResult:
@@ -59,6 +60,7 @@ class SubmissionFiles:
             artifact: The file.
             windows: What is run and scored.
             settings: How.
+            learns: The model learns on the way, by the recipe that it carries.
             audit: Audit the score, too.
             progress: Told how far it is.
 
@@ -72,6 +74,7 @@ class SubmissionFiles:
             tokenizer=self.tokenizer,
             sidecar=self.sidecar,
             windows=windows,
+            ttt=TttOptions() if learns else None,
             settings=settings,
             audit=audit,
             progress=progress,

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from artpack.artifact.reader import open_artifact
 from artpack.errors import ArtpackError, BudgetError, UsageError
 from artpack.evaluation.audit.condition import Condition
 from artpack.evaluation.tokens.stream import is_text
+from artpack.evaluation.ttt.load import Named, stored_recipe
+from artpack.evaluation.ttt.recipe import placed
 from artpack.models import ModelConfig
 from artpack.models.defects import as_meant
 from artpack.models.find import stored_model
@@ -123,12 +125,13 @@ def submit(
     check_new_folder(target)
     _check(trained, tokens, settings)
     asked = (windows or WindowOptions()).resolved()
-    placed = Windows(asked.placement, asked.size, asked.stride_tokens, asked.limit_tokens)
+    scored = Windows(asked.placement, asked.size, asked.stride_tokens, asked.limit_tokens)
     content = Path(artifact).read_bytes()
     with open_artifact(content) as opened:
         config = _model_of(artifact, opened.header.model)
-        script = make_script(opened.header, config, ARTIFACT, placed)
-        notes = _notes(opened.header.provenance)
+        learning = _learning(opened.header.provenance.get("ttt"), asked)
+        recipe = None if learning is None else learning.recipe
+        script = make_script(opened.header, config, ARTIFACT, scored, recipe)
     given = SubmissionFiles(tokens, tokenizer, sidecar)
     with new_folder(target) as place:
         write_atomically(place / ARTIFACT, [content])
@@ -139,7 +142,14 @@ def submit(
         _check_budget(counted, limit_bytes)
         printed = run_script(sys.executable, place / SCRIPT, given.arguments(settings))
         audit = AuditOptions(limit_bytes=limit_bytes, code_bytes=counted.code)
-        own = given.score(place / ARTIFACT, asked, settings, audit=audit, progress=progress)
+        own = given.score(
+            place / ARTIFACT,
+            asked,
+            settings,
+            learns=learning is not None,
+            audit=audit,
+            progress=progress,
+        )
         if faults := differences(printed, own):
             raise ArtpackError(f"the script is wrong: {faults[0]}: please report this")
         assert own.audit is not None
@@ -159,14 +169,15 @@ def submit(
             artifact=ARTIFACT,
             script=SCRIPT,
             train_script=trained.name,
-            windows=placed,
+            windows=scored,
+            ttt=None if learning is None else learning.name,
             artpack=__version__,
             **given.data(target),  # type: ignore[arg-type] # two of the three are never None
         )
         readme = write_readme(claims, own.audit.conditions, own.audit.audited_targets)
         _write(place / README, readme)
         _write(place / RECORD, claims.text())
-    return SubmitResult(target, claims, own.audit.conditions, (*notes, *own.notes))
+    return SubmitResult(target, claims, own.audit.conditions, own.notes)
 
 
 def _check(trained: Path, tokens: PathLike, settings: Settings) -> None:
@@ -203,9 +214,14 @@ def _model_of(artifact: PathLike, stored: Any) -> ModelConfig:
     return as_meant(config)
 
 
-def _notes(provenance: Any) -> tuple[str, ...]:
-    if "ttt" not in provenance:
-        return ()
-    return (
-        "the recipe of test-time training that it carries is not used: the script scores still",
-    )
+def _learning(carried: Any, windows: WindowOptions) -> Named | None:
+    """Return the recipe that an artifact carries, with windows where it leaves them open."""
+    if not isinstance(carried, dict):
+        return None
+    if windows.placement != WindowOptions().placement:
+        raise UsageError(
+            "the artifact carries a recipe of test-time training, which places the windows"
+            " itself: leave `placement` out"
+        )
+    named = stored_recipe(carried)
+    return replace(named, recipe=placed(named.recipe, windows.size, windows.stride))

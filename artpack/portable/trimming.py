@@ -131,7 +131,7 @@ class Trimmer(ast.NodeTransformer):
         """Leave out bases and methods."""
         calls = frozenset({"forward"}) if self._is_module(node) else frozenset()
         needed = self._methods | calls
-        is_record = RECORD in map(ast.unparse, node.bases)
+        is_record = self._is_record(node)
         node.bases = [base for base in node.bases if ast.unparse(base) not in BASES]
         body = [self._member(statement, needed) for statement in node.body]
         if is_record:
@@ -143,6 +143,12 @@ class Trimmer(ast.NodeTransformer):
         """Return whether a class is one of torch's modules."""
         bases = [ast.unparse(base) for base in getattr(node, "bases", [])]
         return MODULE in bases or any(self._is_module(self._find(base)) for base in bases)
+
+    def _is_record(self, node: ast.AST) -> bool:
+        """Return whether a class is a record, or one with more fields."""
+        bases = [ast.unparse(base) for base in getattr(node, "bases", [])]
+        others = [base for base in bases if base not in BASES]
+        return RECORD in bases or any(self._is_record(self._find(base)) for base in others)
 
     def _record_member(self, node: ast.stmt | None) -> ast.stmt | None:
         """Leave out checks of a record, fields that nobody reads, and defaults."""

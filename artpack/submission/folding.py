@@ -5,36 +5,44 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from artpack.evaluation.ttt.recipe import Blocks, Lora, OverStream, Phased, Recipe, Scalars
 from artpack.models.config import ModelConfig
 from artpack.stages import Record
 
 GIVEN: Any = object()
 """The value of an expression that is known to be no None, and no more."""
 
+WHOLE: Mapping[str, Any] = {"shared.memory": None}
+"""What is known of a model that is not asked to go on by single tokens."""
+
 STILL: Mapping[str, Any] = {
-    "adapters": None,
-    "self.adapters": None,
-    "shared.adapters": None,
-    "shared.memory": None,
+    **WHOLE,
+    **dict.fromkeys(("adapters", "self.adapters", "shared.adapters")),
 }
-"""What is known of a model that does not change and is not asked to go on by single tokens."""
+"""What is known besides if no document has matrices of its own."""
+
+UNSEEN: Mapping[str, Any] = dict.fromkeys(
+    ("state", "keeper", "observer", "progress", "self._observer", "self._progress")
+)
+"""What is known of an evaluation that learns, is not kept, and is shown to nobody."""
 
 Known = Mapping[str, Any]
 """Expression to value, where it is known."""
 
 
-def known_of(config: ModelConfig) -> dict[str, Any]:
+def known_of(config: ModelConfig, recipe: Recipe | None = None) -> dict[str, Any]:
     """
     Return what is known inside a model.
 
     Args:
         config: The model.
+        recipe: How it learns while it is scored, if it does.
 
     Returns:
         Expressions of ``artpack.models`` to their values.
 
     """
-    known = dict(STILL)
+    known = dict(WHOLE if isinstance(recipe, Lora) else STILL)
     for name, value in (("config", config), ("rope", config.rope), ("cap", config.softcap)):
         known |= _values(name, value)
     known |= _values("self.config", config)
@@ -50,6 +58,31 @@ def known_of(config: ModelConfig) -> dict[str, Any]:
         value = getattr(config, name)
         known |= {f"config.{name}": value, f"self.config.{name}": value}
     return known
+
+
+def known_of_recipe(recipe: Recipe) -> dict[str, Any]:
+    """
+    Return what is known where a model learns while it is scored.
+
+    Args:
+        recipe: How it does.
+
+    Returns:
+        Expressions of ``artpack.evaluation.ttt`` to their values.
+
+    """
+    known = dict(UNSEEN)
+    for name in ("recipe", "self._recipe"):
+        known |= _values(name, recipe)
+        for kind in (OverStream, Scalars, Blocks, Lora, Phased):
+            known[f"isinstance({name}, {kind.__name__})"] = isinstance(recipe, kind)
+    kinds = {recipe.rule.kind}
+    if isinstance(recipe, Phased):
+        kinds.add(recipe.shared.kind)
+    else:
+        phase = ("isinstance(step.place, Phase)", "group.number in self._phases")
+        known |= dict.fromkeys(phase, False)
+    return known if len(kinds) > 1 else known | {"rule.kind": recipe.rule.kind}
 
 
 def _values(name: str, value: Any) -> dict[str, Any]:

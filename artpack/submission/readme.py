@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from artpack.evaluation.audit.condition import Condition
 from artpack.submission.folder import README, REQUIREMENTS
-from artpack.submission.record import RECORD, Submission
+from artpack.submission.record import RECORD, Submission, Windows
 
 
 def write_readme(claims: Submission, audited: Iterable[Condition], targets: int) -> str:
@@ -42,10 +42,7 @@ def _lines(claims: Submission, audited: list[Condition], targets: int) -> Iterat
     sidecar = " --sidecar BYTES" if claims.sidecar else ""
     yield f"python {claims.script} --tokens TOKENS --tokenizer MODEL{sidecar}"
     yield "```\n"
-    yield f"Windows are {windows.placement}, of {windows.window_tokens:,} tokens, of which"
-    limit = windows.limit_tokens
-    which = "all tokens are scored" if limit is None else f"the first {limit:,} tokens are scored"
-    yield f"{windows.stride_tokens or windows.window_tokens:,} are scored; {which}.\n"
+    yield from _how(windows, claims.ttt)
     yield "| data | sha256 |"
     yield "|---|---|"
     data = {"tokens": claims.tokens, "tokenizer": claims.tokenizer, "sidecar": claims.sidecar}
@@ -59,6 +56,20 @@ def _lines(claims: Submission, audited: list[Condition], targets: int) -> Iterat
         outcome = "passed" if found.passed else f"**FAILED**: {'; '.join(found.violations)}"
         yield f"| {found.name} | {outcome} | {found.rule} | {found.checked} |"
     yield f"\nMade by artpack {claims.artpack}; `artpack audit` of this folder checks all of it."
+
+
+def _how(windows: Windows, ttt: str | None) -> Iterator[str]:
+    """Say how it is scored."""
+    limit = windows.limit_tokens
+    which = "all tokens are scored" if limit is None else f"the first {limit:,} tokens are scored"
+    stride = windows.stride_tokens or windows.window_tokens
+    if ttt is None:
+        yield f"Windows are {windows.placement}, of {windows.window_tokens:,} tokens, of which"
+        yield f"{stride:,} are scored; {which}.\n"
+    else:
+        yield f"The model learns from tokens after it has scored them, by the recipe `{ttt}`, which"
+        yield f"the artifact carries; where that is silent, windows have {windows.window_tokens:,}"
+        yield f"tokens, of which {stride:,} are scored. It sees each token once; {which}.\n"
 
 
 def _said(value: float, stderr: float | None) -> str:

@@ -73,6 +73,8 @@ class Submission(Record):
         script: Name of the script that scores it.
         train_script: Name of the script that it was trained by.
         windows: What of the tokens is scored.
+        ttt: Name of the recipe by which the model learns while it is scored, which the
+            artifact carries; None if it stands still.
         tokens: The tokens.
         tokenizer: Their SentencePiece model.
         sidecar: Bytes of each token, if they do not tell.
@@ -97,6 +99,7 @@ class Submission(Record):
     script: str
     train_script: str
     windows: Windows
+    ttt: str | None = None
     tokens: Data
     tokenizer: Data
     sidecar: Data | None = None

@@ -34,6 +34,10 @@ Load = Callable[..., Mapping[str, torch.Tensor]]
 """The decoder: from a path to tensors."""
 
 
+Measure = Callable[[GPT, Stream, Settings], Score]
+"""What scores a model on tokens."""
+
+
 def main(load: Load, artifact: Path, config: ModelConfig, windows: Windows) -> None:
     """
     Score an artifact as the command line says, and print the score as JSON.
@@ -45,25 +49,47 @@ def main(load: Load, artifact: Path, config: ModelConfig, windows: Windows) -> N
         windows: What of the tokens is run and scored.
 
     """
+
+    def measure(model: GPT, stream: Stream, settings: Settings) -> Score:
+        plan = place(
+            windows.placement,
+            stream.ids,
+            windows.window_tokens,
+            windows.stride_tokens or windows.window_tokens,
+            bos_id=stream.bos_id,
+        )
+        return score(
+            model,
+            stream.ids,
+            share_rows(plan),
+            stream.byte_counts,
+            settings=settings,
+            bos_id=stream.bos_id,
+        )
+
+    run(load, artifact, config, windows.limit_tokens, measure)
+
+
+def run(
+    load: Load, artifact: Path, config: ModelConfig, limit_tokens: int | None, measure: Measure
+) -> None:
+    """
+    Read what the command line names, score it, and print the score as JSON.
+
+    Args:
+        load: The artifact's decoder.
+        artifact: The file.
+        config: Its model.
+        limit_tokens: The first so many tokens are scored; None for all.
+        measure: How.
+
+    """
     given = read_arguments()
     try:
-        stream = read_stream(given, config).first(windows.limit_tokens)
+        stream = read_stream(given, config).first(limit_tokens)
         with joined(given.device) as device:
-            plan = place(
-                windows.placement,
-                stream.ids,
-                windows.window_tokens,
-                windows.stride_tokens or windows.window_tokens,
-                bos_id=stream.bos_id,
-            )
-            found = score(
-                build(config, load(artifact, torch=True), device),
-                stream.ids,
-                share_rows(plan),
-                stream.byte_counts,
-                settings=Settings(device),
-                bos_id=stream.bos_id,
-            )
+            model = build(config, load(artifact, torch=True), device)
+            found = measure(model, stream, Settings(device))
     except (ArtpackError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     print(json.dumps(summarize(found)))  # noqa: T201 - a script of its own

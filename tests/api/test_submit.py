@@ -106,6 +106,40 @@ def test_it_runs_with_what_it_declares_alone(folder: Path) -> None:
     assert names == ["data", "count", "size", "run", "score", "claim"]
 
 
+TTT = """strategy = "scalars"
+tensors = ["*norm*", "*scale*", "*gain*"]
+chunk_tokens = 64
+[rule]
+kind = "sgd"
+lr = 0.05
+"""
+
+
+@pytest.mark.slow
+def test_a_carried_recipe_is_learned_by(folder: Path) -> None:
+    place = folder.parent / "learning"
+    place.mkdir()
+    for name in ("val.bin", "sp.model", "train_gpt.py"):
+        shutil.copy(folder.parent / name, place)
+    (place / "mine.toml").write_text(TTT)
+    packed = artpack.compress(
+        folder.parent / "ckpt.pt", recipe="int6", portable=True, ttt=str(place / "mine.toml")
+    )
+    packed.save(place / "m.artpack")
+    result = make(place, "made")
+    assert result.passed
+    claims = json.loads((place / "made" / "submission.json").read_text())
+    still = json.loads((folder / "submission.json").read_text())
+    assert claims["ttt"] == "mine"
+    assert still["ttt"] is None
+    assert claims["val_bpb"] != still["val_bpb"]
+    assert "by the recipe `mine`" in (place / "made" / "README.md").read_text()
+    assert artpack.audit_submission(place / "made", installed=True).passed
+    with pytest.raises(UsageError, match="places the windows itself: leave `placement` out"):
+        make(place, "other", windows=WindowOptions(placement="documents", window_tokens=32))
+    shutil.rmtree(place)
+
+
 def test_an_environment_has_what_is_declared_and_no_more(tmp_path: Path) -> None:
     python = make_linked(tmp_path / "venv", ["numpy>=1.26"])
     for module, found in (("numpy", True), ("torch", False), ("artpack", False)):
