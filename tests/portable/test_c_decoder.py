@@ -10,15 +10,17 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import cbor2
 import pytest
 import torch
 
 import artpack
+from artpack.artifact.carried import pack_files, record_to_map
 from artpack.artifact.describe import describe
 from artpack.artifact.reader import open_artifact
 from artpack.errors import ArtifactError
 from artpack.portable.c_source import PARTS, c_source
-from tests.artifact.forging import forge, sealed, small_artifact
+from tests.artifact.forging import forge, put_together, sealed, small_artifact, take_apart
 from tests.artifact.golden_cases import CASES, FOLDER
 from tests.artifact.golden_content import fingerprint
 from tests.artifact.test_hostile import FRONTS, LIES
@@ -134,6 +136,22 @@ def test_golden_artifacts_become_the_same_tensors(name: str, lister: Path) -> No
     path = FOLDER / f"{name}.artpack"
     golden = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert [list(one) for one in listed(lister, path)] == golden
+
+
+def test_carried_files_are_passed_over_but_not_if_damaged(checked: Path, tmp_path: Path) -> None:
+    header, streams = take_apart(portable_artifact())
+    packed = pack_files({"config.json": b"{}", "empty": b""})
+    assert packed is not None
+    header["files"] = record_to_map(packed.record)
+    files = [
+        put_together(cbor2.dumps(header, canonical=True), [*streams, stored])
+        for stored in (packed.stored, packed.stored[:-1], bytes(len(packed.stored)))
+    ]
+    plain, with_files, short, other = answers(checked, [portable_artifact(), *files], tmp_path)
+    assert with_files == plain
+    assert plain.startswith("ok ")
+    assert short == "the streams do not end where the trailer begins"
+    assert other == "the carried files' checksum does not match: the file is damaged"
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - set(portable_cases())))
