@@ -41,6 +41,7 @@ GOLDEN ?= ../shared/golden
 
 nightly: test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	$(BIN)/python tests/notebooks.py
 	test ! -d $(GOLDEN) || $(BIN)/python tests/golden.py $(GOLDEN)
 
 demo: setup
