@@ -8,6 +8,8 @@ from typing import Any
 
 from artpack_cli.main import COMMANDS
 
+import artpack
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 MACHINE = ("cpu", "cores", "python", "artpack", "libraries")
@@ -16,6 +18,7 @@ MACHINE = ("cpu", "cores", "python", "artpack", "libraries")
 _RESULTS = re.compile(r"<!-- results: (?P<name>[\w-]+)(?: \| (?P<columns>[\w ]+))? -->")
 _PAGE = re.compile(r"(?<!\]\()(?<![\w/\[`])docs/(?P<page>[A-Z_]+\.md)")
 _COMMANDS = "<!-- commands -->"
+_EXPORTS = "<!-- other exports -->"
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_others: Any) -> str:
@@ -35,7 +38,16 @@ def on_page_markdown(markdown: str, *, page: Any, **_others: Any) -> str:
         return markdown.replace("[Contributing](CONTRIBUTING.md)", "Contributing")
     markdown = _RESULTS.sub(_results, markdown)
     markdown = markdown.replace(_COMMANDS, "\n\n".join(map(_command, COMMANDS)))
+    markdown = markdown.replace(_EXPORTS, _others_of(markdown))
     return _PAGE.sub(r"[\g<page>](\g<page>)", markdown)
+
+
+def _others_of(markdown: str) -> str:
+    """List what the package exports and a page does not name, errors aside: they are a module."""
+    named = set(re.findall(r"(?m)^::: artpack\.(\w+)$", markdown))
+    others = [name for name in artpack.__all__ if name not in named]
+    chosen = [name for name in others if not name.endswith("Error") and name != "__version__"]
+    return "\n".join(f"::: artpack.{name}" for name in chosen)
 
 
 def _results(found: re.Match[str]) -> str:

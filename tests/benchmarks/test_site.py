@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+import artpack
 from benchmarks import how_it_works, llm_picture, site_hooks
 from benchmarks.chart import Axis, Chart, Series, bars
 from benchmarks.report import Row
@@ -99,5 +100,8 @@ def test_pages_are_filled_in() -> None:
     assert table[2].startswith("| artpack | ")
     commands = fill("<!-- commands -->")
     assert ":prog_name: artpack import" in commands
+    exports = fill((ROOT / "docs" / "API.md").read_text(), "API.md")
+    missing = {name for name in artpack.__all__ if f"::: artpack.{name}\n" not in exports}
+    assert {name for name in missing if not name.endswith("Error")} == {"__version__"}
     assert fill("", "index.md").startswith("# artpack\n")
     assert "](docs/" not in fill("", "index.md")
