@@ -8,10 +8,12 @@ const areas = new Map([...document.querySelectorAll(".map a")].map((a) => [a.get
 const collator = new Intl.Collator("en", { numeric: true });
 const cell = (row, column) => row.cells[column].textContent;
 const number = (row, column) => parseFloat(cell(row, column).replaceAll(",", ""));
+// An empty cell lies below every number.
+const key = (row, column) => { const value = number(row, column); return isNaN(value) ? -1e300 : value; };
 
 const orders = {
   ascending: (column, numeric) => (a, b) =>
-    numeric ? number(a, column) - number(b, column) : collator.compare(cell(a, column), cell(b, column)),
+    numeric ? key(a, column) - key(b, column) : collator.compare(cell(a, column), cell(b, column)),
   descending: (column, numeric) => (a, b) => orders.ascending(column, numeric)(b, a),
 };
 
