@@ -14,7 +14,7 @@ from artpack.artifact.writer import HEADER_CODEC
 from artpack.coding.codecs import CODECS, Stored
 from artpack.coding.layouts import LAYOUTS
 from artpack.coding.pipeline import Pipeline
-from artpack.coding.symbol_coders import SYMBOL_CODERS, ClassedRans
+from artpack.coding.symbol_coders import SYMBOL_CODERS, Adaptive, ClassedRans
 from artpack.quantize import QUANTIZERS
 from artpack.quantize.grids.factors import FACTORS
 from artpack.quantize.grids.low_rank import INNER
@@ -60,8 +60,8 @@ def test_layouts_and_symbol_coders_still_write_what_it_holds(name: str) -> None:
     """What lies between coder and codec is ours alone: no library may change it."""
     with open_artifact(golden(name)) as artifact:
         for s, stream in enumerate(artifact.header.plan.streams):
-            if isinstance(stream.pipeline.coder, ClassedRans):
-                continue  # which run is in which class is free, and may be found better one day
+            if isinstance(stream.pipeline.coder, ClassedRans | Adaptive):
+                continue  # which run or row is in which class is free, and may be found better
             uncompressed = Pipeline(stream.pipeline.layout, stream.pipeline.coder, Stored())
             again = uncompressed.encode(artifact.stream(s), alphabet=alphabet(artifact, s))
             assert again.stored == without_codec(artifact, s)
