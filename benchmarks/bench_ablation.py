@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from artpack.coding.profiles import FAST
+from artpack.pack.fine_tuning import RATE_WEIGHT
 from artpack.quantize import Lattice
 from artpack.quantize.rounding.watersic import WaterSic
 from artpack.recipes import load_recipe
@@ -27,9 +28,11 @@ BITS = 1.8
 
 def main() -> int:
     """Run the benchmark."""
-    asked = options(__doc__).parse_args()
+    parser = options(__doc__)
+    parser.add_argument("--learn", type=int, default=100, metavar="STEPS", help="for so long")
+    asked = parser.parse_args()
     with open_bench(asked) as bench:
-        rows = list(ablation(bench, bench.sensitivities()))
+        rows = list(ablation(bench, bench.sensitivities(), asked.learn))
     rows = [{**row, "equal_bytes": equal_bytes(row, float(rows[0]["kl_nats"]))} for row in rows]
     print_table(rows)
     if asked.csv is not None:
@@ -37,7 +40,9 @@ def main() -> int:
     return 0
 
 
-def ablation(bench: Bench, sensitivities: Mapping[str, float] | None) -> Iterator[Row]:
+def ablation(
+    bench: Bench, sensitivities: Mapping[str, float] | None, learning_steps: int
+) -> Iterator[Row]:
     """Measure one file after each part."""
     for profile in (FIELD, FAST):
         yield from row_scaled(bench, profile, [FIELD_K])
@@ -56,6 +61,19 @@ def ablation(bench: Bench, sensitivities: Mapping[str, float] | None) -> Iterato
         known_costs = sensitivities if measured else None
         yield from bench.frontier(
             method, spec, [BITS], calibration=known, sensitivities=known_costs
+        )
+    for method, rate_weight in (
+        ("+ learning while quantizing", 0.0),
+        ("+ bits in the choice of points", RATE_WEIGHT),
+    ):
+        yield from bench.frontier(
+            method,
+            with_states(64),
+            [BITS],
+            calibration=whole,
+            sensitivities=sensitivities,
+            tune_steps=learning_steps,
+            rate_weight=rate_weight,
         )
 
 

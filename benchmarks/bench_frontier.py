@@ -12,7 +12,7 @@ file is read back and scored beside the checkpoint on the same tokens::
 
     python -m benchmarks.bench_frontier --calibration lm6m.calib --tune 100
 
-With ``--tune`` there is a second curve of the frontier, with scales learned for so many steps.
+With ``--tune`` there is a second curve of the frontier, learned for so many steps.
 ``frontier_*`` is what the frontier has as a share of what the row has: bytes at its KL or
 at its bits per byte, KL at its bytes; by lines through logarithms, empty off the curve.
 """
@@ -24,6 +24,7 @@ from artpack.coding.codecs import Lrzip, Zpaq
 from artpack.coding.layouts import Columns, Rows, SimilarRows
 from artpack.coding.profiles import Profile
 from artpack.coding.symbol_coders import Bytes, Rans
+from artpack.pack.fine_tuning import RATE_WEIGHT
 from artpack.pack.prepare import prepare
 from artpack.quantize import Fp16, RowInt
 from artpack.quantize.rounding.clips import StdClip
@@ -41,7 +42,7 @@ FIELD_EMBEDDING_K = 14.0
 ROW_SCALED_K = (8.0, FIELD_K, 20.0, 30.0)
 PUBLISHED = ("pr826", "pr576", "pr1123", "pr2086")
 FRONTIER_BITS = (3.3, 2.7, 2.2, 1.8, 1.4, 1.1)
-TUNED_BITS = (2.2, 1.8, 1.4)
+TUNED_BITS = (2.2, 1.8, 1.4, 1.1)
 
 FIELD = Profile(
     "field", (Rows(), Columns(), SimilarRows()), (Rans(),), (Bytes(),), (Lrzip(), Zpaq()), 3
@@ -52,7 +53,7 @@ FIELD = Profile(
 def main() -> int:
     """Run the benchmark."""
     parser = options(__doc__)
-    parser.add_argument("--tune", type=int, default=0, metavar="STEPS", help="learn scales, too")
+    parser.add_argument("--tune", type=int, default=0, metavar="STEPS", help="learn, too")
     asked = parser.parse_args()
     with open_bench(asked) as bench:
         rows = curves(bench, asked.tune)
@@ -79,6 +80,7 @@ def curves(bench: Bench, tune_steps: int) -> list[Row]:
         calibration=known,
         sensitivities=sensitivities,
         tune_steps=tune_steps,
+        rate_weight=RATE_WEIGHT,
     )
     others = [
         *row_scaled(bench, FIELD, ROW_SCALED_K),

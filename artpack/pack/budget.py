@@ -127,7 +127,7 @@ def fit_bytes(
         near, tolerance = (drafts.best or drafts.points[-1]).at, 2 * BYTES_TOLERANCE
     found = look(make, near, tolerance)
     if found.result is None:
-        # Drafts may be smaller than any file: their scales are not learned yet.
+        # Drafts may be smaller than any file: their weights have learned nothing yet.
         least = round(min(point.value for point in found.points))
         raise BudgetError(
             f"nothing fits into {limit_bytes:,} bytes: the smallest file has {least:,}"

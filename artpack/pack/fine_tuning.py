@@ -3,20 +3,18 @@ Quantizing a share of all columns at a time, while those that are left learn to 
 
 ::
 
-    sweeps ─► half of the columns ─► learn ─► a quarter ─► learn ─► ... ─► scales ─► symbols
+    sweeps ─► half of the columns ─► learn ─► a quarter ─► learn ─► ... ─► symbols
 
 Every tensor is quantized as if the others were exact, and its errors cost what a formula says.
 What the model really loses is seen on tokens: between two shares, the weights that are not
 quantized yet learn by the gradient of that loss. They are changed along the directions in which
 the formula has them independent and alike (:class:`Directions`), so that few steps suffice.
-At the end points are fixed, and the scales learn (:mod:`artpack.pack.scale_learning`).
 
 Source: learning what is not quantized yet, layer by layer, is what QuIP# does,
 arXiv 2402.04396, and AQLM, arXiv 2401.06118; by columns of all layers at once, and along the
 metric's own directions, is our own.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -27,8 +25,6 @@ from torch import Tensor
 from artpack.pack.learning import Objective, rate_share
 from artpack.pack.prepare import Prepared
 from artpack.pack.rate_distortion import RateDistortion
-from artpack.pack.scale_learning import RESOLUTION, learn_scales
-from artpack.quantize.matrix_view import matrix_shape
 from artpack.quantize.rounding.column_sweep import ColumnSweep
 from artpack.stages.progress import Progress
 
@@ -71,46 +67,23 @@ def fine_tune(
 
     """
     sweeps, done = found.sweeps(log2_step), 0
-    shares = _divided(steps)
-    for free, some in zip(FREE_SHARES, shares, strict=False):
+    for free, some in zip(FREE_SHARES, _divided(steps), strict=True):
         found.quantize_columns(sweeps, free)
         _learn(sweeps, objective, some, device, _told(progress, done, steps))
         done += some
     found.quantize_columns(sweeps, 0)
-    prepared = {
-        name: Prepared(sweeps[name].lattice, sweeps[name].quantized)
+    return {
+        name: found.reported(name, Prepared(sweeps[name].lattice, sweeps[name].quantized))
         if name in sweeps
         else found.quantize(name, log2_step)
         for name in found.jobs
     }
-    told = _told(progress, done, steps)
-    scaled = learn_scales(prepared, objective, steps=shares[-1], device=device, progress=told)
-    return {name: found.reported(name, one) for name, one in scaled.items()}
-
-
-def learned_bytes(found: RateDistortion) -> int:
-    """
-    Estimate how many bytes more a file has whose scales are learned, as they are finer.
-
-    Args:
-        found: What quantizes its tensors.
-
-    Returns:
-        Bytes.
-
-    """
-    bits = (
-        sum(matrix_shape(job.info.shape)) * math.log2(RESOLUTION / job.lattice.resolution)
-        for job in found.jobs.values()
-        if job.lattice.resolution < RESOLUTION
-    )
-    return round(sum(bits) / 8)
 
 
 def _divided(steps: int) -> list[int]:
-    """Divide steps among shares of columns, and scales at last, who get what is left over."""
-    parts = len(FREE_SHARES) + 1
-    return [steps // parts] * len(FREE_SHARES) + [steps - steps // parts * len(FREE_SHARES)]
+    """Divide steps among shares of columns; what is left over goes to the first ones."""
+    each, rest = divmod(steps, len(FREE_SHARES))
+    return [each + (place < rest) for place in range(len(FREE_SHARES))]
 
 
 def _told(progress: Progress | None, done: int, total: int) -> Progress | None:
@@ -187,7 +160,7 @@ def _learn(
         torch.autograd.backward(loss)
         optimizer.step()
         if progress is not None:
-            progress("learning weights", step + 1, steps)
+            progress("learning", step + 1, steps)
     with torch.no_grad():
         for name, one in free.items():
             sweeps[name].change(one.left().cpu().numpy())

@@ -15,7 +15,7 @@ from artpack.coding.symbol_coders import ClassedRans
 from artpack.errors import BudgetError, UsageError
 from artpack.pack.budget import Fit, Trial, fit_bytes, fit_loss
 from artpack.pack.compress import Packed, compress, expected_size
-from artpack.pack.fine_tuning import RATE_WEIGHT, fine_tune, learned_bytes
+from artpack.pack.fine_tuning import RATE_WEIGHT, fine_tune
 from artpack.pack.kept_as_is import find_exceptions
 from artpack.pack.learning import Objective
 from artpack.pack.prepare import Prepared, prepare
@@ -76,7 +76,7 @@ class PackInputs:
         loss: Measures what some tensors' errors add; None if the model cannot be run.
         loss_unit: What that is counted in.
         curvature: Tells what errors of each tensor cost; None to go by formula.
-        objective: Makes what weights and scales are learned by; None if the model cannot be run.
+        objective: Makes what weights are learned by; None if the model cannot be run.
         sensitivities_file: Where measured sensitivities are kept, if anywhere.
         device: Where GPTQ and fine-tuning compute.
         jobs: Threads, None for one a core.
@@ -267,15 +267,13 @@ class Packer:
         if goal.file_limit is not None:
             bits = max(8 * goal.file_limit - found.bits_beside, MIN_BITS * found.weights)
             first = found.log2_step_for(bits / found.weights)
-            more = (DECODER_BYTES if goal.decoder else 0) + (
-                learned_bytes(found) if self._tune_steps else 0
-            )
+            decoder = DECODER_BYTES if goal.decoder else 0
             return fit_bytes(
                 at,
                 limit_bytes=goal.file_limit,
                 first=first,
                 slope=found.bits_slope(first) / 8,
-                draft=lambda log2_step: self._expected_size(quantized(log2_step)) + more,
+                draft=lambda log2_step: self._expected_size(quantized(log2_step)) + decoder,
                 size=goal.counted_bytes,
             )
         if goal.max_loss_increase is not None:

@@ -141,9 +141,9 @@ def small(tmp_path: Path) -> Path:
 
 def test_the_benchmark_of_the_parts_adds_one_after_the_other(small: Path) -> None:
     given = ("--checkpoint", small / "ckpt.pt", "--calibration", small / "known.calib")
-    rows = measured("bench_ablation", small, *given)
+    rows = measured("bench_ablation", small, *given, "--learn", 4)
     assert all(row["tokens"] == "256" and float(row["kl_nats"]) > 0 for row in rows)
-    assert len({row["method"] for row in rows}) == len(rows) == 8
+    assert len({row["method"] for row in rows}) == len(rows) == 10
     assert rows[0]["equal_bytes"] == rows[0]["bytes"]
 
 

@@ -11,7 +11,6 @@ import torch
 from sentencepiece import SentencePieceProcessor
 
 import artpack
-from artpack.quantize import Lattice
 from tests.cli.conftest import Invoke
 from tests.evaluation.conftest import train_tokenizer
 from tests.small_model import write_small_model
@@ -95,14 +94,11 @@ def test_a_score_is_not_exceeded(told: Told) -> None:
     assert len(found["fit"]["trials"]) > 1
 
 
-def test_learned_scales_are_counted_into_the_budget(told: Told, folder: Path) -> None:
-    asked = ("--budget", "40K", "--calibration-tokens", "calib.bin", "--tune", 2)
+def test_what_was_learned_is_within_the_budget(told: Told, folder: Path) -> None:
+    asked = ("--budget", "40K", "--calibration-tokens", "calib.bin", "--tune", 4)
     found = told("compress", "ckpt.pt", "-o", "a.bin", *asked, *FAST)
     assert 39_800 <= (folder / "a.bin").stat().st_size <= 40_000
     assert found["fit"]["calibration_kl_nats"] > 0
-    with artpack.open(folder / "a.bin") as artifact:
-        stored = {tensor.quantizer for tensor in artifact.header.plan.tensors}
-    assert Lattice(64, 127, resolution=32) in stored
 
 
 def test_a_checkpoint_is_fine_tuned_into_a_budget(told: Told, folder: Path) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from artpack.checkpoint import from_state_dict
 from artpack.checkpoint.selection import select
 from artpack.models import PRESETS, build
-from artpack.pack.fine_tuning import FREE_SHARES, fine_tune, learned_bytes
+from artpack.pack.fine_tuning import FREE_SHARES, fine_tune
 from artpack.pack.prepare import Prepared
 from artpack.pack.rate_distortion import RateDistortion
 from artpack.recipes import load_recipe
@@ -69,7 +69,7 @@ def test_the_same_tokens_give_the_same_symbols_and_the_model_stays() -> None:
     assert all(torch.equal(after[name], old) for name, old in before.items())
 
 
-def test_without_steps_scales_are_written_finer_and_nothing_else() -> None:
+def test_without_steps_it_is_quantizing_in_goes() -> None:
     case = Case()
     plain = case.found.prepare(case.log2_step)
     for name, one in case.tuned(0).items():
@@ -88,7 +88,7 @@ def test_every_step_is_told_once() -> None:
     )
     assert [one[1] for one in told] == list(range(1, 8))
     assert {one[2] for one in told} == {7}
-    assert [one[0] for one in told] == ["learning weights"] * 4 + ["learning scales"] * 3
+    assert [one[0] for one in told] == ["learning"] * 7
 
 
 def test_an_interruption_gets_through() -> None:
@@ -107,12 +107,6 @@ def test_empty_tensors_go_along() -> None:
     tuned = fine_tune(found, -3.0, lambda stored: stored["fc"].square().sum(), steps=5)
     assert weights(tuned["nothing"]).shape == (64, 0)
     assert list(tuned) == ["fc", "nothing"]
-
-
-def test_finer_scales_are_counted_before_they_are_there() -> None:
-    case = Case()
-    scales = sum(sum(job.info.shape) for job in case.found.jobs.values())
-    assert learned_bytes(case.found) == round(scales * 2 / 8)
 
 
 def test_shares_of_columns_become_fewer() -> None:
