@@ -136,14 +136,25 @@ def check_device(device: str) -> None:
     Check that a model can go where it is asked to.
 
     Args:
-        device: As torch names it.
+        device: As torch names it: ``cpu``, ``cuda:1``, ``mps``, ``xpu``.
 
     Raises:
-        UsageError: This machine has no CUDA device.
+        UsageError: Torch knows no such device, it holds no numbers, or it is not there.
 
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"`device` {device}: this machine has no CUDA device")
+    try:
+        asked = torch.device(str(device))
+    except RuntimeError as error:
+        raise UsageError(
+            f"`device` {device!r}: torch knows no such device; give cpu, cuda, cuda:1, mps or xpu"
+        ) from error
+    if asked.type == "meta":
+        raise UsageError("`device` meta: tensors hold no numbers there")
+    try:
+        torch.zeros(1, device=asked).cpu()
+    except Exception as error:
+        # What torch raises for a device that is not there differs from one to the next.
+        raise UsageError(f"`device` {device}: this machine has no such device") from error
 
 
 def build_model(checkpoint: Checkpoint, config: ModelConfig, device: str) -> GPT:

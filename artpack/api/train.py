@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from artpack.api.sources import check_device
 from artpack.models import preset
 from artpack.stages.progress import Progress
 from artpack.training.data import read_data
@@ -61,6 +62,7 @@ def train(
         KeyboardInterrupt: A signal to stop came; the state has been written.
 
     """
+    check_device(device)
     training = load_training(recipe, overrides, steps=steps)
     read = read_data(Path(data), held_out_tokens=held_out_tokens)
     config = scale_model(

@@ -125,7 +125,7 @@ class Moments:
         part, gram = product.part, self._gram(product.vectors)
         share = product.share * part.share_of("rows")
         _add(self.hessians, part, gram, ("cols", "cols"), share)
-        visits = gram.new_tensor(len(product.vectors), dtype=torch.float64)
+        visits = gram.new_full((), len(product.vectors), dtype=torch.float64)
         _add(self.visits, part, visits, (), share * part.share_of("cols"))
 
     def see_outputs(self, gradient: Tensor, outputs: Tensor, squares: Squares) -> None:

@@ -54,7 +54,7 @@ class Documents:
         starts = starts.clone()
         starts[:, 0] = True
         begins = starts.flatten().nonzero().squeeze(1)
-        lengths = begins.diff(append=begins.new_tensor([starts.numel()]))
+        lengths = begins.diff(append=begins.new_full((1,), starts.numel()))
         document = starts.flatten().cumsum(0) - 1
         positions = torch.arange(starts.numel(), device=starts.device) - begins[document]
         gathers, rows = _group(begins, lengths, starts.numel())

@@ -38,7 +38,7 @@ def joined(device: str) -> Iterator[str]:
     Join the processes that torchrun started, if it did.
 
     Args:
-        device: ``cpu`` or ``cuda``, the kind that every process uses.
+        device: As torch names it. Of ``cuda``, of whatever number, each process takes its own.
 
     Yields:
         This process's own device: with several GPUs, each process has one.
@@ -47,7 +47,7 @@ def joined(device: str) -> Iterator[str]:
     if "WORLD_SIZE" not in os.environ:
         yield device
         return
-    gpu = device == "cuda"
+    gpu = torch.device(device).type == "cuda"
     own = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpu else None
     torch.distributed.init_process_group("nccl" if gpu else "gloo", device_id=own)
     try:

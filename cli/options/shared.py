@@ -74,7 +74,7 @@ def precision_option(default: str, about: str) -> Decorator[Any]:
 
 
 def _device(_ctx: click.Context, _param: click.Parameter, asked: str | None) -> str:
-    """Return the kind of device that was asked for, or the best that there is."""
+    """Return the device that was asked for, or the best that there is."""
     import torch
 
     from artpack.api.sources import check_device
@@ -87,8 +87,8 @@ def _device(_ctx: click.Context, _param: click.Parameter, asked: str | None) -> 
 
 device_option = option_of(METHOD)(
     "--device",
-    type=click.Choice(["cpu", "cuda"]),
+    metavar="DEVICE",
     callback=_device,
-    help="By default cuda where there is one.",
+    help="As torch names it: cpu, cuda:1, mps; by default cuda where there is one.",
 )
 reference_option = precision_option("fp32", "fp32 is the reference, bf16 autocasts.")

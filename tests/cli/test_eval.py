@@ -18,6 +18,7 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor, nn
 
 import artpack
+from artpack.api.sources import check_device
 from artpack.evaluation.tokens.shards import write_shard
 from artpack.evaluation.tokens.stream import tokenize_text
 from artpack.models import GPT, ModelConfig, build
@@ -255,7 +256,29 @@ def test_tokens_beyond_the_vocabulary_are_refused(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_missing_gpu_is_named(invoke: Invoke, folder: Path) -> None:
     paths = ("--tokens", folder / "val.bin", "--tokenizer", folder / "sp.model")
-    assert "no CUDA device" in invoke("eval", folder / "a.bin", *paths, "--device", "cuda").err
+    for device in ("cuda", "cuda:1"):
+        told = invoke("eval", folder / "a.bin", *paths, "--device", device).err
+        assert f"--device {device}: this machine has no such device" in told
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("nonsense", "torch knows no such device; give cpu, cuda, cuda:1, mps or xpu"),
+        ("cuda:x", "torch knows no such device"),
+        ("", "torch knows no such device"),
+        ("meta", "tensors hold no numbers there"),
+        ("hpu", "this machine has no such device"),
+    ],
+)
+def test_devices_that_cannot_be(device: str, words: str) -> None:
+    with pytest.raises(artpack.UsageError, match=words):
+        check_device(device)
+
+
+def test_cpus_may_be_numbered() -> None:
+    check_device("cpu")
+    check_device("cpu:0")
 
 
 @pytest.fixture

@@ -88,4 +88,6 @@ def _documents(
 def _send(array: NDArray[Any], device: torch.device) -> Tensor:
     tensor = torch.from_numpy(array)
     # Pinned memory lets the copy wait in the queue while earlier batches still run.
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

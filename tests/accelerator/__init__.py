@@ -1,0 +1,1 @@
+"""A make-believe accelerator, and artpack's jobs on it."""
