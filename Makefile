@@ -36,6 +36,10 @@ wheel: setup
 	$(BIN)/python -m check_wheel_contents dist/*.whl
 	$(BIN)/python tests/wheel.py dist/*.whl
 
+# Tests and one table of what a GPU does; exit code 77 where there is none.
+test-cuda: setup
+	$(BIN)/python -m benchmarks.cuda
+
 # What is too slow for every change: exhaustive tests, and full golden cases where they are.
 GOLDEN ?= ../shared/golden
 
