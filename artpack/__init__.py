@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from artpack.api.files import load, load_into, open, verify
     from artpack.api.finetune import finetune
     from artpack.api.inputs import CompressInputs
+    from artpack.api.plan import WorkPlan, plan
     from artpack.api.save import save
     from artpack.api.scoring import Scoring
     from artpack.api.submission_audit import SubmissionReport, audit_submission
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from artpack.runners.settings import Settings
     from artpack.stages.progress import Progress
     from artpack.submission.record import Submission
+    from artpack.system.cluster import Cluster
     from artpack.training.train import TrainResult
 
 __all__ = [
@@ -77,6 +79,7 @@ __all__ = [
     "BundleResult",
     "Calibration",
     "CheckpointError",
+    "Cluster",
     "CompareResult",
     "Comparison",
     "CompressInputs",
@@ -112,6 +115,7 @@ __all__ = [
     "Verification",
     "VersionError",
     "WindowOptions",
+    "WorkPlan",
     "__version__",
     "audit",
     "audit_submission",
@@ -127,6 +131,7 @@ __all__ = [
     "load",
     "load_into",
     "open",
+    "plan",
     "save",
     "submit",
     "sweep",
@@ -156,6 +161,7 @@ _EXPORTS = {
     "artpack.api.evaluator_report": ("EvaluatorReport",),
     "artpack.api.files": ("load", "load_into", "open", "verify"),
     "artpack.api.unpacking": ("unpack",),
+    "artpack.api.plan": ("WorkPlan", "plan"),
     "artpack.api.save": ("save",),
     "artpack.api.finetune": ("finetune",),
     "artpack.api.inputs": ("CompressInputs",),
@@ -190,6 +196,7 @@ _EXPORTS = {
     "artpack.runners.settings": ("Settings",),
     "artpack.stages.progress": ("Progress",),
     "artpack.submission.record": ("Submission",),
+    "artpack.system.cluster": ("Cluster",),
     "artpack.training.train": ("TrainResult",),
 }
 """Module to what is exported of it, imported when it is asked for: torch takes seconds."""

@@ -24,6 +24,7 @@ from artpack.runners.protocol import Runner, Writer
 from artpack.runners.self_generate import self_generate
 from artpack.runners.settings import Settings
 from artpack.stages.progress import Progress
+from artpack.system.workers import Workers
 
 
 def calibrate(
@@ -44,6 +45,7 @@ def calibrate(
     key: str | None = None,
     strip_prefix: str | None = None,
     settings: Settings = CALIBRATION,
+    jobs: Workers | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
     """
@@ -72,6 +74,8 @@ def calibrate(
         key: Where in a file of ``torch.save`` the weights are.
         strip_prefix: What to take off their names.
         settings: Device, precision and tokens a pass.
+        jobs: Workers that each run a share of the windows, such as an ``artpack.Cluster``; by
+            default this process does.
         progress: Told how far it is.
 
     Returns:
@@ -117,8 +121,10 @@ def calibrate(
                 progress=progress,
             )
             chosen = TokenBatches(written, settings.batch_tokens)
-        running = start(opened, runner, chosen, loss=loss, device=settings.device)
-        found = collect(running, fisher=fisher, seed=seed, settings=settings, progress=progress)
+        running = start(opened, known, runner, chosen, loss=loss, device=settings.device)
+        found = collect(
+            running, fisher=fisher, seed=seed, settings=settings, jobs=jobs, progress=progress
+        )
         return replace(found, notes=(*opened.checkpoint.notes, *notes, *more, *found.notes))
 
 

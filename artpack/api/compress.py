@@ -37,6 +37,7 @@ from artpack.runners.settings import Settings
 from artpack.stages import Config
 from artpack.stages.progress import Progress
 from artpack.system.atomic import write_atomically
+from artpack.system.workers import Jobs
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +179,7 @@ def compress(
     deadline_s: float | None = None,
     ttt: str | None = None,
     device: str = "cpu",
-    jobs: int | None = None,
+    jobs: Jobs = None,
     files: Mapping[str, bytes] | None = None,
     tokenizer_files: bool = True,
     dequantize: bool = False,
@@ -224,7 +225,8 @@ def compress(
         deadline_s: Stop looking after so many seconds; the bytes then depend on the machine.
         ttt: Let the artifact carry a recipe of test-time training, a name or a TOML file.
         device: Where the model runs and quantizers compute.
-        jobs: Threads, None for one a core; the bytes do not depend on it.
+        jobs: Threads, None for one a core, or an ``artpack.Cluster``; the bytes do not depend on
+            it.
         files: Small files that the artifact carries besides those of its source's folder:
             relative path to content.
         tokenizer_files: Whether those of the source's tokenizer are among them.

@@ -17,6 +17,7 @@ from artpack.models import ModelConfig
 from artpack.runners.losses import LossName
 from artpack.runners.module import Forward
 from artpack.runners.onnx import BatchSource
+from artpack.system.workers import Jobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,8 @@ class CompressInputs:
         forward: Runs the model, a module, on a batch, and returns its outputs.
         tokenizer: SentencePiece model of these tokens; text needs it.
         device: Where the model runs and quantizers compute.
-        jobs: Threads, None for one a core; the bytes do not depend on it.
+        jobs: Threads, None for one a core, or an ``artpack.Cluster``; the bytes do not depend on
+            it.
         files: Small files that the artifact carries besides those of its source's folder:
             relative path to content.
         tokenizer_files: Whether those of the source's tokenizer are among them.
@@ -67,7 +69,7 @@ class CompressInputs:
     forward: Forward | None = None
     tokenizer: str | os.PathLike[str] | None = None
     device: str = "cpu"
-    jobs: int | None = None
+    jobs: Jobs = None
     files: Mapping[str, bytes] | None = None
     tokenizer_files: bool = True
     dequantize: bool = False

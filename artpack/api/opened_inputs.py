@@ -120,9 +120,15 @@ def _with_data(
     shares = share_out(model, inputs.data, inputs.learning, settings)
     batches, runner = shares.calibrated, model.build(opened.checkpoint, inputs.device)
     running = start(
-        opened, runner, batches, loss=inputs.loss, device=inputs.device, notes=shares.notes
+        opened,
+        model,
+        runner,
+        batches,
+        loss=inputs.loss,
+        device=inputs.device,
+        notes=shares.notes,
     )
-    made = partial(collect, running, settings=settings, progress=progress)
+    made = partial(collect, running, settings=settings, jobs=inputs.jobs, progress=progress)
     known = _read_or_collect(inputs, running.opened, runner, batches.sha256, made)
     return running.opened, known, running, shares
 

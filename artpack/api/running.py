@@ -3,19 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from artpack.api.runnable import Runnable, tensors_of
 from artpack.api.sources import Opened
 from artpack.calibration.collect import calibrate
 from artpack.calibration.file import Calibration
 from artpack.calibration.moments import moments_bytes
 from artpack.calibration.passes import MAX_BYTES, plan_passes, run_passes
 from artpack.calibration.usage import Usage, discover
-from artpack.checkpoint import Checkpoint
+from artpack.checkpoint import Checkpoint, from_state_dict
 from artpack.runners.batches import Batches, all_outputs
-from artpack.runners.losses import LossName, make_loss
+from artpack.runners.losses import LossName, OutputLoss, make_loss
 from artpack.runners.places import Places, find_places
 from artpack.runners.protocol import Runner
 from artpack.runners.settings import Settings
 from artpack.stages.progress import Progress
+from artpack.system.workers import Jobs, Once, Threads, Workers, workers_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,7 @@ class Running:
         runner: The model.
         batches: What it runs over.
         places: Where its stored tensors are.
+        runnable: How it was built.
         notes: What was decided on the way, one line each.
     """
 
@@ -35,6 +38,7 @@ class Running:
     runner: Runner
     batches: Batches
     places: Places
+    runnable: Runnable
     notes: tuple[str, ...]
 
     @property
@@ -45,6 +49,7 @@ class Running:
 
 def start(
     opened: Opened,
+    runnable: Runnable,
     runner: Runner,
     batches: Batches,
     *,
@@ -57,6 +62,7 @@ def start(
 
     Args:
         opened: Its weights.
+        runnable: How it was built.
         runner: The model.
         batches: What it runs over.
         loss: What a change of its outputs costs; None for what fits it.
@@ -77,7 +83,7 @@ def start(
     if turned := _turned(usage, opened.checkpoint):
         opened = replace(opened, checkpoint=opened.checkpoint.oriented(turned))
         places = find_places(runner.module, opened.checkpoint)
-    return Running(opened, runner, batches, places, notes)
+    return Running(opened, runner, batches, places, runnable, notes)
 
 
 def collect(
@@ -86,6 +92,7 @@ def collect(
     fisher: bool = True,
     seed: int = 0,
     settings: Settings,
+    jobs: Jobs = None,
     progress: Progress | None = None,
 ) -> Calibration:
     """
@@ -96,6 +103,7 @@ def collect(
         fisher: Collect gradients too.
         seed: Of everything that is drawn.
         settings: Device and precision.
+        jobs: Threads, which take one share after another; or other workers.
         progress: Told how far it is.
 
     Returns:
@@ -103,7 +111,8 @@ def collect(
 
     """
     checkpoint = running.opened.checkpoint
-    passes = plan_passes(running.places, MAX_BYTES)
+    passes, workers = plan_passes(running.places, MAX_BYTES), workers_for(jobs)
+    lend = None if isinstance(workers, Threads) else _lent(running, workers, settings.device)
     if progress is not None:
         progress("calibrating", 0, len(running.batches), memory_note(running, passes))
 
@@ -121,10 +130,45 @@ def collect(
             fisher=fisher,
             seed=seed,
             settings=settings,
+            workers=workers,
+            lend=lend,
             progress=told,
         )
 
     return run_passes(passes, run)
+
+
+def _lent(running: Running, workers: Workers, device: str) -> Once[tuple[Runner, Places]]:
+    """Return what builds the model in another process: of its files, or of what is sent."""
+    checkpoint = running.opened.checkpoint
+    if not workers.sees(checkpoint.files):
+        checkpoint = from_state_dict(tensors_of(checkpoint)).oriented(running.transposed)
+    model = Model(running.runnable, checkpoint, running.runner.loss, device)
+    return Once(model.build)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """
+    What a model is built of.
+
+    Attributes:
+        runnable: How.
+        checkpoint: Its weights, every matrix of them as it is multiplied with.
+        loss: What a change of its outputs costs.
+        device: Where it goes.
+    """
+
+    runnable: Runnable
+    checkpoint: Checkpoint
+    loss: OutputLoss
+    device: str
+
+    def build(self) -> tuple[Runner, Places]:
+        """Return the model, and the places of its stored tensors."""
+        runner = self.runnable.build(self.checkpoint, self.device)
+        runner.loss = self.loss
+        return runner, find_places(runner.module, self.checkpoint)
 
 
 def memory_note(running: Running, passes: Sequence[Places]) -> str:
@@ -141,7 +185,7 @@ def memory_note(running: Running, passes: Sequence[Places]) -> str:
     """
     sizes = moments_bytes(running.places)
     weights = sum(p.numel() * p.element_size() for p in running.runner.module.parameters())
-    sums = max(sum(sizes.get(name, 0) for name in part) for part in passes)
+    sums = 2 * max(sum(sizes.get(name, 0) for name in part) for part in passes)
     times = "once" if len(passes) == 1 else f"{len(passes)} times"
     return (
         f"memory: {weights / 1e9:.2f} GB of weights, {sums / 1e9:.2f} GB of sums, and what a"

@@ -4,9 +4,12 @@ import csv
 import io
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from artpack.api.compress import make_scorer
 from artpack.api.inputs import CompressInputs
@@ -19,6 +22,7 @@ from artpack.pack.packer import Goal, Packer
 from artpack.recipes import FRONTIER_RECIPE, load_recipe, recipe_names
 from artpack.stages.progress import Progress
 from artpack.system.atomic import write_atomically
+from artpack.system.workers import Once, Threads, Workers, workers_for
 
 
 @dataclass(frozen=True)
@@ -109,22 +113,128 @@ def sweep(
         UsageError: There is nothing to measure a loss on.
 
     """
-    points: list[CurvePoint] = []
-    notes: list[str] = []
+    files: list[tuple[str, int | None]] = [(FRONTIER_RECIPE, budget) for budget in budgets]
+    files += [(name, None) for name in recipe_names() if name != FRONTIER_RECIPE]
     with open_inputs(choice, progress) as inputs:
-        measure = _measure(inputs, scoring, progress)
-        for recipe, budget, packer in _files(inputs, budgets, profile_named(profile), progress):
-            started = time.monotonic()
-            try:
-                packed = packer.make(Goal(budget)).packed
-            except ArtpackError as error:
-                notes.append(f"{recipe}: {error}")
-                continue
-            seconds = round(time.monotonic() - started, 2)
-            points.append(CurvePoint(recipe, budget, packed.size_bytes, *measure(packed), seconds))
-            if made is not None:
-                made(points[-1])
-    return Curve(tuple(points), (*inputs.notes, *notes))
+        here = Bench(inputs, profile_named(profile), scoring, progress)
+        workers = workers_for(choice.jobs)
+        elsewhere = _elsewhere(choice, inputs, profile, scoring, workers)
+        each = (
+            (here.make(*file) for file in files)
+            if elsewhere is None
+            else workers.map(_make, ((elsewhere, *file) for file in files))
+        )
+        points, notes = _told(each, made)
+    return Curve(points, (*inputs.notes, *notes))
+
+
+def _told(
+    each: Iterable[CurvePoint | str], made: Callable[[CurvePoint], None] | None
+) -> tuple[tuple[CurvePoint, ...], tuple[str, ...]]:
+    """Tell of each file as it comes; return them, and why there is no file where there is none."""
+    points, notes = list[CurvePoint](), list[str]()
+    for one in each:
+        if isinstance(one, str):
+            notes.append(one)
+            continue
+        points.append(one)
+        if made is not None:
+            made(one)
+    return tuple(points), tuple(notes)
+
+
+class Bench:
+    """
+    Makes and measures files of one checkpoint.
+
+    Args:
+        inputs: What files are made of.
+        profile: How hard to look for the smallest coding.
+        scoring: Measure losses on these tokens; by default on calibration tokens.
+        progress: Told how far a file is.
+
+    Raises:
+        UsageError: There is nothing to measure a loss on.
+
+    """
+
+    def __init__(
+        self,
+        inputs: OpenedInputs,
+        profile: Profile,
+        scoring: Scoring | None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._inputs, self._profile, self._progress = inputs, profile, progress
+        self._measure = _measure(inputs, scoring, progress)
+        self._packers: dict[str, Packer] = {}
+
+    def make(self, recipe: str, budget: int | None) -> CurvePoint | str:
+        """
+        Make a file, and measure what it loses.
+
+        Args:
+            recipe: Name of its recipe.
+            budget: Bytes that it is made for; None where the recipe alone decides.
+
+        Returns:
+            The file's place on the curve, or why there is none.
+
+        """
+        started = time.monotonic()
+        try:
+            if recipe not in self._packers:
+                spec, pack = load_recipe(recipe), self._inputs.pack
+                self._packers = {recipe: Packer(pack, spec, self._profile, progress=self._progress)}
+            packed = self._packers[recipe].make(Goal(budget)).packed
+        except ArtpackError as error:
+            return f"{recipe}: {error}"
+        seconds = round(time.monotonic() - started, 2)
+        return CurvePoint(recipe, budget, packed.size_bytes, *self._measure(packed), seconds)
+
+
+def _elsewhere(
+    choice: CompressInputs,
+    inputs: OpenedInputs,
+    profile: str,
+    scoring: Scoring | None,
+    workers: Workers,
+) -> Once[tuple[Bench, ExitStack]] | None:
+    """Return what makes files in another process; None where workers lack the inputs' files."""
+    if isinstance(workers, Threads) or not workers.sees(_files(choice, scoring)):
+        return None
+    known = inputs.pack.calibration
+    choice = replace(choice, calibration=None if known is None else known.in_memory(), jobs=1)
+    return workers.share(Once(partial(_open_bench, choice, profile, scoring)))
+
+
+def _files(choice: CompressInputs, scoring: Scoring | None) -> list[Path]:
+    """List what inputs are read from; nothing if some of them are in memory."""
+    source = choice.source
+    named = source if isinstance(source, Sequence) and not isinstance(source, str) else [source]
+    given: list[Any] = [*named, choice.calibration_tokens, choice.calibration_batches]
+    given += [choice.tokenizer, choice.model]
+    if scoring is not None:
+        given += [scoring.tokens, scoring.tokenizer]
+    given = [one for one in given if one is not None]
+    paths = [Path(one) for one in given if isinstance(one, str | os.PathLike)]
+    return paths if len(paths) == len(given) and choice.forward is None else []
+
+
+def _open_bench(
+    choice: CompressInputs, profile: str, scoring: Scoring | None
+) -> tuple[Bench, ExitStack]:
+    """Open inputs; they stay open as long as somebody holds what is returned."""
+    held = ExitStack()
+    inputs = held.enter_context(open_inputs(choice))
+    return Bench(inputs, profile_named(profile), scoring), held
+
+
+def _make(
+    opened: Once[tuple[Bench, ExitStack]], recipe: str, budget: int | None
+) -> CurvePoint | str:
+    bench, _ = opened()
+    return bench.make(recipe, budget)
 
 
 Losses = tuple[float, float | None, float | None, float | None, int | None]
@@ -149,13 +259,3 @@ def _measure(
     if loss is None:
         raise UsageError("nothing to measure a loss on: give `calibration_tokens` or `scoring`")
     return lambda packed: (measured_loss(loss, packed), None, None, None, None)
-
-
-def _files(
-    inputs: OpenedInputs, budgets: Sequence[int], profile: Profile, progress: Progress | None
-) -> Iterator[tuple[str, int | None, Packer]]:
-    frontier = Packer(inputs.pack, load_recipe(FRONTIER_RECIPE), profile, progress=progress)
-    yield from ((FRONTIER_RECIPE, budget, frontier) for budget in budgets)
-    for name in recipe_names():
-        if name != FRONTIER_RECIPE:
-            yield name, None, Packer(inputs.pack, load_recipe(name), profile, progress=progress)

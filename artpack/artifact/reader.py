@@ -32,7 +32,7 @@ from artpack.errors import ArtifactError, CorruptError, TruncatedError
 from artpack.stages import Config
 from artpack.stages.symbols import Quantized, Symbols
 from artpack.system.late import torch
-from artpack.system.workers import Workers, cores
+from artpack.system.workers import Threads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -321,13 +321,14 @@ class Artifact(Mapping[str, "Tensor"]):
         banks = {bank.name: bank for bank in self.header.banks}
         made = dict.fromkeys(ties[name].target if name in ties else name for name in wanted)
         stored = [m for name in made for m in (banks[name].members if name in banks else [name])]
-        workers = Workers(cores())
+        threads = Threads()
         needed = {s for name in stored for s, _, _ in self._places[self._index[name]]}
         # The largest first, so that no core is left idle in the end.
         largest = sorted(needed, key=lambda s: (-self.header.records[s].stored_bytes, s))
-        workers.run(self.stream, [(s,) for s in largest])
+        list(threads.map(self.stream, [(s,) for s in largest]))
         made_of = partial(self.stored_tensor, dtype=dtype)
-        tensors = dict(zip(stored, workers.run(made_of, [(name,) for name in stored]), strict=True))
+        made_by = threads.map(made_of, [(name,) for name in stored])
+        tensors = dict(zip(stored, made_by, strict=True))
         return restore(
             wanted,
             tensors,

@@ -1,14 +1,18 @@
 """
 The collection of a calibration: a model runs over batches, and moments are summed up.
 
-Batches are dealt to ranks and the sums are added up over ranks, so every rank ends with
-the same calibration. Random numbers belong to positions of the tokens, not to batches or
-ranks: neither changes the labels that are drawn.
+Batches are cut into shares. Each is summed up by itself, wherever that is, and their sums are
+added in order, so that the same numbers come out in whatever order they arrive.
+
+In torch's process groups batches are dealt to ranks and the sums are added up over ranks, so
+every rank ends with the same calibration. Random numbers belong to positions of the tokens, not
+to batches or ranks: neither changes the labels that are drawn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.distributed
@@ -22,12 +26,20 @@ from artpack.runners.losses import draw_loss
 from artpack.runners.places import Places
 from artpack.runners.protocol import Runner
 from artpack.runners.settings import Settings
-from artpack.stages.progress import Progress
+from artpack.stages.progress import Progress, counter
 from artpack.system.ranks import Ranks
+from artpack.system.workers import Threads, Workers
 from artpack.version import __version__
 
 CALIBRATION = Settings(batch_tokens=2048)
 """Few tokens at once: with output_covariances, lm6m keeps 200 KB of activations a token."""
+
+
+SHARES = 16
+"""Shares at most: each gives sums as large as those of all."""
+
+Lend: TypeAlias = Callable[[], tuple[Runner, Places]]
+"""Gives a model and the places of its stored tensors."""
 
 
 def collect(
@@ -38,6 +50,8 @@ def collect(
     fisher: bool = True,
     seed: int = 0,
     settings: Settings = CALIBRATION,
+    workers: Workers | None = None,
+    lend: Lend | None = None,
     progress: Progress | None = None,
 ) -> Moments:
     """
@@ -54,7 +68,9 @@ def collect(
         fisher: Collect gradients too.
         seed: Of the draws.
         settings: Device and precision.
-        progress: Told after every batch.
+        workers: Who runs shares of the batches; None for this thread.
+        lend: Gives the same model and places in another process; needed for workers there.
+        progress: Told after every share.
 
     Returns:
         Sums over all batches, the same in every rank.
@@ -64,16 +80,58 @@ def collect(
 
     """
     ranks, moments = Ranks.current(), Moments()
-    with frozen(runner.module), moments.watch(places):
-        for index in range(ranks.rank, len(batches), ranks.world):
-            batch = batches.load(index, settings.device)
-            draws = batches.draws(index, seed) if fisher else None
-            moments.positions += _run(runner, batch, draws, settings, moments)
-            if progress is not None:
-                progress("calibrating", min(index + ranks.world, len(batches)), len(batches))
+    shares = _shares(range(ranks.rank, len(batches), ranks.world))
+    lent = lend or (lambda: (runner, places))
+    one = Pass(lent, batches, tuple(places), fisher=fisher, seed=seed, settings=settings)
+    advance = counter("calibrating", len(batches), progress)
+    told = [min(ranks.world * len(each), len(batches)) for each in shares]
+    one_at_a_time = (workers or Threads()).one_at_a_time()
+    shared = one_at_a_time.share(one)
+    tasks = ((shared, each) for each in shares)
+    for part in one_at_a_time.map(Pass.sums, tasks, lambda number: advance(told[number])):
+        moments.add(part)
     if ranks.world > 1:
         _add_over_ranks(moments, settings.device, ranks.world)
     return moments
+
+
+def _shares(indices: range) -> list[range]:
+    """Cut batches into at most ``SHARES`` runs, the same whoever works on them."""
+    size = max(1, -(-len(indices) // SHARES))
+    return [indices[low : low + size] for low in range(0, len(indices), size)]
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """
+    What is collected of every batch.
+
+    Attributes:
+        lend: Gives the model and the places of its stored tensors.
+        batches: What to run.
+        names: Stored tensors whose moments are summed up.
+        fisher: Collect gradients too.
+        seed: Of the draws.
+        settings: Device and precision.
+    """
+
+    lend: Lend
+    batches: Batches
+    names: tuple[str, ...]
+    fisher: bool
+    seed: int
+    settings: Settings
+
+    def sums(self, indices: range) -> Moments:
+        """Return the sums over some of the batches."""
+        runner, places = self.lend()
+        moments, settings = Moments(), self.settings
+        with frozen(runner.module), moments.watch({name: places[name] for name in self.names}):
+            for index in indices:
+                batch = self.batches.load(index, settings.device)
+                draws = self.batches.draws(index, self.seed) if self.fisher else None
+                moments.positions += _run(runner, batch, draws, settings, moments)
+        return moments
 
 
 def _add_over_ranks(moments: Moments, device: str, world: int) -> None:
@@ -115,6 +173,8 @@ def calibrate(
     fisher: bool = True,
     seed: int = 0,
     settings: Settings = CALIBRATION,
+    workers: Workers | None = None,
+    lend: Lend | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
     """
@@ -129,14 +189,24 @@ def calibrate(
         fisher: Collect gradients too.
         seed: Of the draws that gradients are taken for.
         settings: Device and precision.
-        progress: Told after every batch.
+        workers: Who runs shares of the batches; None for this thread.
+        lend: Gives the same model and places in another process; needed for workers there.
+        progress: Told after every share.
 
     Returns:
         The calibration, the same in every rank.
 
     """
     moments = collect(
-        runner, batches, places, fisher=fisher, seed=seed, settings=settings, progress=progress
+        runner,
+        batches,
+        places,
+        fisher=fisher,
+        seed=seed,
+        settings=settings,
+        workers=workers,
+        lend=lend,
+        progress=progress,
     )
     tokens = int(moments.positions)
     return Calibration(

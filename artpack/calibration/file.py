@@ -9,7 +9,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,16 @@ class Calibration:
     fingerprint: Config
     output_covariances: Mapping[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file that its tensors are read from whenever they are asked for, if they are."""
+        return (self.hessians.path,) if isinstance(self.hessians, _Stored) else ()
+
+    def in_memory(self) -> "Calibration":
+        """Return the same, nothing of it in a file."""
+        kinds: dict[str, Any] = {kind: dict(getattr(self, kind)) for kind in KINDS}
+        return replace(self, **kinds)
 
     def check(self) -> None:
         """
@@ -223,7 +233,7 @@ def _serialize(calibration: Calibration) -> Iterator[bytes]:
 
 
 Stamp = tuple[int, ...]
-"""Tells one content of a file from another."""
+"""Tells one content of a file from another, on all machines that share it."""
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -281,16 +291,16 @@ class _Stored(Mapping[str, Tensor]):
     """Tensors of one kind in a file."""
 
     def __init__(self, path: Path, stamp: Stamp, kind: str, names: Sequence[str]) -> None:
-        self._path, self._stamp, self._kind = path, stamp, kind
+        self.path, self._stamp, self._kind = path, stamp, kind
         self._names = [name[len(kind) + 1 :] for name in names if name.startswith(f"{kind}/")]
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._names:
             raise KeyError(name)
-        with safe_open(self._path, framework="pt") as file:
+        with safe_open(self.path, framework="pt") as file:
             tensor: Tensor = file.get_tensor(f"{self._kind}/{name}")
-        if _stamp(self._path) != self._stamp:
-            raise UsageError(f"{self._path}: changed while it was being used; start again")
+        if _stamp(self.path) != self._stamp:
+            raise UsageError(f"{self.path}: changed while it was being used; start again")
         return tensor
 
     def __iter__(self) -> Iterator[str]:
@@ -302,4 +312,4 @@ class _Stored(Mapping[str, Tensor]):
 
 def _stamp(path: Path) -> Stamp:
     status = path.stat()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns

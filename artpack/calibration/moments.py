@@ -181,6 +181,13 @@ class Moments:
         for sums in self._sums().values():
             yield from (sums[name] for name in sorted(sums))
 
+    def add(self, other: "Moments") -> None:
+        """Add the sums of other batches, which are used up."""
+        for kind, sums in self._sums().items():
+            for name, total in getattr(other, kind).items():
+                sums[name] = sums[name].add_(total) if name in sums else total
+        self.positions += other.positions
+
     def shapes(self) -> dict[str, dict[str, torch.Size]]:
         """Return the shape of every sum, by the attribute that holds it and its name."""
         return {

@@ -17,6 +17,8 @@ from artpack.errors import CheckpointError, UsageError
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 
@@ -120,6 +122,12 @@ class Average(Checkpoint):
         for checkpoint, weight in zip(self._checkpoints, self._weights, strict=True):
             total.add_(checkpoint.read(name).to(torch.float64), alpha=weight)
         return total.to(self._dtypes[name])
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What all checkpoints are read from; nothing if one is in memory."""
+        each = [checkpoint.files for checkpoint in self._checkpoints]
+        return tuple(file for files in each for file in files) if all(each) else ()
 
     def release(self) -> None:
         """Give back the memory of tensors that were read and dropped."""

@@ -123,6 +123,11 @@ class Checkpoint:
         notes = self.notes[: len(self.notes) - len(self._reader.notes)]
         return Checkpoint(self._reader, notes=notes, transposed=transposed)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it is read from; nothing for tensors in memory."""
+        return self._reader.files
+
     def release(self) -> None:
         """
         Give back the memory of tensors that were read and dropped, sooner than the next read would.

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from artpack.checkpoint.source import Deferred, PackedForm, Source, TensorInfo, reason
 from artpack.errors import CheckpointError
@@ -153,6 +153,20 @@ class TensorReader:
         lines = [f"{digests[name]}  {name}\n" for name in sorted(digests)]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The source's files; none for tensors in memory."""
+        return self._source.files
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process maps the files anew by; a source in memory goes with it."""
+        return self.__dict__ | {"_tensors": {}, "_made": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the files, if they are the same."""
+        self.__dict__ |= state
+        self._map_anew()
+
     def close(self) -> None:
         """Drop the maps; tensors that were read stay valid."""
         self._tensors = {}
@@ -195,7 +209,7 @@ def _stamp(file: Path) -> tuple[int, ...]:
         status = file.stat()
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be read ({reason(error)})") from error
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns  # the same on all that share it
 
 
 def _hash_file(path: Path) -> str:

@@ -1,7 +1,7 @@
 """The choice of pipelines for all groups of a file: the smallest, and those without libraries."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -111,7 +111,7 @@ def choose_all(
         groups: Members that may share a stream.
         pool: Has their symbols.
         using: What chooses.
-        workers: Threads.
+        workers: Who codes.
         progress: Told after each group.
 
     Returns:
@@ -119,25 +119,52 @@ def choose_all(
         than the smallest ones.
 
     """
-    advance = counter("packing", pool.symbols, progress)
+    advance, sizes = counter("packing", pool.symbols, progress), list[int]()
 
-    def choose_for(group: tuple[Member, ...]) -> tuple[list[MembersChoice], list[MembersChoice]]:
-        symbols = pool.stream_group(group)
-        smallest = others = using.smallest(symbols)
-        if not all(one.pipeline.portable for _, one in smallest):
-            others = using.portable(symbols)
-        advance(symbols.symbols)
-        return _with_members(group, smallest), _with_members(group, others)
+    def taken() -> Iterator[tuple[Choosers, StreamGroup]]:
+        for group in groups:
+            symbols = pool.stream_group(group)
+            sizes.append(symbols.symbols)
+            yield using, symbols
 
-    each = workers.run(choose_for, [(group,) for group in groups])
-    smallest, others = ([one for pair in each for one in pair[i]] for i in (0, 1))
+    each = workers.map(code_both_ways, taken(), lambda n: advance(sizes[n]))
+    pairs = list(zip(groups, each, strict=True))
+    smallest, others = (
+        [one for group, coded in pairs for one in _with_members(group, coded[i])] for i in (0, 1)
+    )
     price = _stored_bytes(others) - _stored_bytes(smallest)
     return (others if price <= using.share * _stored_bytes(smallest) else smallest), price
 
 
-def _with_members(group: tuple[Member, ...], chosen: Chosen) -> list[MembersChoice]:
+Streams = list[tuple[int, Choice]]
+"""The streams that a group becomes: how many of its members each has, and how it is coded."""
+
+
+def code_both_ways(using: Choosers, group: StreamGroup) -> tuple[Streams, Streams]:
+    """
+    Code a group.
+
+    Args:
+        using: What chooses.
+        group: Its symbols.
+
+    Returns:
+        Its smallest streams, and those that no library is needed for.
+
+    """
+    smallest = others = using.smallest(group)
+    if not all(one.pipeline.portable for _, one in smallest):
+        others = using.portable(group)
+    return _counted(smallest), _counted(others)
+
+
+def _counted(chosen: Chosen) -> Streams:
+    return [(len(part.parts), one) for part, one in chosen]
+
+
+def _with_members(group: tuple[Member, ...], streams: Streams) -> list[MembersChoice]:
     members = iter(group)
-    return [(tuple(islice(members, len(part.parts))), one) for part, one in chosen]
+    return [(tuple(islice(members, count)), one) for count, one in streams]
 
 
 def _stored_bytes(chosen: Sequence[MembersChoice]) -> int:

@@ -29,7 +29,7 @@ from artpack.recipes.rules import Rule
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config, Quantizer
 from artpack.stages.progress import Progress
-from artpack.system.workers import Workers
+from artpack.system.workers import Jobs, workers_for
 from artpack.version import __version__
 
 LIBRARIES = ("brotli", "numba", "numpy", "torch", "zpaq")
@@ -96,7 +96,7 @@ def compress(
     files: PackedFiles | None = None,
     profile: Profile = DEFAULT,
     portable: bool | None = None,
-    jobs: int | None = None,
+    jobs: Jobs = None,
     deadline_s: float | None = None,
     progress: Progress | None = None,
 ) -> Packed:
@@ -114,7 +114,7 @@ def compress(
         profile: How hard to look for small codings.
         portable: Whether the standard library and numpy must be all that decoding needs. None
             where that costs less than a thousandth of the streams; never in an exhaustive search.
-        jobs: Number of threads, None for one a core; the result does not depend on it.
+        jobs: Threads, None for one a core, or other workers; the result does not depend on it.
         deadline_s: Stop trying candidates after this many seconds. The result then
             depends on the speed of the machine.
         progress: Told after each group.
@@ -156,7 +156,7 @@ def expected_size(
     files: PackedFiles | None = None,
     profile: Profile = DEFAULT,
     portable: bool | None = None,
-    jobs: int | None = None,
+    jobs: Jobs = None,
     progress: Progress | None = None,
 ) -> int:
     """
@@ -172,7 +172,7 @@ def expected_size(
         files: Likewise.
         profile: Likewise.
         portable: Likewise.
-        jobs: Number of threads, None for one a core; the result does not depend on it.
+        jobs: Threads, None for one a core, or other workers; the result does not depend on it.
         progress: Told after each group.
 
     Returns:
@@ -209,7 +209,7 @@ def _pack(
     model: Config | None,
     provenance: Config | None,
     files: PackedFiles | None,
-    jobs: int | None,
+    jobs: Jobs,
     progress: Progress | None,
 ) -> Packed:
     spec, _ = find_exceptions(checkpoint, selection, spec)
@@ -221,7 +221,7 @@ def _pack(
     )
     groups = group_members(tensors, [rule is not None and rule.split_qkv for rule in rules])
     pool = PartPool(checkpoint, tensors, groups, given)
-    chosen, price = choose_all(groups, pool, using, Workers(jobs), progress)
+    chosen, price = choose_all(groups, pool, using, workers_for(jobs), progress)
     plain = not selection.ties and not selection.banks
     header = Header(
         plan=Plan(tensors, tuple(StreamPlan(members, one.pipeline) for members, one in chosen)),

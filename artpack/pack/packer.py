@@ -25,6 +25,7 @@ from artpack.portable.bundle import make_bundle
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config
 from artpack.stages.progress import Progress
+from artpack.system.workers import Jobs
 
 MIN_BITS = 0.05
 """Bits a weight that a search begins with at least, however small the budget."""
@@ -79,7 +80,7 @@ class PackInputs:
         objective: Makes what weights are learned by; None if the model cannot be run.
         sensitivities_file: Where measured sensitivities are kept, if anywhere.
         device: Where GPTQ and fine-tuning compute.
-        jobs: Threads, None for one a core.
+        jobs: Threads, None for one a core; or other workers.
     """
 
     checkpoint: Checkpoint
@@ -94,7 +95,7 @@ class PackInputs:
     objective: Callable[[], Objective] | None = None
     sensitivities_file: Path | None = None
     device: str = "cpu"
-    jobs: int | None = None
+    jobs: Jobs = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,6 +319,7 @@ class Packer:
             self._spec,
             inputs.calibration,
             device=inputs.device,
+            jobs=inputs.jobs,
             progress=self._progress,
         )
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from threading import Lock
 
 from artpack.artifact.plan import Member, TensorPlan
 from artpack.artifact.writer import hash_symbols
@@ -29,7 +28,6 @@ class PartPool:
         self._uses = Counter((m.tensor, m.part) for group in groups for m in group)
         self._parts: dict[tuple[int, int], Symbols] = {}
         self._hashes: dict[int, bytes] = {}
-        self._lock = Lock()
 
     @property
     def symbols(self) -> int:
@@ -39,8 +37,7 @@ class PartPool:
     def stream_group(self, group: Sequence[Member]) -> StreamGroup:
         """Return a group's symbols; parts are forgotten after their last member."""
         part = self._tensors[group[0].tensor].parts[group[0].part]
-        with self._lock:
-            members = tuple(self._take(member) for member in group)
+        members = tuple(self._take(member) for member in group)
         return StreamGroup(members, part.alphabet, part.states)
 
     def _take(self, member: Member) -> Symbols:

@@ -21,6 +21,7 @@ from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.checkpoint.banks import by_layer
 from artpack.checkpoint.selection import Selection
 from artpack.errors import CheckpointError, UsageError
+from artpack.pack.excerpts import Weights, weights_of
 from artpack.pack.kept_as_is import find_exceptions
 from artpack.quantize import Raw, RowAsymInt
 from artpack.quantize.error_report import Report, measure
@@ -36,8 +37,9 @@ from artpack.recipes.corrections import Correction, Search
 from artpack.recipes.rules import Rule
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Quantizer
-from artpack.stages.progress import Progress
+from artpack.stages.progress import Progress, counter
 from artpack.stages.symbols import Quantized
+from artpack.system.workers import Jobs, Threads, Workers, workers_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,7 @@ def prepare(
     calibration: Calibration | None,
     *,
     device: str = "cpu",
+    jobs: Jobs = None,
     progress: Progress | None = None,
 ) -> dict[str, Prepared]:
     """
@@ -76,6 +79,7 @@ def prepare(
         spec: The recipe.
         calibration: What is known of the data; it must be of this checkpoint.
         device: Where GPTQ computes.
+        jobs: Threads, who quantize one tensor after another; or other workers.
         progress: Told after each tensor.
 
     Returns:
@@ -89,22 +93,24 @@ def prepare(
     """
     spec, _ = find_exceptions(checkpoint, selection, spec)
     hessians = calibration.hessians if calibration else {}
-    source = _Source(checkpoint, hessians, device)
-    jobs = [
+    source = _Source(checkpoint, hessians, device, workers_for(jobs).one_at_a_time())
+    asked = [
         (info, rule)
         for info in selection.tensors
         if (rule := _quantizing_rule(spec, info))
         if not rule.on_frontier and (rule.needs_preparing or info.name in hessians)
     ]
-    with_data = [info.name for info, rule in jobs if rule.needs_data]
+    with_data = [info.name for info, rule in asked if rule.needs_data]
     if with_data and calibration is None:
         raise UsageError(
             f"recipe {spec.name!r} rounds with data: give `calibration` or `calibration_tokens`"
         )
-    searched = with_data or any(isinstance(rule.steps, RefinedSteps) for _, rule in jobs)
+    searched = with_data or any(isinstance(rule.steps, RefinedSteps) for _, rule in asked)
     tries = spec.search.combinations() if searched else [{}]
-    advance = _counter(len(tries) * sum(info.weights for info, _ in jobs), progress)
-    results = (_prepare_all(source, _changed(jobs, spec.search, tried), advance) for tried in tries)
+    advance = counter("quantizing", len(tries) * sum(info.weights for info, _ in asked), progress)
+    results = (
+        _prepare_all(source, _changed(asked, spec.search, tried), advance) for tried in tries
+    )
     best = min(results, key=_squared_error)
     if spec.correction is not None:
         layered = [name for bank in selection.banks for name in by_layer(bank)]
@@ -117,9 +123,18 @@ def prepare(
 class _Source:
     """Where weights and Hessians come from."""
 
-    checkpoint: Checkpoint
+    checkpoint: Weights
     hessians: Mapping[str, Tensor]
     device: str
+    workers: Workers
+
+    def only(self, name: str) -> "_Source":
+        """Return this with what one tensor needs, to be sent; itself to threads."""
+        if isinstance(self.workers, Threads):
+            return self
+        weights = weights_of(self.workers, self.checkpoint, name)
+        known = {name: self.hessians[name]} if name in self.hessians else {}
+        return _Source(weights, known, self.device, Threads(1))
 
     @contextmanager
     def tensor(self, name: str) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -145,12 +160,15 @@ def _prepare_all(
     advance: Callable[[int], None],
 ) -> dict[str, Prepared]:
     """Quantize tensors by their rules."""
-    prepared = {}
-    for info, rule in jobs:
-        with source.tensor(info.name) as (weight, hessian):
-            prepared[info.name] = _quantize(weight, hessian, rule)
-        advance(info.weights)
-    return prepared
+    asked = list(jobs)
+    tasks = ((source.only(info.name), info.name, rule) for info, rule in asked)
+    done = source.workers.map(_prepare_one, tasks, lambda n: advance(asked[n][0].weights))
+    return {info.name: one for (info, _), one in zip(asked, done, strict=True)}
+
+
+def _prepare_one(source: _Source, name: str, rule: Rule) -> Prepared:
+    with source.tensor(name) as (weight, hessian):
+        return _quantize(weight, hessian, rule)
 
 
 def _changed(
@@ -221,16 +239,3 @@ def _squared_error(prepared: Mapping[str, Prepared]) -> float:
 def _squared_norm(prepared: Prepared) -> float:
     assert prepared.report is not None
     return prepared.report.mean_squared_error * math.prod(prepared.quantized.shape)
-
-
-def _counter(total: int, progress: Progress | None) -> Callable[[int], None]:
-    """Return what adds up weights and tells how far it is."""
-    done = 0
-
-    def advance(weights: int) -> None:
-        nonlocal done
-        done += weights
-        if progress is not None:
-            progress("quantizing", done, total)
-
-    return advance

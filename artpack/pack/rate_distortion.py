@@ -13,6 +13,7 @@ much the same everywhere; where sensitivities were measured, those are used inst
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TypeVar
@@ -23,7 +24,8 @@ from artpack.calibration.file import Calibration
 from artpack.checkpoint import Checkpoint, TensorInfo
 from artpack.checkpoint.selection import Selection
 from artpack.errors import CheckpointError, UsageError
-from artpack.pack.expected_bits import NOTHING, Rate, Sizes, sizes_of
+from artpack.pack.excerpts import Weights, calibration_of, weights_of
+from artpack.pack.expected_bits import NOTHING, Rate, sizes_of
 from artpack.pack.kept_as_is import find_exceptions
 from artpack.pack.prepare import Prepared
 from artpack.pack.tied_table import join_roles
@@ -36,7 +38,7 @@ from artpack.recipes.spec import PlanSpec
 from artpack.stages.progress import Progress, counter
 from artpack.stages.trellis import spacing
 from artpack.system.threads import one_thread
-from artpack.system.workers import Workers
+from artpack.system.workers import Finished, Jobs, Threads, workers_for
 
 T = TypeVar("T")
 
@@ -84,7 +86,7 @@ class RateDistortion:
             go by formula.
         rate_weight: How much squared error, in squared steps, a bit is worth: lowers bits and
             draws all weights towards 0 together, which only learning makes good.
-        jobs: Threads, None for one a core.
+        jobs: Threads, None for one a core; or other workers, who quantize.
     """
 
     def __init__(
@@ -96,15 +98,17 @@ class RateDistortion:
         *,
         sensitivities: Mapping[str, float] | None = None,
         rate_weight: float = 0.0,
-        jobs: int | None = None,
+        jobs: Jobs = None,
     ) -> None:
         spec, _ = find_exceptions(checkpoint, selection, spec)
-        self._checkpoint, self._selection, self._spec = checkpoint, selection, spec
+        self._checkpoint: Weights = checkpoint
+        self._selection, self._spec = selection, spec
         self._calibration = calibration
         self._sensitivities, self._rate_weight = sensitivities or {}, rate_weight
-        self._workers = Workers(jobs)
+        self._workers = workers_for(jobs)
+        self._threads = self._workers if isinstance(self._workers, Threads) else Threads()
+        self._own_rates: dict[str, Rate] = {}
         self._rates: dict[str, Rate] = {}
-        self._known_sizes: dict[str, Sizes] = {}
         self.jobs = {job.info.name: job for job in _jobs(selection, spec)}
 
     @property
@@ -162,14 +166,13 @@ class RateDistortion:
 
         """
         advance = counter("quantizing", self.weights, progress)
-
-        def quantize(name: str) -> Prepared:
-            done = self.quantize(name, log2_step)
-            advance(self.jobs[name].info.weights)
-            return done
-
-        with one_thread():
-            return self._for_all(quantize, self.jobs)
+        self._measure_rates()
+        names = self._by_size(self.jobs)
+        quantize = partial(RateDistortion.quantize, log2_step=log2_step)
+        done = self._by_workers(
+            quantize, names, lambda n: advance(self.jobs[names[n]].info.weights)
+        )
+        return {name: done[name] for name in self.jobs}
 
     def errors(self, log2_step: float) -> dict[str, Tensor]:
         """
@@ -189,12 +192,42 @@ class RateDistortion:
             return self._for_all(partial(self._error, log2_step=log2_step), self.jobs)
 
     def _for_all(self, function: Callable[[str], T], tensors: Iterable[str]) -> dict[str, T]:
-        """Apply a function to tensors, the largest first: so no thread is idle for long."""
+        """Apply a function to tensors in threads, the largest first: so none is idle for long."""
         given = list(tensors)
-        names = sorted(given, key=lambda name: -self.jobs[name].info.weights)
-        done = self._workers.run(function, [(name,) for name in names])
+        names = self._by_size(given)
+        done = self._threads.map(function, [(name,) for name in names])
         results = dict(zip(names, done, strict=True))
         return {name: results[name] for name in given}
+
+    def _by_size(self, tensors: Iterable[str]) -> list[str]:
+        return sorted(tensors, key=lambda name: -self.jobs[name].info.weights)
+
+    def _by_workers(
+        self,
+        function: Callable[["RateDistortion", str], T],
+        names: list[str],
+        finished: Finished | None = None,
+    ) -> dict[str, T]:
+        """Apply a pure function to tensors, each with what is known of it."""
+        tasks = ((self._only(name), name) for name in names)
+        with one_thread():
+            return dict(zip(names, self._workers.map(function, tasks, finished), strict=True))
+
+    def _only(self, name: str) -> "RateDistortion":
+        """Return this with what one tensor needs, to be sent; itself to threads."""
+        if isinstance(self._workers, Threads):
+            return self
+        one = copy(self)
+        vars(one).update(
+            jobs={name: self.jobs[name]},
+            _checkpoint=weights_of(self._workers, self._checkpoint, name),
+            _calibration=calibration_of(self._workers, self._calibration, name),
+            _rates={name: self._rate(name)} if name in self._own_rates else {},
+            _own_rates={},
+            _workers=Threads(1),
+            _threads=Threads(1),
+        )
+        return one
 
     def _error(self, name: str, log2_step: float) -> Tensor:
         prepared = self.quantize(name, log2_step)
@@ -380,26 +413,43 @@ class RateDistortion:
 
     def _rate(self, name: str) -> Rate:
         if name not in self._rates:
-            metric, sizes = self.metric(name), self._sizes(name)
-            offset = self._offset(name, metric, sizes.overall)
-            # The metric itself has as many numbers as the Hessian: it is made again when needed.
-            shaped = metric.rows is not None or metric.cols is not None
-            self._rates[name] = Rate(
-                sizes, metric.row_log2_steps, metric.col_log2_steps, offset, shaped
-            )
+            self._measure_rates()
+            own = self._own_rates[name]
+            self._rates[name] = replace(own, offset=self._offset(name, own))
         return self._rates[name]
 
-    def _sizes(self, name: str) -> Sizes:
-        if name not in self._known_sizes:
-            with _naming(name):
-                self._known_sizes[name] = sizes_of(finite_matrix(self._checkpoint.read(name)))
-        return self._known_sizes[name]
+    def _measure_rates(self) -> None:
+        """Measure all tensors that were not yet."""
+        names = self._by_size(self.jobs.keys() - self._own_rates.keys() - self._rates.keys())
+        self._own_rates |= self._by_workers(RateDistortion.own_rate, names)
 
-    def _offset(self, name: str, metric: Metric, overall: float) -> float:
+    def own_rate(self, name: str) -> Rate:
+        """
+        Measure a tensor by itself.
+
+        Args:
+            name: One of ``jobs``.
+
+        Returns:
+            Its rate; the offset is what its metric alone says.
+
+        Raises:
+            CheckpointError: A weight is not finite, or the calibration cannot be true.
+
+        """
+        metric = self.metric(name)
+        with _naming(name):
+            sizes = sizes_of(finite_matrix(self._checkpoint.read(name)))
+        # The metric itself has as many numbers as the Hessian: it is made again when needed.
+        shaped = metric.rows is not None or metric.cols is not None
+        return Rate(sizes, metric.row_log2_steps, metric.col_log2_steps, metric.log2_step, shaped)
+
+    def _offset(self, name: str, own: Rate) -> float:
         if name in self._sensitivities:
             return math.log2(self.jobs[name].info.weights / (24 * self._sensitivities[name])) / 2
         if self._is_known(name):
-            return metric.log2_step
+            return own.offset
+        overall = own.sizes.overall
         if self._relative is not None:
             return overall + self._relative
         # Without data one step for all is best, until small tensors would be lost in it.
@@ -416,7 +466,10 @@ class RateDistortion:
     @cached_property
     def _typical(self) -> float:
         """Logarithm of the size of weights, the mean over all but tensors of zeros."""
-        sizes = ((job.info.weights, self._sizes(name).overall) for name, job in self.jobs.items())
+        sizes = (
+            (job.info.weights, self._own_rates[name].sizes.overall)
+            for name, job in self.jobs.items()
+        )
         counted = [(weights, size) for weights, size in sizes if size > NOTHING]
         return sum(weights * size for weights, size in counted) / max(1, sum(n for n, _ in counted))
 

@@ -14,6 +14,7 @@ from ..options.shared import (
     EXISTING,
     POSITIVE,
     checkpoint_argument,
+    cluster_option,
     device_option,
     json_option,
     model_options,
@@ -75,6 +76,7 @@ from ..render.progress import progress
 @model_options
 @device_option
 @reference_option
+@cluster_option
 @click.option(
     "--batch-tokens", type=POSITIVE, default=2048, show_default=True, help="Tokens a pass."
 )
@@ -92,13 +94,14 @@ def calibrate(
     """
     Run CHECKPOINT's model over tokens and keep what compress needs to know of them.
 
-    Shared among processes with torchrun --nproc-per-node N -m artpack_cli calibrate ...
+    Shared among GPUs with torchrun --nproc-per-node N -m artpack_cli calibrate ..., and among
+    processes of a Dask cluster with --scheduler.
     """
     from artpack.calibration.file import write_calibration
     from artpack.system.ranks import Ranks, joined
 
     started = time.monotonic()
-    with joined(device) as own, progress() as told:
+    with joined(device) as own, progress(settings["jobs"]) as told:
         run = artpack.Settings(own, precision, batch_tokens)
         found = artpack.calibrate(checkpoint, settings=run, progress=told, **settings)
         if Ranks.current().rank:

@@ -17,6 +17,9 @@ from ..options.targets import checked_target, default_target, force_option
 from ..render import compress as render
 from ..render.progress import progress
 
+PLANNED = ("recipe", "overrides", "budget", "max_loss_increase")
+"""Arguments that a plan hangs on, besides inputs."""
+
 
 @click.command(cls=Command, needs="artpack.api.compress")
 @inputs_options
@@ -48,7 +51,7 @@ from ..render.progress import progress
     type=click.IntRange(min=0),
     default=0,
     metavar="STEPS",
-    help="Learn while quantizing, for minutes: 100 is a good start.",
+    help="Learn meanwhile, for minutes: 100 is good.",
 )
 @option_of(OUTPUT)(
     "-o", "--output", type=Output(), help="By default CHECKPOINT with the ending .artpack."
@@ -62,6 +65,7 @@ from ..render.progress import progress
 )
 @force_option
 @option_of(OUTPUT)("--dry-run", is_flag=True, help="Write nothing: print the bytes of each tensor.")
+@option_of(OUTPUT)("--plan", "planned", is_flag=True, help="Do nothing: print hours and memory.")
 @json_option
 def compress(
     *,
@@ -70,6 +74,7 @@ def compress(
     decoder: Path | None,
     force: bool,
     dry_run: bool,
+    planned: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -79,12 +84,16 @@ def compress(
     docs/RECIPES.md explains recipes, budgets, calibration and tuning.
     """
     started = time.monotonic()
+    if planned:
+        own = {key: settings[key] for key in PLANNED}
+        render.plan(artpack.plan(inputs_of(source, settings), **own), as_json=as_json)
+        return
     if dry_run:
         target = output or default_target(source[-1])
     else:
         inputs = inputs_of(source, settings)
         target = output or checked_target(source[-1], inputs.source_sha256, force=force)
-    with progress() as told:
+    with progress(settings["jobs"]) as told:
         bundle = decoder is not None
         result = artpack.compress(source, bundle=bundle, progress=told, **settings)
     if not dry_run:

@@ -51,7 +51,7 @@ def sweep(
     """Pack CHECKPOINT to several budgets and by every recipe, and say what each file costs."""
     if picture is not None:
         check_ending(picture)
-    with progress() as told:
+    with progress(inputs["jobs"]) as told:
         curve = artpack.sweep(
             artpack.CompressInputs(**inputs),
             budgets,

@@ -44,7 +44,7 @@ budget_options = together(
         "--max-loss-increase",
         type=click.FloatRange(min=0, min_open=True),
         metavar="LOSS",
-        help="The most: bits per byte on --score-tokens, or on data in its unit.",
+        help="The most: bits per byte, or in the data's unit.",
     ),
     scoring_options,
 )

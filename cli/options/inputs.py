@@ -10,7 +10,14 @@ import click
 import artpack
 
 from .groups import DATA, WEIGHTS, option_of, together
-from .shared import EXISTING, device_option, jobs_option, key_option, model_option, strip_option
+from .shared import (
+    EXISTING,
+    device_option,
+    key_option,
+    model_option,
+    strip_option,
+    workers_options,
+)
 
 inputs_options = together(
     click.argument("source", metavar="CHECKPOINT...", type=EXISTING, nargs=-1, required=True),
@@ -44,7 +51,7 @@ inputs_options = together(
         help="For ONNX graphs: arrays, by input.",
     ),
     device_option,
-    jobs_option,
+    workers_options,
     option_of(WEIGHTS)(
         "--no-tokenizer",
         "tokenizer_files",

@@ -6,12 +6,16 @@ are those of the library's arguments. Nothing of the library is imported here th
 time, so choices and defaults are spelled out; tests compare them with the library's.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .groups import METHOD, OUTPUT, WEIGHTS, Decorator, option_of, together
+import artpack
+from artpack.errors import UsageError
+
+from .groups import METHOD, OUTPUT, WEIGHTS, Decorator, as_argument, option_of, together
 from .outputs import Output
 
 EXISTING = click.Path(exists=True, path_type=Path)
@@ -45,6 +49,22 @@ jobs_option = option_of(METHOD)(
     metavar="N",
     help="Threads; by default one a core.",
 )
+
+
+def _workers(jobs: int | None, scheduler: str | None) -> Any:
+    """Return the number of threads, or a cluster that is left when the command ends."""
+    if scheduler is None:
+        return jobs
+    if jobs is not None:
+        raise UsageError("`jobs` are threads here, `scheduler` has workers elsewhere: give one")
+    return click.get_current_context().with_resource(artpack.Cluster(scheduler))
+
+
+scheduler_option = option_of(METHOD)(
+    "--scheduler", metavar="ADDRESS", help="Use a Dask cluster: tcp://host:8786."
+)
+workers_options = as_argument("jobs", _workers, jobs_option, scheduler_option)
+cluster_option = as_argument("jobs", partial(_workers, None), scheduler_option)
 limit_option = click.option(
     "--max-decoded-bytes",
     type=click.IntRange(min=0),
@@ -89,6 +109,6 @@ device_option = option_of(METHOD)(
     "--device",
     metavar="DEVICE",
     callback=_device,
-    help="As torch names it: cpu, cuda:1, mps; by default cuda where there is one.",
+    help="As torch names it; by default cuda where it is.",
 )
 reference_option = precision_option("fp32", "fp32 is the reference, bf16 autocasts.")

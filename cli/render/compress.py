@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import artpack
 
 from .inspect import as_table, row_json
-from .tables import show
+from .tables import print_table, show
 
 if TYPE_CHECKING:
     from artpack.evaluation.scoring.estimate import Estimate
@@ -40,6 +40,36 @@ def summary(
         f" {result.source_bytes / result.size_bytes:.2f} times smaller, {seconds:.1f} s"
     )
     show(found, [line, *_lines(result)], as_json=as_json)
+
+
+def plan(found: "artpack.WorkPlan", *, as_json: bool) -> None:
+    """Print what the work would take."""
+    numbers = asdict(found) | {
+        "hours": found.hours,
+        "memory_bytes": found.memory_bytes,
+        "disk_bytes": found.disk_bytes,
+    }
+    data = f", {found.tokens:,} tokens run {found.passes} times" if found.tokens else ""
+    time = f"{found.hours:.2f} hours with {found.workers} workers"
+    memory = f"{found.memory_bytes / 1e9:.2f} GB of memory each"
+    disk = f"{found.disk_bytes / 1e9:.3f} GB of disk, {found.file_bytes / 1e9:.3f} of it the file"
+    lines = [
+        f"{found.recipe}: {found.weights:,} weights in {found.matrices} matrices{data}",
+        f"{time}, {memory}, {disk}",
+    ]
+    show(numbers, lines, as_json=as_json)
+    if not as_json:
+        cells = (
+            [
+                phase.name,
+                str(phase.tasks),
+                f"{phase.core_hours:.3f}",
+                f"{phase.hours:.3f}",
+                f"{phase.memory_bytes / 1e9:.2f}",
+            ]
+            for phase in found.phases
+        )
+        print_table(["", "tasks", "core hours", "hours", "GB each"], cells, text=("",))
 
 
 def _numbers(result: "artpack.CompressResult") -> dict[str, Any]:

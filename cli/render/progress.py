@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def progress(*, line_seconds: float | None = None) -> Iterator["artpack.Progress"]:
+def progress(
+    workers: object = None, *, line_seconds: float | None = None
+) -> Iterator["artpack.Progress"]:
     """
     Show a bar with an estimate on a terminal.
 
     Args:
+        workers: Who works; where they have a dashboard, its address stands beside the bar.
         line_seconds: Elsewhere print a line this often; None for none.
 
     Yields:
@@ -37,6 +40,7 @@ def progress(*, line_seconds: float | None = None) -> Iterator["artpack.Progress
         rich.TimeElapsedColumn(),
         rich.TimeRemainingColumn(),
         rich.TextColumn("{task.fields[note]}"),
+        rich.TextColumn(getattr(workers, "dashboard", ""), markup=False),
     )
     console = Console(stderr=True)
     first = Ranks.current().rank == 0

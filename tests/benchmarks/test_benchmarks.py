@@ -82,6 +82,13 @@ def test_the_budget_benchmark_packs_a_small_model_to_its_budget(tmp_path: Path) 
     assert float(row["peak_mib"]) > 100
 
 
+@pytest.mark.slow
+def test_the_cluster_benchmark_gets_the_same_bytes(tmp_path: Path) -> None:
+    rows = measured("bench_cluster", tmp_path, "--folder", str(tmp_path / "demo"))
+    assert len(rows) == 4
+    assert {row["same bytes"] for row in rows} == {"True"}
+
+
 @pytest.fixture
 def demo_data(cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let benchmarks find the demo's model and the reduced golden cases as shared data."""
