@@ -66,6 +66,7 @@ def main() -> None:
         first = first or content
         row: Row = {"run": name, "seconds": seconds, "bytes": len(content)}
         rows.append({**row, "same bytes": str(content == first)})
+        print(*rows[-1].values(), sep=", ", flush=True)  # all four may take hours
     print_table(rows)
     if asked.csv is not None:
         write_csv(asked.csv, "cluster", rows)
