@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test lint unit site wheel nightly demo bench format clean
+.PHONY: setup test lint unit site wheel nightly fuzz demo bench format clean
 
 setup: .venv/.stamp
 
@@ -47,6 +47,12 @@ nightly: test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 	$(BIN)/python tests/notebooks.py
 	test ! -d $(GOLDEN) || $(BIN)/python tests/golden.py $(GOLDEN)
+
+# Damaged files for every reader; a minute of it is among the unit tests.
+SECONDS_OF_FUZZ ?= 14400
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS_OF_FUZZ) --jobs $$(nproc)
 
 demo: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" demo/run.sh

@@ -61,6 +61,13 @@ _EMPTY: dict[str, Callable[[], object]] = {
 }
 _PUTS = frozenset({"BINPUT", "LONG_BINPUT"})
 _GETS = frozenset({"BINGET", "LONG_BINGET"})
+_LISTS = frozenset(
+    {"PROTO", "FRAME", "STOP", "EMPTY_LIST", "MARK", "APPEND", "APPENDS", "MEMOIZE", *_PUTS}
+    | {"BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING"}
+)
+_STORAGE_KEY = 2
+"""Place of the key in what a pickle says of a storage."""
+
 _MARK = object()
 
 
@@ -70,12 +77,15 @@ class _Global(str):
     __slots__ = ()
 
 
-def check_calls(pickled: bytes | BinaryIO) -> None:
+def check_calls(pickled: bytes | BinaryIO) -> set[object]:
     """
     Walk one pickle.
 
     Args:
         pickled: The bytes, or a file at the pickle's beginning; left behind its end.
+
+    Returns:
+        Keys of the storages that it asks for.
 
     Raises:
         CheckpointError: It calls what could take more than the file holds.
@@ -84,11 +94,38 @@ def check_calls(pickled: bytes | BinaryIO) -> None:
     """
     stack: list[Any] = []
     memo: dict[object, Any] = {}
+    storages: set[object] = set()
     try:
         for opcode, value, _ in pickletools.genops(pickled):
+            if opcode.name == "BINPERSID":
+                storages.add(stack[-1][_STORAGE_KEY])
             _step(opcode, value, stack, memo)
-    except (IndexError, KeyError) as error:
+    except (IndexError, KeyError, TypeError) as error:
         raise ValueError("a pickle that takes what is not there") from error
+    return storages
+
+
+def read_keys(pickled: BinaryIO) -> set[str]:
+    """
+    Read the keys of the storages that a file from before the zip format holds.
+
+    Args:
+        pickled: The file at the beginning of their pickle; left behind its end.
+
+    Returns:
+        The keys.
+
+    Raises:
+        ValueError: It is damaged, or more than a list of text.
+
+    """
+    keys = set()
+    for opcode, value, _ in pickletools.genops(pickled):
+        if opcode.name not in _LISTS:
+            raise ValueError("storages that are no list")
+        if isinstance(value, str):
+            keys.add(value)
+    return keys
 
 
 def _step(

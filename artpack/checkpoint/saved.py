@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artpack.checkpoint.calls import check_calls
+from artpack.checkpoint.calls import check_calls, read_keys
 from artpack.errors import CheckpointError
 from artpack.system.late import torch
 
@@ -32,8 +32,8 @@ MAX_SHARING = 4
 SPARE_BYTES = 1 << 20
 """Neither factor counts below this: small tensors may be expanded, small files inflate."""
 
-LEGACY_PICKLES = 5
-"""Magic number, protocol, machine, content, keys of the storages."""
+LEGACY_PICKLES = 3
+"""Magic number, protocol, machine; then come content and keys of the storages."""
 
 
 def load_saved(path: Path, *, mmap: bool = False) -> object:
@@ -72,6 +72,9 @@ def _check_unread(path: Path) -> int:
         file.seek(0)
         for _ in range(LEGACY_PICKLES):
             check_calls(file)
+        # Torch leaves in a storage that nothing is read for whatever was in memory.
+        if missing := check_calls(file) - read_keys(file):
+            raise CheckpointError(f"it does not hold {len(missing)} of the storages it names")
     return path.stat().st_size
 
 

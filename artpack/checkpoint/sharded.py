@@ -148,8 +148,12 @@ def _is_file_name(text: str) -> bool:
 
 def _shard_source(index: Path, shard: str) -> Source:
     path = index.parent / shard
-    if not path.is_file():
-        raise CheckpointError(f"{index}: the shard {shard} is missing")
+    try:
+        there = path.is_file()
+    except OSError:  # a name longer than any file's
+        there = False
+    if not there:
+        raise CheckpointError(f"{index}: the shard {shard:.200} is missing")
     return file_source(path)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from artpack.errors import CheckpointError, CorruptError, UsageError
 from artpack.graphs.external import ExternalFiles
@@ -96,7 +97,30 @@ def parse_graph(data: bytes) -> ModelProto:
         raise CheckpointError("a damaged ONNX graph, or none: it cannot be parsed") from error
     if not model.HasField("graph") or not model.opset_import:
         raise CheckpointError("a damaged ONNX graph, or none: it says no graph or no opset")
+    if not _is_text(model):
+        raise CheckpointError("a damaged ONNX graph: a name in it is not UTF-8")
     return model
+
+
+def _is_text(message: Any) -> bool:
+    """Tell whether every text is one; where a text is not UTF-8, protobuf gives its bytes."""
+    return all(
+        isinstance(item, str) or (not isinstance(item, bytes) and _is_text(item))
+        for item in _texts_and_messages(message)
+    )
+
+
+def _texts_and_messages(message: Any) -> Iterator[Any]:
+    for field in message.DESCRIPTOR.fields:
+        if field.type == field.TYPE_STRING:
+            value = getattr(message, field.name)
+            yield from [value] if isinstance(value, str | bytes) else value
+        elif field.type == field.TYPE_MESSAGE:
+            value = getattr(message, field.name)
+            if not hasattr(value, "DESCRIPTOR"):
+                yield from value
+            elif message.HasField(field.name):
+                yield value
 
 
 def read_graph(path: Path) -> Graph:

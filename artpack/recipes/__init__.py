@@ -69,7 +69,7 @@ def _whole_path(override: str, rules: Iterable[str]) -> str:
     """Put ``rules`` before a path that begins with one."""
     key, equals, _ = override.strip().partition("=")
     first, dot, _ = key.partition(".")
-    if first.strip() in TABLES or not equals:
+    if first.strip() in TABLES or not (equals and key.isprintable()):
         return override
     if not dot:
         raise UsageError(f"override {override!r}: write it as RULE.FIELD=VALUE")

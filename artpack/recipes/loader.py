@@ -126,7 +126,7 @@ def overridden(data: Config, overrides: Sequence[str], *, merge: bool = False) -
     for override in overrides:
         key, equals, text = override.partition("=")
         *path, last = key.strip().split(".")
-        if not equals or not last:
+        if not equals or not last or not key.isprintable():
             raise UsageError(f"override {override!r}: write it as KEY=VALUE")
         if len(path) > MAX_DEPTH:
             raise UsageError(f"override {key:.40}...: no recipe is so deep")

@@ -74,7 +74,7 @@ def test_a_shard_outside_the_folder_is_refused(tmp_path: Path, shard: object) ->
         open_checkpoint(path)
 
 
-@pytest.mark.parametrize("shard", ["nul\0.bin", "\ud800.bin"])
+@pytest.mark.parametrize("shard", ["nul\0.bin", "\ud800.bin", "a" * 300])
 def test_a_shard_with_an_impossible_name_is_missing(tmp_path: Path, shard: str) -> None:
     path = write_index(tmp_path / "model.bin.index.json", {"a": shard})
     with pytest.raises(CheckpointError, match="is missing"):

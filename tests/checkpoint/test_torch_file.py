@@ -163,3 +163,15 @@ def test_a_record_that_is_short_or_missing_is_refused(tmp_path: Path, keep: int 
 def test_a_missing_file_and_one_that_cannot_be_opened_are_named(tmp_path: Path) -> None:
     assert message_of(tmp_path / "no.pt") == "cannot be read (no such file or directory)"
     assert "cannot be read" in message_of(tmp_path / "no.pt" / "inside.pt")
+
+
+def test_a_storage_that_a_legacy_file_does_not_hold_is_refused(tmp_path: Path) -> None:
+    """Torch leaves it as it finds it: whatever was in memory would be weights."""
+    path = tmp_path / "w.pt"
+    torch.save(WEIGHTS, path, _use_new_zipfile_serialization=False)
+    key = str(WEIGHTS["a"].untyped_storage()._cdata).encode()
+    content = path.read_bytes()
+    assert content.count(key) == 2  # what the pickle asks for, and the list of what there is
+    path.write_bytes(content.replace(key, key[:-1] + b"x", 1))
+
+    assert "does not hold 1 of the storages it names" in message_of(path)

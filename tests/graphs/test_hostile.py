@@ -118,3 +118,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").unlink()
 
     assert fault_of(path) == f"{path}: 'w1' is in 'weights.bin', which is missing"
+
+
+def test_text_that_is_not_utf_8(tmp_path: Path) -> None:
+    """Protobuf hands such text out as bytes, which nothing that looks at names expects."""
+    path = tiny.save(tiny.perceptron(), tmp_path / "a.onnx")
+    path.write_bytes(path.read_bytes().replace(b"MatMul", b"MatMu\xff"))
+
+    assert fault_of(path) == f"{path}: a damaged ONNX graph: a name in it is not UTF-8"

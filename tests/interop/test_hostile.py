@@ -72,7 +72,10 @@ WRAP: dict[str, Callable[[bytes], bytes]] = {
     "rans": bytes,
     "torch-zstd": encode_zstd,
     "torch-lzma": lzma.compress,
+    "payload-zstd": encode_zstd,
+    "payload-zlib": zlib.compress,
     "byte-shuffle": _shuffled,
+    "byte-shuffle-xz": lambda raw: encode_xz(shuffle(raw), preset=0),
 }
 
 

@@ -46,6 +46,7 @@ def test_tables_are_merged_where_that_is_asked_for() -> None:
     ("override", "words"),
     [
         ("rule.lr", "write it as KEY=VALUE"),
+        ("rule\n.lr=1", "write it as KEY=VALUE"),
         ("=1", "write it as KEY=VALUE"),
         ("rates.2=1", r"no '2' there \(known: 0, 1\)"),
         ("rates.x.y=1", "no 'x' there"),

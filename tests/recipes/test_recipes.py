@@ -57,6 +57,7 @@ def test_an_override_can_reach_into_a_stage_named_alone() -> None:
     ("override", "words"),
     [
         ("matrices.quantizer.bits", "KEY=VALUE"),
+        ("matrices\n.min_rows=1", "KEY=VALUE"),
         ("matrices=5", "RULE.FIELD"),
         ("matrixes.quantizer.bits=5", "did you mean 'matrices'"),
         ("matrices.quantizer.bit=5", "did you mean 'bits'"),

@@ -1,0 +1,1 @@
+"""Readers fed with files that were damaged on purpose, by processes that may die of it."""
