@@ -7,6 +7,7 @@ They take some seconds::
 """
 
 import argparse
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def trellis_gain() -> str:
 
 def _sphere(step: float) -> float:
     """Return the squared error of cells of that volume if they were balls in many dimensions."""
-    return step**2 / (2 * np.pi * np.e)
+    return step**2 / (2 * math.pi * math.e)
 
 
 def entropy() -> str:
