@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from artpack.api.finetune import finetune
     from artpack.api.inputs import CompressInputs
     from artpack.api.plan import WorkPlan, plan
+    from artpack.api.rebuild import RebuildResult, rebuild
     from artpack.api.save import save
     from artpack.api.scoring import Scoring
     from artpack.api.submission_audit import SubmissionReport, audit_submission
@@ -96,6 +97,7 @@ __all__ = [
     "ImportResult",
     "ModelConfig",
     "Progress",
+    "RebuildResult",
     "RecipeError",
     "Sample",
     "Score",
@@ -132,6 +134,7 @@ __all__ = [
     "load_into",
     "open",
     "plan",
+    "rebuild",
     "save",
     "submit",
     "sweep",
@@ -162,6 +165,7 @@ _EXPORTS = {
     "artpack.api.files": ("load", "load_into", "open", "verify"),
     "artpack.api.unpacking": ("unpack",),
     "artpack.api.plan": ("WorkPlan", "plan"),
+    "artpack.api.rebuild": ("RebuildResult", "rebuild"),
     "artpack.api.save": ("save",),
     "artpack.api.finetune": ("finetune",),
     "artpack.api.inputs": ("CompressInputs",),

@@ -28,6 +28,7 @@ COMMANDS = {
     "inspect": "Show where the bytes of an artifact went.",
     "compare": "Put files of one model side by side.",
     "verify": "Check every checksum and hash of an artifact.",
+    "rebuild": "Make an artifact again, and compare byte for byte.",
     "unpack": "Decode an artifact into a file that other tools read.",
     "bundle": "Write a decoder of an artifact that needs numpy alone.",
     "submit": "Make a folder for a contest, scored by its own script.",

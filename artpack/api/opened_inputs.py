@@ -16,11 +16,18 @@ from artpack.api.runnable import Runnable
 from artpack.api.running import Running, collect, start
 from artpack.api.sources import Opened, check_device
 from artpack.artifact.carried import pack_files
+from artpack.artifact.format import CHECKSUM_BYTES
 from artpack.calibration.collect import CALIBRATION
-from artpack.calibration.file import Calibration, read_calibration, write_calibration
+from artpack.calibration.file import (
+    Calibration,
+    hash_calibration,
+    read_calibration,
+    write_calibration,
+)
 from artpack.checkpoint.selection import select
 from artpack.errors import UsageError
 from artpack.graphs import Graph
+from artpack.pack.origin import Options
 from artpack.pack.packer import PackInputs
 from artpack.runners.batches import TokenBatches
 from artpack.runners.divergence import Divergence
@@ -84,6 +91,7 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
             selection,
             model=found.stored,
             provenance=dict(opened.provenance),
+            options=_options(inputs),
             files=pack_files({**found.files, **(inputs.files or {})}),
             device=inputs.device,
             jobs=inputs.jobs,
@@ -93,7 +101,7 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
         if drawn is not None and drawn.run is not None:
             pack = _measured(pack, drawn.run, progress)
         if running is not None and shares is not None:
-            pack = _runnable(pack, running, shares, inputs.device)
+            pack = _runnable(pack, running, shares, inputs)
         more = () if known is None else known.notes
         own = (*opened.checkpoint.notes, *found.notes, *(running.notes if running else ()))
         yield OpenedInputs(opened, model, pack, tuple(dict.fromkeys((*own, *more))))
@@ -274,13 +282,35 @@ def check_fits(
 
 
 def _calibrated(pack: PackInputs, known: Calibration, file: Path | None) -> PackInputs:
-    provenance: Config = pack.provenance | {"calibration": known.fingerprint}
+    numbers = hash_calibration(replace(known, fingerprint={}))
+    told = known.fingerprint | {"checksum": numbers[: 2 * CHECKSUM_BYTES]}
+    provenance: Config = pack.provenance | {"calibration": told}
     kept = None if file is None else sensitivities_file(file)
     return replace(pack, calibration=known, provenance=provenance, sensitivities_file=kept)
 
 
-def _runnable(pack: PackInputs, running: Running, shares: Shares, device: str) -> PackInputs:
+def _options(inputs: CompressInputs) -> Options:
+    """Return what a file says of what was asked; the packer knows more."""
+    return Options(
+        include=inputs.include,
+        exclude=inputs.exclude,
+        key=inputs.key,
+        strip_prefix=inputs.strip_prefix,
+        dequantize=inputs.dequantize,
+        tokenizer_files=inputs.tokenizer_files,
+        files=tuple(sorted(inputs.files or {})),
+        loss=inputs.loss if isinstance(inputs.loss, str) else None,
+    )
+
+
+def _runnable(
+    pack: PackInputs, running: Running, shares: Shares, inputs: CompressInputs
+) -> PackInputs:
     """Add what measures losses on some of the batches, and learns on others."""
+    device, learning, options = inputs.device, inputs.learning, pack.options
+    if learning is not None:
+        learned = shares.learned.sha256
+        options = replace(options, learning_loss=learning.loss, learned_sha256=learned)
     settings = Settings(device=device)
     loss = Divergence(running.runner, shares.measured, running.places, settings=settings)
     unit, whole = running.runner.loss.unit, running.batches
@@ -288,7 +318,13 @@ def _runnable(pack: PackInputs, running: Running, shares: Shares, device: str) -
     outputs = pack.calibration.tokens
     if unit == "nats" and isinstance(whole, TokenBatches) and outputs == whole.windows.size:
         unit = "nats per token"
-    return replace(pack, loss=loss, loss_unit=unit, objective=shares.objective(running, device))
+    return replace(
+        pack,
+        options=options,
+        loss=loss,
+        loss_unit=unit,
+        objective=shares.objective(running, device),
+    )
 
 
 def sensitivities_file(calibration: Path) -> Path:

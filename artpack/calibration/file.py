@@ -184,6 +184,28 @@ def hash_config(config: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def hash_calibration(calibration: Calibration) -> str:
+    """
+    Hash all that a calibration holds.
+
+    Args:
+        calibration: Any.
+
+    Returns:
+        SHA-256 in hexadecimal; the order of names does not matter.
+
+    """
+    about: Config = {"tokens": calibration.tokens, "fingerprint": calibration.fingerprint}
+    whole = hashlib.sha256(hash_config(about).encode())
+    for kind in KINDS:
+        tensors = getattr(calibration, kind)
+        for name in sorted(tensors):  # one at a time: they may lie in a file
+            tensor = tensors[name]
+            whole.update(json.dumps([kind, name, tensor.shape]).encode())
+            whole.update(tensor.contiguous().numpy().data)
+    return whole.hexdigest()
+
+
 def write_calibration(path: Path, calibration: Calibration) -> int:
     """
     Write a calibration as one safetensors file, whole or not at all.

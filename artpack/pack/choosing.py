@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-from artpack.artifact.plan import Member
+from artpack.artifact.plan import Member, StreamPlan
 from artpack.coding.codecs import Stored
 from artpack.coding.groups import StreamGroup
 from artpack.coding.layouts import Rows
@@ -134,6 +134,41 @@ def choose_all(
     )
     price = _stored_bytes(others) - _stored_bytes(smallest)
     return (others if price <= using.share * _stored_bytes(smallest) else smallest), price
+
+
+def code_all(
+    streams: Sequence[StreamPlan],
+    pool: PartPool,
+    workers: Workers,
+    progress: Progress | None,
+) -> list[MembersChoice]:
+    """
+    Code streams as they were chosen before.
+
+    Args:
+        streams: Members and pipeline of each.
+        pool: Has their symbols.
+        workers: Who codes.
+        progress: Told after each stream.
+
+    Returns:
+        Each stream's members with its bytes.
+
+    """
+    advance, sizes = counter("packing", pool.symbols, progress), list[int]()
+
+    def taken() -> Iterator[tuple[Pipeline, StreamGroup]]:
+        for stream in streams:
+            symbols = pool.stream_group(stream.members)
+            sizes.append(symbols.symbols)
+            yield stream.pipeline, symbols
+
+    each = workers.map(_code, taken(), lambda n: advance(sizes[n]))
+    return [(stream.members, one) for stream, one in zip(streams, each, strict=True)]
+
+
+def _code(pipeline: Pipeline, group: StreamGroup) -> Choice:
+    return Choice(pipeline, pipeline.encode(group.parts, alphabet=group.alphabet), 0)
 
 
 Streams = list[tuple[int, Choice]]

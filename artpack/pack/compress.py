@@ -15,19 +15,17 @@ from artpack.artifact.carried import PackedFiles
 from artpack.artifact.header import Header
 from artpack.artifact.plan import Plan, StreamPlan, TensorPlan
 from artpack.artifact.writer import assemble, record_stream
-from artpack.checkpoint import Checkpoint, TensorInfo
+from artpack.checkpoint import Checkpoint
 from artpack.checkpoint.selection import Selection
 from artpack.coding.profiles import DEFAULT, Profile
-from artpack.errors import UsageError
-from artpack.pack.choosing import Choosers, choose_all, choosers, estimators
+from artpack.pack.choosing import Choosers, choose_all, choosers, code_all, estimators
 from artpack.pack.grouping import group_members
 from artpack.pack.kept_as_is import find_exceptions
 from artpack.pack.part_pool import PartPool
 from artpack.pack.prepare import Prepared
-from artpack.quantize import Raw
-from artpack.recipes.rules import Rule
+from artpack.pack.tensor_plans import plan_tensors
 from artpack.recipes.spec import PlanSpec
-from artpack.stages import Config, Quantizer
+from artpack.stages import Config
 from artpack.stages.progress import Progress
 from artpack.system.workers import Jobs, workers_for
 from artpack.version import __version__
@@ -96,6 +94,7 @@ def compress(
     files: PackedFiles | None = None,
     profile: Profile = DEFAULT,
     portable: bool | None = None,
+    streams: Sequence[StreamPlan] | None = None,
     jobs: Jobs = None,
     deadline_s: float | None = None,
     progress: Progress | None = None,
@@ -114,6 +113,7 @@ def compress(
         profile: How hard to look for small codings.
         portable: Whether the standard library and numpy must be all that decoding needs. None
             where that costs less than a thousandth of the streams; never in an exhaustive search.
+        streams: Code these, of these very tensors, and look for nothing; None to choose.
         jobs: Threads, None for one a core, or other workers; the result does not depend on it.
         deadline_s: Stop trying candidates after this many seconds. The result then
             depends on the speed of the machine.
@@ -134,7 +134,7 @@ def compress(
         checkpoint,
         selection,
         spec,
-        choosers(profile, portable=portable, deadline=deadline),
+        choosers(profile, portable=portable, deadline=deadline) if streams is None else streams,
         prepared=prepared,
         model=model,
         provenance=provenance,
@@ -203,7 +203,7 @@ def _pack(
     checkpoint: Checkpoint,
     selection: Selection,
     spec: PlanSpec,
-    using: Choosers,
+    using: Choosers | Sequence[StreamPlan],
     *,
     prepared: Mapping[str, Prepared] | None,
     model: Config | None,
@@ -213,15 +213,15 @@ def _pack(
     progress: Progress | None,
 ) -> Packed:
     spec, _ = find_exceptions(checkpoint, selection, spec)
-    given = _checked(prepared or {}, selection)
-    rules = [_rule(spec, info, given) for info in selection.tensors]
-    tensors = tuple(
-        _tensor_plan(info, rule, given.get(info.name))
-        for info, rule in zip(selection.tensors, rules, strict=True)
-    )
-    groups = group_members(tensors, [rule is not None and rule.split_qkv for rule in rules])
-    pool = PartPool(checkpoint, tensors, groups, given)
-    chosen, price = choose_all(groups, pool, using, workers_for(jobs), progress)
+    given, price = prepared or {}, 0
+    tensors, rules = plan_tensors(selection, spec, given)
+    if isinstance(using, Choosers):
+        groups = group_members(tensors, [rule is not None and rule.split_qkv for rule in rules])
+        pool = PartPool(checkpoint, tensors, groups, given)
+        chosen, price = choose_all(groups, pool, using, workers_for(jobs), progress)
+    else:
+        pool = PartPool(checkpoint, tensors, [stream.members for stream in using], given)
+        chosen = code_all(using, pool, workers_for(jobs), progress)
     plain = not selection.ties and not selection.banks
     header = Header(
         plan=Plan(tensors, tuple(StreamPlan(members, one.pipeline) for members, one in chosen)),
@@ -244,47 +244,6 @@ def _pack(
         skipped=sum(one.skipped for _, one in chosen),
         prepared=given,
     )
-
-
-def _checked(prepared: Mapping[str, Prepared], selection: Selection) -> Mapping[str, Prepared]:
-    shapes = {info.name: info.shape for info in selection.tensors}
-    for name, tensor in prepared.items():
-        if shapes.get(name) != tensor.quantized.shape:
-            raise UsageError(
-                f"{name!r} is prepared with the shape {tensor.quantized.shape},"
-                f" the selection has {shapes.get(name, 'no such tensor')}"
-            )
-    return prepared
-
-
-def _rule(spec: PlanSpec, info: TensorInfo, prepared: Mapping[str, Prepared]) -> Rule | None:
-    """Return the tensor's rule; None for what is stored as it is: integers and 8-bit floats."""
-    if not info.dtype.is_floating_point or info.dtype.itemsize == 1:
-        return None
-    rule = spec.rule_of(info)
-    if info.name in prepared:
-        return rule
-    if rule is None:
-        raise UsageError(
-            f"recipe {spec.name!r} has no rule for {info.name!r} {list(info.shape)}:"
-            " end it with a rule that takes every tensor"
-        )
-    if rule.needs_preparing or rule.on_frontier:
-        raise UsageError(
-            f"rule {rule.name!r} of {spec.name!r} quantizes with more than weights:"
-            f" {info.name!r} must be prepared first"
-        )
-    return rule
-
-
-def _tensor_plan(info: TensorInfo, rule: Rule | None, prepared: Prepared | None) -> TensorPlan:
-    dtype = str(info.dtype).removeprefix("torch.")
-    quantizer: Quantizer
-    if prepared is not None:
-        quantizer = prepared.quantizer
-    else:
-        quantizer = Raw.of(dtype) if rule is None or rule.quantizer is None else rule.quantizer
-    return TensorPlan(info.name, info.shape, dtype, quantizer)
 
 
 def _provenance(

@@ -1,12 +1,13 @@
 """Files of one checkpoint by one recipe: to a budget, to a loss, or as the recipe has it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from artpack.artifact.carried import PackedFiles
+from artpack.artifact.plan import StreamPlan
 from artpack.calibration.file import Calibration
 from artpack.checkpoint import Checkpoint
 from artpack.checkpoint.selection import Selection
@@ -18,6 +19,7 @@ from artpack.pack.compress import Packed, compress, expected_size
 from artpack.pack.fine_tuning import RATE_WEIGHT, fine_tune
 from artpack.pack.kept_as_is import find_exceptions
 from artpack.pack.learning import Objective
+from artpack.pack.origin import Options, Outcome, rounded
 from artpack.pack.prepare import Prepared, prepare
 from artpack.pack.rate_distortion import RateDistortion
 from artpack.pack.sensitivities import Curvature, Loss, obtain_sensitivities
@@ -73,6 +75,7 @@ class PackInputs:
         calibration: None if nothing is known of the data.
         model: Config of the model that the weights belong to, stored as it is.
         provenance: What the file says of where it comes from.
+        options: What was asked for, as far as the file says it.
         files: Small files that go with the weights.
         loss: Measures what some tensors' errors add; None if the model cannot be run.
         loss_unit: What that is counted in.
@@ -88,6 +91,7 @@ class PackInputs:
     calibration: Calibration | None = None
     model: Config | None = None
     provenance: Config = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
     files: PackedFiles | None = None
     loss: Loss | None = None
     loss_unit: str = "nats per token"
@@ -185,6 +189,15 @@ class Packer:
         self._inputs, self._profile, self._portable = inputs, profile, portable
         self._spec, self._notes = find_exceptions(inputs.checkpoint, inputs.selection, spec)
         self._deadline_s, self._tune_steps, self._progress = deadline_s, tune_steps, progress
+        computed = self._spec.needs_data or inputs.objective is not None
+        self._options = replace(
+            inputs.options,
+            device=inputs.device.partition(":")[0] if computed else "cpu",
+            profile=profile.name,
+            portable=portable,
+            deadline_s=deadline_s,
+            tune_steps=tune_steps,
+        )
         self._plain = self._rate_distortion(None)
         if tune_steps and not self._plain.jobs:
             raise UsageError(
@@ -231,6 +244,63 @@ class Packer:
         weights = self._plain.weights
         return PackResult(fit.packed, prepared, weights, fit, loss, inputs.loss_unit, notes)
 
+    @property
+    def spec(self) -> PlanSpec:
+        """The recipe, with the exceptions that the checkpoint demands."""
+        return self._spec
+
+    def prepare(self, outcome: Outcome) -> dict[str, Prepared]:
+        """
+        Quantize what is quantized before it is packed, in one pass.
+
+        Args:
+            outcome: What a search found; its step is needed where steps can be adjusted.
+
+        Returns:
+            Name to symbols.
+
+        Raises:
+            CheckpointError: A weight is not finite or does not fit its grid.
+            UsageError: The recipe needs data, or the step.
+
+        """
+        if not self._plain.jobs:
+            return self._others
+        if outcome.log2_step is None:
+            raise UsageError(f"recipe {self._spec.name!r}: nothing says which steps were found")
+        found = self._rate_distortion(outcome.sensitivities)
+        if self._tune_steps:
+            return self._others | self._tuned(found, outcome.log2_step)
+        return self._others | found.prepare(outcome.log2_step, progress=self._progress)
+
+    def pack(
+        self,
+        prepared: Mapping[str, Prepared],
+        outcome: Outcome,
+        streams: Sequence[StreamPlan] | None = None,
+    ) -> Packed:
+        """
+        Make a file of what was quantized before.
+
+        Args:
+            prepared: That.
+            outcome: What a search found.
+            streams: Code these and look for nothing; None to choose.
+
+        Returns:
+            The file.
+
+        Raises:
+            CheckpointError: A weight is not finite or does not fit its grid.
+
+        """
+        return compress(
+            **self._contents(prepared, outcome),
+            profile=self._profile,
+            portable=self._portable,
+            streams=streams,
+        )
+
     def _unseen_note(self) -> tuple[str, ...]:
         """Say how many matrices are rounded without data though there are some."""
         unseen = self._plain.unseen
@@ -248,7 +318,7 @@ class Packer:
             raise UsageError(
                 f"recipe {recipe!r} has no step to adjust to `max_loss_increase`: take 'frontier'"
             )
-        packed = self._pack({})
+        packed = self._pack({}, Outcome())
         size, limit = goal.counted_bytes(packed), goal.file_limit
         if limit is not None and size > limit:
             raise BudgetError(
@@ -262,8 +332,14 @@ class Packer:
         quantized = lru_cache(maxsize=1)(partial(found.prepare, progress=self._progress))
         tuned = partial(self._tuned, found) if self._tune_steps else quantized
 
+        def outcome(log2_step: float) -> Outcome:
+            return Outcome(log2_step, self._sensitivities[0])
+
         def at(log2_step: float) -> Packed:
-            return self._pack(tuned(log2_step))
+            return self._pack(tuned(log2_step), outcome(log2_step))
+
+        def draft(log2_step: float) -> int:
+            return self._expected_size(quantized(log2_step), outcome(log2_step))
 
         if goal.file_limit is not None:
             bits = max(8 * goal.file_limit - found.bits_beside, MIN_BITS * found.weights)
@@ -274,7 +350,7 @@ class Packer:
                 limit_bytes=goal.file_limit,
                 first=first,
                 slope=found.bits_slope(first) / 8,
-                draft=lambda log2_step: self._expected_size(quantized(log2_step)) + decoder,
+                draft=lambda log2_step: draft(log2_step) + decoder,
                 size=goal.counted_bytes,
             )
         if goal.max_loss_increase is not None:
@@ -301,13 +377,14 @@ class Packer:
     @cached_property
     def _sensitivities(self) -> tuple[dict[str, float] | None, tuple[str, ...]]:
         inputs = self._inputs
-        return obtain_sensitivities(
+        found, notes = obtain_sensitivities(
             self._plain,
             inputs.calibration,
             self._spec,
             curvature=inputs.curvature,
             file=inputs.sensitivities_file,
         )
+        return rounded(found), notes
 
     @cached_property
     def _others(self) -> dict[str, Prepared]:
@@ -335,32 +412,33 @@ class Packer:
             jobs=inputs.jobs,
         )
 
-    def _pack(self, adjusted: Mapping[str, Prepared]) -> Packed:
+    def _pack(self, adjusted: Mapping[str, Prepared], outcome: Outcome) -> Packed:
         """Make a file; where it is to be bundled, see whether a coder is worth its code."""
-        packed = self._pack_with(self._profile, adjusted)
+        contents = self._contents(self._others | dict(adjusted), outcome)
+        pack = partial(compress, **contents, portable=self._portable, deadline_s=self._deadline_s)
+        packed = pack(profile=self._profile)
         if not self._portable or not uses_classes(packed):
             return packed
-        without = self._pack_with(self._profile.without(ClassedRans), adjusted)
+        without = pack(profile=self._profile.without(ClassedRans))
         return min(packed, without, key=with_decoder)
 
-    def _pack_with(self, profile: Profile, adjusted: Mapping[str, Prepared]) -> Packed:
-        return compress(**self._contents(adjusted), profile=profile, deadline_s=self._deadline_s)
+    def _expected_size(self, adjusted: Mapping[str, Prepared], outcome: Outcome) -> int:
+        contents = self._contents(self._others | dict(adjusted), outcome)
+        return expected_size(**contents, profile=self._profile, portable=self._portable)
 
-    def _expected_size(self, adjusted: Mapping[str, Prepared]) -> int:
-        return expected_size(**self._contents(adjusted), profile=self._profile)
-
-    def _contents(self, adjusted: Mapping[str, Prepared]) -> dict[str, Any]:
+    def _contents(self, prepared: Mapping[str, Prepared], outcome: Outcome) -> dict[str, Any]:
         """Return what goes into a file, whether it is made or only its size is asked for."""
         inputs = self._inputs
+        names = [info.name for info in inputs.selection.tensors]
+        asked = {"options": stated} if (stated := self._options.to_json()) else {}
         return {
             "checkpoint": inputs.checkpoint,
             "selection": inputs.selection,
             "spec": self._spec,
-            "prepared": self._others | dict(adjusted),
+            "prepared": prepared,
             "model": inputs.model,
-            "provenance": inputs.provenance,
+            "provenance": {**inputs.provenance, **asked, **outcome.to_json(names)},
             "files": inputs.files,
-            "portable": self._portable,
             "jobs": inputs.jobs,
             "progress": self._progress,
         }

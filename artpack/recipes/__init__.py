@@ -8,7 +8,7 @@ docs/RECIPES.md explains every key.
 
 from collections.abc import Iterable, Sequence
 
-from artpack.errors import UsageError
+from artpack.errors import RecipeError, UsageError
 from artpack.recipes.loader import RecipeFolder, overridden
 from artpack.recipes.rules import Rule
 from artpack.recipes.spec import PlanSpec
@@ -54,6 +54,36 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> PlanSpec:
         rules = data.get("rules")
         known = rules if isinstance(rules, dict) else {}
         return _spec(name, overridden(data, [_whole_path(o, known) for o in overrides]))
+
+
+def recipe_of(stated: Config) -> PlanSpec:
+    """
+    Read the recipe that an artifact's provenance states.
+
+    Args:
+        stated: What :meth:`PlanSpec.to_json` gave.
+
+    Returns:
+        The recipe, without what it says about itself.
+
+    Raises:
+        RecipeError: It is none, or one of another version.
+
+    >>> recipe_of(load_recipe("int6").to_json()).rules == load_recipe("int6").rules
+    True
+
+    """
+    data = dict(stated)
+    name, order, rules = data.pop("name", None), data.pop("order", None), data.get("rules")
+    if not isinstance(name, str) or not isinstance(rules, dict):
+        raise RecipeError("the recipe has no name, or no rules")
+    names = list(rules) if order is None and len(rules) == 1 else order
+    if not isinstance(names, list) or sorted(rules) != sorted(map(str, names)):
+        raise RecipeError(f"recipe {name}: nothing says which of its rules comes first")
+    try:
+        return _spec(name, {**data, "rules": {str(key): rules[str(key)] for key in names}})
+    except UsageError as error:
+        raise RecipeError(f"recipe {name}: {error}") from error
 
 
 def _spec(name: str, data: Config) -> PlanSpec:

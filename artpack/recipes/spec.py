@@ -65,11 +65,12 @@ class PlanSpec(Record):
         return next(taking, None)
 
     def to_json(self) -> Config:
-        """Return the recipe as data, for the artifact's provenance."""
-        stated = super().to_json()
+        """Return the recipe as data, for the artifact's provenance; a map there has no order."""
+        stated, names = super().to_json(), [rule.name for rule in self.rules]
         del stated["about"]
         return {
             "name": self.name,
             "rules": {rule.name: rule.to_json() for rule in self.rules},
+            **({"order": list(names)} if len(names) > 1 else {}),
             **stated,
         }
