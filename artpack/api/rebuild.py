@@ -13,6 +13,7 @@ from artpack.api.sources import WeightSource
 from artpack.api.tokens import TokenSource
 from artpack.artifact.differences import (
     Difference,
+    causes_first,
     header_differences,
     provenance_differences,
     stream_differences,
@@ -269,16 +270,14 @@ def _compare(there: Artifact, packed: Packed, inputs: PackInputs, content: bytes
     numbers = list(range(len(header.records)))
     streams = [there.stored_stream(number) for number in numbers]
     if packed.header.plan == header.plan:
-        found = list(stream_differences(header.plan, streams, packed.streams))
-        place = next((p for p, d in enumerate(differences) if d.kind == "header"), None)
-        differences[place:place] = found
+        differences += stream_differences(header.plan, streams, packed.streams)
         pairs = zip(streams, packed.streams, strict=True)
         numbers = [number for number, (one, other) in enumerate(pairs) if one != other]
     return RebuildResult(
         identical=False,
         artifact_bytes=len(content),
         rebuilt_bytes=len(made),
-        differences=tuple(differences) or (_unexplained(content, made),),
+        differences=causes_first(differences) or (_unexplained(content, made),),
         changed=tuple(changed_tensors(there, packed, inputs.checkpoint)),
         same_coding=codes_alike(there, numbers, inputs.jobs),
     )

@@ -1,6 +1,6 @@
 """What one artifact says otherwise than another that should be the same."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -52,7 +52,7 @@ def header_differences(there: Header, here: Header) -> list[Difference]:
         here: What was made.
 
     Returns:
-        The differences: causes first, as far as a header tells.
+        The differences.
 
     """
     names = [tensor.name for tensor in there.plan.tensors]
@@ -64,8 +64,23 @@ def header_differences(there: Header, here: Header) -> list[Difference]:
             found += _walk("model", one, other, "header")
         elif one != other:
             found.append(Difference("header", key, str(one), str(other)))
-    order = list(dict.fromkeys((*KINDS.values(), "tensor", "stream", "header")))
-    return sorted(found, key=lambda one: order.index(one.kind))
+    return found
+
+
+def causes_first(differences: Iterable[Difference]) -> tuple[Difference, ...]:
+    """
+    Sort what differs by what it is.
+
+    Args:
+        differences: In any order.
+
+    Returns:
+        Inputs, libraries, options, the recipe, tensors, streams, and what else headers say; those
+        of one kind in the order given.
+
+    """
+    order = (*KINDS.values(), "tensor", "stream", "header")
+    return tuple(sorted(differences, key=lambda one: order.index(one.kind)))
 
 
 def provenance_differences(

@@ -65,3 +65,10 @@ def test_a_file_is_scored_as_what_is_made_of_it(tmp_path: Path) -> None:
     assert alone.score is not None
     assert found.comparison.kl_nats.value == 0
     assert alone.score.bits_per_byte == found.comparison.baseline.bits_per_byte
+
+
+def test_an_artifact_is_made_again(tmp_path: Path) -> None:
+    llama(tmp_path / "model.gguf", KINDS.Q4_1)
+    made = artpack.compress(tmp_path / "model.gguf", recipe="lossless", profile="fast")
+    made.save(tmp_path / "a.artpack")
+    assert artpack.rebuild(tmp_path / "a.artpack", tmp_path / "model.gguf").identical

@@ -272,3 +272,11 @@ def test_text_without_a_tokenizer_is_one_line(family: str, tmp_path: Path) -> No
         artpack.evaluate(packed, text)
     with pytest.raises(UsageError, match="no tokenizer lies with the model"):
         artpack.compress(tmp_path / "folder", calibration_tokens=text, tokenizer_files=False)
+
+
+def test_an_artifact_is_made_again(saved: Path, tmp_path: Path) -> None:
+    ids = torch.randint(0, 40, (512,), generator=torch.Generator().manual_seed(0)).numpy()
+    made = artpack.compress(saved, calibration_tokens=ids, tokenizer_files=False, profile="fast")
+    made.save(tmp_path / "a.artpack")
+    assert artpack.rebuild(tmp_path / "a.artpack", saved, calibration_tokens=ids).identical
+    assert artpack.rebuild(tmp_path / "a.artpack", saved, keep_symbols=True).identical
