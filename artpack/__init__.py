@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from artpack.stages.progress import Progress
     from artpack.submission.record import Submission
     from artpack.system.cluster import Cluster
+    from artpack.system.run_folder import RunFolder
     from artpack.training.train import TrainResult
 
 __all__ = [
@@ -99,6 +100,7 @@ __all__ = [
     "Progress",
     "RebuildResult",
     "RecipeError",
+    "RunFolder",
     "Sample",
     "Score",
     "Scoring",
@@ -201,6 +203,7 @@ _EXPORTS = {
     "artpack.stages.progress": ("Progress",),
     "artpack.submission.record": ("Submission",),
     "artpack.system.cluster": ("Cluster",),
+    "artpack.system.run_folder": ("RunFolder",),
     "artpack.training.train": ("TrainResult",),
 }
 """Module to what is exported of it, imported when it is asked for: torch takes seconds."""

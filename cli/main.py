@@ -109,7 +109,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         said = ", ".join(map(str, outputs.written())) or "nothing"
-        click.echo(f"artpack: interrupted; {printable(said)} was written", err=True)
+        line = f"interrupted; {said} was written{outputs.going_on()}"
+        click.echo(f"artpack: {printable(line)}", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and error.filename is None:
@@ -118,7 +119,7 @@ def main() -> None:
         code = _exit_code(error)
         if code is None:
             raise
-        click.echo(f"artpack: {_one_line(error)}", err=True)
+        click.echo(f"artpack: {_one_line(error)}{printable(outputs.going_on())}", err=True)
         sys.exit(code)
     sys.exit(result if isinstance(result, int) else 0)
 

@@ -2,20 +2,36 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import artpack
 
 Stamp = tuple[int, int, int]
 """Tells one content of a file from another: its number, size and time."""
 
 
 class Outputs:
-    """What files were like before a command wrote them."""
+    """
+    What files were like before a command wrote them.
+
+    Attributes:
+        run: The folder with what the command has found so far, if it has one.
+    """
 
     def __init__(self) -> None:
+        self.run: artpack.RunFolder | None = None
         self._before: dict[Path, dict[Path, Stamp]] = {}
 
     def watch(self, path: Path) -> None:
         """Remember what a file, or the files of a folder, are like now."""
         self._before[path] = _stamps(path)
+
+    def going_on(self) -> str:
+        """Return what to add to the news that a command was ended; empty if it must start anew."""
+        if self.run is None or not (self.run.in_use and self.run.has_results):
+            return ""
+        return f"; the same command goes on from {self.run.path}"
 
     def written(self) -> list[Path]:
         """Return which files are new or others than they were."""

@@ -24,6 +24,7 @@ from artpack.runners.protocol import Runner, Writer
 from artpack.runners.self_generate import self_generate
 from artpack.runners.settings import Settings
 from artpack.stages.progress import Progress
+from artpack.system.run_folder import RunFolder
 from artpack.system.workers import Workers
 
 
@@ -46,6 +47,7 @@ def calibrate(
     strip_prefix: str | None = None,
     settings: Settings = CALIBRATION,
     jobs: Workers | None = None,
+    run_folder: RunFolder | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
     """
@@ -76,6 +78,8 @@ def calibrate(
         settings: Device, precision and tokens a pass.
         jobs: Workers that each run a share of the windows, such as an ``artpack.Cluster``; by
             default this process does.
+        run_folder: Keeps what is found on the way, so that the same call goes on from there
+            if it was ended; see :class:`artpack.RunFolder`.
         progress: Told how far it is.
 
     Returns:
@@ -123,7 +127,13 @@ def calibrate(
             chosen = TokenBatches(written, settings.batch_tokens)
         running = start(opened, known, runner, chosen, loss=loss, device=settings.device)
         found = collect(
-            running, fisher=fisher, seed=seed, settings=settings, jobs=jobs, progress=progress
+            running,
+            fisher=fisher,
+            seed=seed,
+            settings=settings,
+            jobs=jobs,
+            run_folder=run_folder,
+            progress=progress,
         )
         return replace(found, notes=(*opened.checkpoint.notes, *notes, *more, *found.notes))
 

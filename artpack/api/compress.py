@@ -37,6 +37,7 @@ from artpack.runners.settings import Settings
 from artpack.stages import Config
 from artpack.stages.progress import Progress
 from artpack.system.atomic import write_atomically
+from artpack.system.run_folder import RunFolder
 from artpack.system.workers import Jobs
 
 
@@ -183,6 +184,7 @@ def compress(
     files: Mapping[str, bytes] | None = None,
     tokenizer_files: bool = True,
     dequantize: bool = False,
+    run_folder: RunFolder | None = None,
     progress: Progress | None = None,
 ) -> CompressResult:
     """
@@ -232,6 +234,8 @@ def compress(
         tokenizer_files: Whether those of the source's tokenizer are among them.
         dequantize: Let transformers turn weights that are quantized already into plain ones,
             in float32; otherwise they are kept as they are.
+        run_folder: Keeps what is found on the way, so that the same call goes on from there
+            if it was ended; see :class:`artpack.RunFolder`.
         progress: Told how far it is.
 
     Returns:
@@ -269,6 +273,7 @@ def compress(
         files=files,
         tokenizer_files=tokenizer_files,
         dequantize=dequantize,
+        run_folder=run_folder,
     )
     goal = Goal(budget, code_bytes, bundle, max_loss_increase)
     check_goal(goal)
@@ -292,7 +297,8 @@ def compress(
             tune_steps=tune_steps,
             progress=progress,
         )
-        result = packer.make(goal, _increase(scorer, pack.loss, goal))
+        judged = "" if scorer is None else scorer.sha256
+        result = packer.make(goal, _increase(scorer, pack.loss, goal), judged_on=judged)
         return result_of(result, inputs, spec, goal, scorer)
 
 

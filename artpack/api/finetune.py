@@ -14,6 +14,7 @@ from artpack.models import ModelConfig
 from artpack.pack.packer import Goal, Packer
 from artpack.recipes import FRONTIER_RECIPE, load_recipe
 from artpack.stages.progress import Progress
+from artpack.system.run_folder import RunFolder
 
 
 def finetune(
@@ -32,6 +33,7 @@ def finetune(
     profile: str = "default",
     device: str = "cpu",
     jobs: int | None = None,
+    run_folder: RunFolder | None = None,
     progress: Progress | None = None,
 ) -> CompressResult:
     """
@@ -56,6 +58,8 @@ def finetune(
         profile: How hard to look for the smallest coding: ``fast``, ``default``, ``max``.
         device: Where the model runs and learns.
         jobs: Threads, None for one a core.
+        run_folder: Keeps what is found on the way, so that the same call goes on from there
+            if it was ended; see :class:`artpack.RunFolder`.
         progress: Told how far it is.
 
     Returns:
@@ -80,6 +84,7 @@ def finetune(
         tokenizer=tokenizer,
         device=device,
         jobs=jobs,
+        run_folder=run_folder,
     )
     with open_inputs(chosen, progress) as inputs:
         scorer = make_scorer(scoring, inputs, progress)

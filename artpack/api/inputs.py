@@ -17,6 +17,7 @@ from artpack.models import ModelConfig
 from artpack.runners.losses import LossName
 from artpack.runners.module import Forward
 from artpack.runners.onnx import BatchSource
+from artpack.system.run_folder import RunFolder
 from artpack.system.workers import Jobs
 
 
@@ -51,6 +52,7 @@ class CompressInputs:
             relative path to content.
         tokenizer_files: Whether those of the source's tokenizer are among them.
         dequantize: Let transformers turn weights that are quantized already into plain ones.
+        run_folder: Keeps what is found on the way, see :class:`artpack.RunFolder`.
     """
 
     source: WeightSource | Sequence[str | os.PathLike[str]]
@@ -73,6 +75,7 @@ class CompressInputs:
     files: Mapping[str, bytes] | None = None
     tokenizer_files: bool = True
     dequantize: bool = False
+    run_folder: RunFolder | None = None
 
     @property
     def has_data(self) -> bool:

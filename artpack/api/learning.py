@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from artpack.api.runnable import DataOptions, Runnable
 from artpack.api.running import Running
 from artpack.api.tokens import LIMIT_TOKENS
+from artpack.calibration.file import hash_config
 from artpack.errors import UsageError
 from artpack.runners.batches import LEARNED_TOKENS, Batches, TokenBatches
 from artpack.runners.distillation import Distillation, NextToken
@@ -59,6 +60,17 @@ class Shares:
     learned: Batches
     loss: LearningLoss = "divergence"
     notes: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what losses are measured on and what is learned from, in hexadecimal."""
+        return hash_config(
+            {
+                "measured": self.measured.sha256,
+                "learned": self.learned.sha256,
+                "loss": self.loss,
+            }
+        )
 
     def objective(self, running: Running, device: str) -> Callable[[], Distillation]:
         """Return what makes the loss that is learned by, from its first batch on."""

@@ -95,6 +95,7 @@ def open_inputs(inputs: CompressInputs, progress: Progress | None = None) -> Ite
             files=pack_files({**found.files, **(inputs.files or {})}),
             device=inputs.device,
             jobs=inputs.jobs,
+            run_folder=inputs.run_folder,
         )
         if known is not None:
             pack = _calibrated(pack, known, _file(inputs.calibration))
@@ -136,7 +137,14 @@ def _with_data(
         device=inputs.device,
         notes=shares.notes,
     )
-    made = partial(collect, running, settings=settings, jobs=inputs.jobs, progress=progress)
+    made = partial(
+        collect,
+        running,
+        settings=settings,
+        jobs=inputs.jobs,
+        run_folder=inputs.run_folder,
+        progress=progress,
+    )
     known = _read_or_collect(inputs, running.opened, runner, batches.sha256, made)
     return running.opened, known, running, shares
 
@@ -170,7 +178,8 @@ def _measured(pack: PackInputs, run: GraphRun, progress: Progress | None) -> Pac
     """Add what measures the losses of a graph."""
     loss = run.loss()
     probe = Replacements(run.weights, loss, progress)
-    return replace(pack, loss=loss, loss_unit=UNIT, curvature=probe)
+    data = run.batches_sha256
+    return replace(pack, loss=loss, loss_unit=UNIT, curvature=probe, data_sha256=data)
 
 
 def oriented(opened: Opened, calibration: Calibration) -> Opened:
@@ -324,6 +333,7 @@ def _runnable(
         loss=loss,
         loss_unit=unit,
         objective=shares.objective(running, device),
+        data_sha256=shares.sha256,
     )
 
 

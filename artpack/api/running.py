@@ -17,6 +17,7 @@ from artpack.runners.places import Places, find_places
 from artpack.runners.protocol import Runner
 from artpack.runners.settings import Settings
 from artpack.stages.progress import Progress
+from artpack.system.run_folder import RunFolder
 from artpack.system.workers import Jobs, Once, Threads, Workers, workers_for
 
 
@@ -93,6 +94,7 @@ def collect(
     seed: int = 0,
     settings: Settings,
     jobs: Jobs = None,
+    run_folder: RunFolder | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
     """
@@ -104,6 +106,7 @@ def collect(
         seed: Of everything that is drawn.
         settings: Device and precision.
         jobs: Threads, which take one share after another; or other workers.
+        run_folder: Keeps what was found on the way.
         progress: Told how far it is.
 
     Returns:
@@ -132,6 +135,7 @@ def collect(
             settings=settings,
             workers=workers,
             lend=lend,
+            run=run_folder,
             progress=told,
         )
 

@@ -4,11 +4,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 from torch import Tensor
 
 from artpack.api.runnable import GptModel, Language, tensors_of
 from artpack.api.sources import Opened
 from artpack.artifact.reader import open_artifact
+from artpack.calibration.windows import hash_tokens
 from artpack.evaluation.scoring.score import Comparison, compare
 from artpack.evaluation.windows.placements import place
 from artpack.evaluation.windows.plan import share_rows
@@ -63,6 +65,11 @@ class FileScorer:
         self._plan = share_rows(plan) if isinstance(model, GptModel) else plan
         self._settings = replace(settings, batch_tokens=model.batch_tokens(settings))
         self._last: tuple[Packed, Comparison] | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the tokens that are scored, in hexadecimal."""
+        return hash_tokens(self._stream.ids.astype(np.int64))
 
     def increase(self, packed: Packed) -> float:
         """Return how many bits per byte a file scores above its checkpoint."""

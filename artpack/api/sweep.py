@@ -204,7 +204,8 @@ def _elsewhere(
     if isinstance(workers, Threads) or not workers.sees(_files(choice, scoring)):
         return None
     known = inputs.pack.calibration
-    choice = replace(choice, calibration=None if known is None else known.in_memory(), jobs=1)
+    own = None if known is None else known.in_memory()
+    choice = replace(choice, calibration=own, jobs=1, run_folder=None)
     return workers.share(Once(partial(_open_bench, choice, profile, scoring)))
 
 

@@ -166,9 +166,13 @@ class Artifact(Mapping[str, "Tensor"]):
 
         """
         record = self.header.files
-        if record is None:
-            return {}
-        return unpack_files(record, self._read(self._offsets[-1], record.stored_bytes))
+        return {} if record is None else unpack_files(record, self.stored_files)
+
+    @property
+    def stored_files(self) -> bytes:
+        """The same as they lie in the file, unchecked; empty if there are none."""
+        record = self.header.files
+        return b"" if record is None else self._read(self._offsets[-1], record.stored_bytes)
 
     def inspect(self, *, entropy: bool = True) -> Description:
         """

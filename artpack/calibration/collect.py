@@ -10,7 +10,7 @@ to batches or ranks: neither changes the labels that are drawn.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -20,14 +20,17 @@ from torch import Tensor
 
 from artpack.calibration.file import Calibration
 from artpack.calibration.moments import Moments
+from artpack.calibration.partial_sums import PartialSums
 from artpack.runners.batches import Batches, Draws
 from artpack.runners.frozen import frozen, go_back
 from artpack.runners.losses import draw_loss
 from artpack.runners.places import Places
 from artpack.runners.protocol import Runner
 from artpack.runners.settings import Settings
+from artpack.stages import Config
 from artpack.stages.progress import Progress, counter
 from artpack.system.ranks import Ranks
+from artpack.system.run_folder import RunFolder
 from artpack.system.workers import Threads, Workers
 from artpack.version import __version__
 
@@ -52,6 +55,7 @@ def collect(
     settings: Settings = CALIBRATION,
     workers: Workers | None = None,
     lend: Lend | None = None,
+    kept: PartialSums | None = None,
     progress: Progress | None = None,
 ) -> Moments:
     """
@@ -70,6 +74,7 @@ def collect(
         settings: Device and precision.
         workers: Who runs shares of the batches; None for this thread.
         lend: Gives the same model and places in another process; needed for workers there.
+        kept: Knows the sums of an earlier run, and keeps those of this one.
         progress: Told after every share.
 
     Returns:
@@ -79,17 +84,26 @@ def collect(
         UsageError: Gradients do not reach the outputs.
 
     """
-    ranks, moments = Ranks.current(), Moments()
+    ranks, kept = Ranks.current(), kept or PartialSums(None, {}, places, settings.device)
     shares = _shares(range(ranks.rank, len(batches), ranks.world))
     lent = lend or (lambda: (runner, places))
-    one = Pass(lent, batches, tuple(places), fisher=fisher, seed=seed, settings=settings)
+    saw = kept.saw if lend is None else None
+    one = Pass(lent, batches, tuple(places), fisher=fisher, seed=seed, settings=settings, saw=saw)
     advance = counter("calibrating", len(batches), progress)
     told = [min(ranks.world * len(each), len(batches)) for each in shares]
+    first = kept.shares
+    advance(sum(told[:first]))
     one_at_a_time = (workers or Threads()).one_at_a_time()
     shared = one_at_a_time.share(one)
-    tasks = ((shared, each) for each in shares)
-    for part in one_at_a_time.map(Pass.sums, tasks, lambda number: advance(told[number])):
-        moments.add(part)
+    tasks: list[tuple[Any, ...]] = [(shared, each) for each in shares[first:]]
+    if tasks and kept.part is not None:
+        left = [index for index in shares[first] if index >= kept.following]
+        tasks[0] = (shared, left, kept.part)
+    for part in one_at_a_time.map(Pass.sums, tasks, lambda number: advance(told[first + number])):
+        kept.add(part)
+    if tasks:
+        kept.keep()
+    moments = kept.total
     if ranks.world > 1:
         _add_over_ranks(moments, settings.device, ranks.world)
     return moments
@@ -113,6 +127,8 @@ class Pass:
         fisher: Collect gradients too.
         seed: Of the draws.
         settings: Device and precision.
+        saw: Told after each batch of the sums so far, and of the batch that comes next; None
+            in another process.
     """
 
     lend: Lend
@@ -121,16 +137,19 @@ class Pass:
     fisher: bool
     seed: int
     settings: Settings
+    saw: Callable[[Moments, int], None] | None = None
 
-    def sums(self, indices: range) -> Moments:
-        """Return the sums over some of the batches."""
+    def sums(self, indices: Sequence[int], begun: Moments | None = None) -> Moments:
+        """Return the sums over some of the batches, added to what was begun with."""
         runner, places = self.lend()
-        moments, settings = Moments(), self.settings
+        moments, settings = begun or Moments(), self.settings
         with frozen(runner.module), moments.watch({name: places[name] for name in self.names}):
             for index in indices:
                 batch = self.batches.load(index, settings.device)
                 draws = self.batches.draws(index, self.seed) if self.fisher else None
                 moments.positions += _run(runner, batch, draws, settings, moments)
+                if self.saw is not None:
+                    self.saw(moments, index + 1)
         return moments
 
 
@@ -175,6 +194,7 @@ def calibrate(
     settings: Settings = CALIBRATION,
     workers: Workers | None = None,
     lend: Lend | None = None,
+    run: RunFolder | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
     """
@@ -191,12 +211,28 @@ def calibrate(
         settings: Device and precision.
         workers: Who runs shares of the batches; None for this thread.
         lend: Gives the same model and places in another process; needed for workers there.
+        run: Keeps sums on the way; None for nowhere.
         progress: Told after every share.
 
     Returns:
         The calibration, the same in every rank.
 
     """
+    fingerprint: Config = {
+        "artpack": __version__,
+        "weights_sha256": weights_sha256,
+        "model_sha256": runner.fingerprint,
+        "tokens_sha256": batches.sha256,
+        "transposed": list(transposed),
+        "settings": {
+            "fisher": fisher,
+            "seed": seed if fisher else None,
+            "precision": settings.precision,
+            "loss": runner.loss.unit,
+            **batches.facts,
+        },
+    }
+    inputs = fingerprint | _surroundings(runner, batches, places, settings)
     moments = collect(
         runner,
         batches,
@@ -206,6 +242,7 @@ def calibrate(
         settings=settings,
         workers=workers,
         lend=lend,
+        kept=PartialSums(run, inputs, places, settings.device),
         progress=progress,
     )
     tokens = int(moments.positions)
@@ -215,21 +252,20 @@ def calibrate(
         lookup_information=_reached(moments.mean_lookups(tokens)),
         output_covariances=_reached(moments.mean_output_covariances(tokens)),
         tokens=tokens,
-        fingerprint={
-            "artpack": __version__,
-            "weights_sha256": weights_sha256,
-            "model_sha256": runner.fingerprint,
-            "tokens_sha256": batches.sha256,
-            "transposed": list(transposed),
-            "settings": {
-                "fisher": fisher,
-                "seed": seed if fisher else None,
-                "precision": settings.precision,
-                "loss": runner.loss.unit,
-                **batches.facts,
-            },
-        },
+        fingerprint=fingerprint,
     )
+
+
+def _surroundings(runner: Runner, batches: Batches, places: Places, settings: Settings) -> Config:
+    """Return what else has a say in sums on the way, by name."""
+    return {
+        "places": list(places),
+        "batches": len(batches),
+        "how": asdict(settings),
+        "loss": type(runner.loss).__qualname__,
+        "torch": torch.__version__,
+        "ranks": Ranks.current().world,
+    }
 
 
 def _reached(means: Mapping[str, Tensor]) -> dict[str, Tensor]:

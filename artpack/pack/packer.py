@@ -8,6 +8,7 @@ from typing import Any
 
 from artpack.artifact.carried import PackedFiles
 from artpack.artifact.plan import StreamPlan
+from artpack.artifact.reader import Artifact
 from artpack.calibration.file import Calibration
 from artpack.checkpoint import Checkpoint
 from artpack.checkpoint.selection import Selection
@@ -17,16 +18,19 @@ from artpack.errors import BudgetError, UsageError
 from artpack.pack.budget import Fit, Trial, fit_bytes, fit_loss
 from artpack.pack.compress import Packed, compress, expected_size
 from artpack.pack.fine_tuning import RATE_WEIGHT, fine_tune
+from artpack.pack.identity import identity
 from artpack.pack.kept_as_is import find_exceptions
 from artpack.pack.learning import Objective
 from artpack.pack.origin import Options, Outcome, rounded
 from artpack.pack.prepare import Prepared, prepare
 from artpack.pack.rate_distortion import RateDistortion
+from artpack.pack.search_record import UNRECORDED, SearchRecord
 from artpack.pack.sensitivities import Curvature, Loss, obtain_sensitivities
 from artpack.portable.bundle import make_bundle
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config
 from artpack.stages.progress import Progress
+from artpack.system.run_folder import RunFolder
 from artpack.system.workers import Jobs
 
 MIN_BITS = 0.05
@@ -84,6 +88,8 @@ class PackInputs:
         sensitivities_file: Where measured sensitivities are kept, if anywhere.
         device: Where GPTQ and fine-tuning compute.
         jobs: Threads, None for one a core; or other workers.
+        data_sha256: Hash of what ``loss`` and ``objective`` run over, in hexadecimal.
+        run_folder: Keeps what a search finds; None for nowhere.
     """
 
     checkpoint: Checkpoint
@@ -100,6 +106,8 @@ class PackInputs:
     sensitivities_file: Path | None = None
     device: str = "cpu"
     jobs: Jobs = None
+    data_sha256: str = ""
+    run_folder: RunFolder | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +219,11 @@ class Packer:
             )
 
     def make(
-        self, goal: Goal = Goal(), increase: Callable[[Packed], float] | None = None
+        self,
+        goal: Goal = Goal(),
+        increase: Callable[[Packed], float] | None = None,
+        *,
+        judged_on: str = "",
     ) -> PackResult:
         """
         Make the file that is asked for.
@@ -220,6 +232,7 @@ class Packer:
             goal: What it must be like.
             increase: How much loss a file has above its checkpoint; needed for a goal
                 with ``max_loss_increase``.
+            judged_on: Hash of what that measures on, where it is not ``loss``.
 
         Returns:
             The file.
@@ -232,7 +245,7 @@ class Packer:
         """
         if not self._plain.jobs:
             return self._make_fixed(goal)
-        fit = self._fit(goal, increase)
+        fit = self._fit(goal, increase, self._record(judged_on))
         prepared, inputs = fit.packed.prepared, self._inputs
         loss = None
         if inputs.loss is not None:
@@ -327,7 +340,9 @@ class Packer:
             )
         return PackResult(packed, packed.prepared, notes=self._notes)
 
-    def _fit(self, goal: Goal, increase: Callable[[Packed], float] | None) -> Fit:
+    def _fit(
+        self, goal: Goal, increase: Callable[[Packed], float] | None, record: SearchRecord
+    ) -> Fit:
         found = self._rate_distortion(self._sensitivities[0])
         quantized = lru_cache(maxsize=1)(partial(found.prepare, progress=self._progress))
         tuned = partial(self._tuned, found) if self._tune_steps else quantized
@@ -336,30 +351,45 @@ class Packer:
             return Outcome(log2_step, self._sensitivities[0])
 
         def at(log2_step: float) -> Packed:
-            return self._pack(tuned(log2_step), outcome(log2_step))
+            restored = partial(self._prepared_of, found)
+            return record.file(
+                log2_step, lambda: self._pack(tuned(log2_step), outcome(log2_step)), restored
+            )
 
         def draft(log2_step: float) -> int:
-            return self._expected_size(quantized(log2_step), outcome(log2_step))
+            def measure() -> int:
+                return self._expected_size(quantized(log2_step), outcome(log2_step))
+
+            return record.draft(log2_step, measure) + (DECODER_BYTES if goal.decoder else 0)
 
         if goal.file_limit is not None:
             bits = max(8 * goal.file_limit - found.bits_beside, MIN_BITS * found.weights)
             first = found.log2_step_for(bits / found.weights)
-            decoder = DECODER_BYTES if goal.decoder else 0
             return fit_bytes(
                 at,
                 limit_bytes=goal.file_limit,
                 first=first,
                 slope=found.bits_slope(first) / 8,
-                draft=lambda log2_step: draft(log2_step) + decoder,
+                draft=draft,
                 size=goal.counted_bytes,
             )
         if goal.max_loss_increase is not None:
             assert increase is not None
+            judge = partial(record.loss, measure=increase)
             first = found.default_log2_step()
-            return fit_loss(at, increase, limit=goal.max_loss_increase, first=first)
+            return fit_loss(at, judge, limit=goal.max_loss_increase, first=first)
         packed = at(found.default_log2_step())
         trial = Trial(found.default_log2_step(), packed.size_bytes)
         return Fit(packed, trial, (trial,))
+
+    def _prepared_of(self, found: RateDistortion, artifact: Artifact) -> dict[str, Prepared]:
+        """Return what a file was made of."""
+        lattices = {tensor.name: tensor.quantizer for tensor in artifact.header.plan.tensors}
+        adjusted = {
+            name: found.reported(name, Prepared(lattices[name], artifact.quantized(name)))
+            for name in found.jobs
+        }
+        return self._others | adjusted
 
     def _tuned(self, found: RateDistortion, log2_step: float) -> dict[str, Prepared]:
         """Quantize, and learn in between."""
@@ -374,6 +404,19 @@ class Packer:
             progress=self._progress,
         )
 
+    def _record(self, judged_on: str) -> SearchRecord:
+        """Return what keeps the findings of a search; a deadline makes them chance."""
+        run = self._inputs.run_folder
+        if run is None or self._deadline_s is not None:
+            return UNRECORDED
+        costs: Any = self._sensitivities[0]
+        more: Config = {"sensitivities": costs, "judged_on": judged_on}
+        return SearchRecord(run, self._identity | more)
+
+    @cached_property
+    def _identity(self) -> Config:
+        return identity(self._inputs, self._spec, self._profile, self._options)
+
     @cached_property
     def _sensitivities(self) -> tuple[dict[str, float] | None, tuple[str, ...]]:
         inputs = self._inputs
@@ -383,6 +426,9 @@ class Packer:
             self._spec,
             curvature=inputs.curvature,
             file=inputs.sensitivities_file,
+            record=UNRECORDED
+            if inputs.run_folder is None
+            else SearchRecord(inputs.run_folder, self._identity),
         )
         return rounded(found), notes
 

@@ -8,6 +8,7 @@ tells what the errors cost.
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from artpack.calibration.file import Calibration, hash_config
 from artpack.errors import UsageError
 from artpack.pack.rate_distortion import RateDistortion
+from artpack.pack.search_record import UNRECORDED, SearchRecord
 from artpack.recipes.spec import PlanSpec
 from artpack.stages import Config, JsonValue
 from artpack.stages.parsing import parse_json
@@ -64,6 +66,7 @@ def obtain_sensitivities(
     *,
     curvature: Curvature | None,
     file: Path | None,
+    record: SearchRecord = UNRECORDED,
 ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
     """
     Read sensitivities from a file, or measure them and keep them there.
@@ -74,6 +77,7 @@ def obtain_sensitivities(
         spec: The recipe.
         curvature: What measures them; None to go by formula.
         file: Where they are kept; None for nowhere.
+        record: Knows those of an earlier run that was ended.
 
     Returns:
         The sensitivities, None where a formula has to do; and notes of what was done.
@@ -94,7 +98,7 @@ def obtain_sensitivities(
         return known, (f"sensitivities: read from {file}",)
     if curvature is None:
         return None, ()
-    measured = measure_sensitivities(frontier, curvature)
+    measured = record.costs(partial(measure_sensitivities, frontier, curvature))
     if file is None:
         return measured, ()
     try:

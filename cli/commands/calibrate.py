@@ -23,6 +23,7 @@ from ..options.shared import (
 )
 from ..render import calibrate as render
 from ..render.progress import progress
+from ..run_folder import run_folder
 
 
 @click.command(cls=Command, needs="artpack.api.calibrate")
@@ -101,9 +102,12 @@ def calibrate(
     from artpack.system.ranks import Ranks, joined
 
     started = time.monotonic()
-    with joined(device) as own, progress(settings["jobs"]) as told:
-        run = artpack.Settings(own, precision, batch_tokens)
-        found = artpack.calibrate(checkpoint, settings=run, progress=told, **settings)
+    with joined(device) as own, run_folder(output) as run:
+        how = artpack.Settings(own, precision, batch_tokens)
+        with progress(settings["jobs"], run=run) as told:
+            found = artpack.calibrate(
+                checkpoint, settings=how, run_folder=run, progress=told, **settings
+            )
         if Ranks.current().rank:
             return
         size = write_calibration(output, found)

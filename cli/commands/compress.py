@@ -16,6 +16,7 @@ from ..options.shared import json_option, profile_option, set_option
 from ..options.targets import checked_target, default_target, force_option
 from ..render import compress as render
 from ..render.progress import progress
+from ..run_folder import run_folder
 
 PLANNED = ("recipe", "overrides", "budget", "max_loss_increase")
 """Arguments that a plan hangs on, besides inputs."""
@@ -93,13 +94,16 @@ def compress(
     else:
         inputs = inputs_of(source, settings)
         target = output or checked_target(source[-1], inputs.source_sha256, force=force)
-    with progress(settings["jobs"]) as told:
-        bundle = decoder is not None
-        result = artpack.compress(source, bundle=bundle, progress=told, **settings)
-    if not dry_run:
-        result.save(target)
-        if decoder is not None:
-            result.bundle.save(decoder)
+    with run_folder(None if dry_run else target) as run:
+        with progress(settings["jobs"], run=run) as told:
+            bundle = decoder is not None
+            result = artpack.compress(
+                source, bundle=bundle, run_folder=run, progress=told, **settings
+            )
+        if not dry_run:
+            result.save(target)
+            if decoder is not None:
+                result.bundle.save(decoder)
     render.summary(
         result,
         checkpoint=", ".join(map(str, source)),

@@ -25,6 +25,7 @@ from ..options.sizes import Size
 from ..options.targets import checked_target, force_option
 from ..render import compress as render
 from ..render.progress import progress
+from ..run_folder import run_folder
 
 
 @click.command(cls=Command, needs="artpack.api.finetune")
@@ -65,16 +66,17 @@ def finetune(
     """
     Pack CHECKPOINT into a budget; what is not quantized yet learns on tokens in between.
 
-    Losses are measured on windows that nothing was learned from. Interrupted, it writes nothing.
+    Losses are measured on windows that nothing was learned from.
     """
     started = time.monotonic()
     inputs = artpack.CompressInputs(
         source=checkpoint, key=settings["key"], strip_prefix=settings["strip_prefix"]
     )
     target = output or checked_target(checkpoint, inputs.source_sha256, force=force)
-    with progress() as told:
-        result = artpack.finetune(checkpoint, progress=told, **settings)
-    result.save(target)
+    with run_folder(target) as run:
+        with progress(run=run) as told:
+            result = artpack.finetune(checkpoint, run_folder=run, progress=told, **settings)
+        result.save(target)
     render.summary(
         result,
         checkpoint=str(checkpoint),

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(
-    workers: object = None, *, line_seconds: float | None = None
+    workers: object = None,
+    *,
+    run: "artpack.RunFolder | None" = None,
+    line_seconds: float | None = None,
 ) -> Iterator["artpack.Progress"]:
     """
     Show a bar with an estimate on a terminal.
 
     Args:
         workers: Who works; where they have a dashboard, its address stands beside the bar.
+        run: Where the command keeps what it has found so far; named once there is anything.
         line_seconds: Elsewhere print a line this often; None for none.
 
     Yields:
@@ -40,6 +44,7 @@ def progress(
         rich.TimeElapsedColumn(),
         rich.TimeRemainingColumn(),
         rich.TextColumn("{task.fields[note]}"),
+        rich.TextColumn("{task.fields[kept]}", markup=False),
         rich.TextColumn(getattr(workers, "dashboard", ""), markup=False),
     )
     console = Console(stderr=True)
@@ -49,14 +54,14 @@ def progress(
         return
     hidden = not (first and console.is_terminal)
     with rich.Progress(*columns, console=console, disable=hidden) as bar:
-        yield _Bar(bar)
+        yield _Bar(bar, run)
 
 
 class _Bar:
     """One line of the display: the phase that is running."""
 
-    def __init__(self, bar: "Progress") -> None:
-        self._bar = bar
+    def __init__(self, bar: "Progress", run: "artpack.RunFolder | None") -> None:
+        self._bar, self._run = bar, run
         self._task: TaskID | None = None
         self._phase, self._done = "", 0
 
@@ -64,9 +69,10 @@ class _Bar:
         if self._task is None or phase != self._phase or done < self._done:
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(phase, note="")
+            self._task = self._bar.add_task(phase, note="", kept="")
         self._phase, self._done = phase, done
-        self._bar.update(self._task, completed=done, total=total, note=note)
+        kept = f"kept in {self._run.path}" if self._run is not None and self._run.in_use else ""
+        self._bar.update(self._task, completed=done, total=total, note=note, kept=kept)
 
 
 class _Lines:
