@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test lint unit site wheel nightly fuzz demo bench format clean
+.PHONY: setup test lint unit pages site wheel test-cuda nightly fuzz demo bench format clean
 
 setup: .venv/.stamp
 
@@ -24,6 +24,11 @@ lint: setup
 unit: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
+# In Chromium, skipped where there is none; build/pages has pictures of them.
+pages: setup
+	mkdir -p build/pages
+	PAGES_FOLDER=build/pages $(BIN)/python -m pytest -m pages tests/pages
+
 # Into build/site; a link that leads nowhere is an error.
 site: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
@@ -43,7 +48,7 @@ test-cuda: setup
 # What is too slow for every change: exhaustive tests, and full golden cases where they are.
 GOLDEN ?= ../shared/golden
 
-nightly: test
+nightly: test pages
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 	$(BIN)/python tests/notebooks.py
 	test ! -d $(GOLDEN) || $(BIN)/python tests/golden.py $(GOLDEN)

@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from artpack.api.eval_options import WindowOptions
 from artpack.api.eval_result import EvalResult
 from artpack.api.eval_tokens import ScoredTokens, Tokenizer
 from artpack.api.evaluate import evaluate
+from artpack.artifact.describe import role_of
 from artpack.artifact.verify import distance
 from artpack.errors import UsageError
 from artpack.evaluation.scoring.score import Comparison
@@ -177,7 +177,7 @@ def compare(
         notes = tuple(dict.fromkeys(note for one in opened for note in one.notes))
     roles: dict[str, list[_Part]] = {}
     for part in parts:
-        roles.setdefault(re.sub(r"\d+", "#", part.name), []).append(part)
+        roles.setdefault(role_of(part.name), []).append(part)
     rows = [_row(name, members) for name, members in roles.items()]
     return CompareResult(
         reference=str(against),

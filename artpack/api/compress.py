@@ -130,6 +130,11 @@ class CompressResult:
         """The same where it is counted in nats; None otherwise."""
         return self.loss if self.loss_unit.startswith("nats") else None
 
+    @property
+    def role_losses(self) -> Mapping[str, float]:
+        """Loss of each role's tensors alone, as ``loss``; empty where that was not asked for."""
+        return self.result.role_losses
+
     def worth_of(self, loss: float) -> float | None:
         """Return how much of a loss another byte would save; None with fixed steps."""
         weights = self.result.adjustable_weights
@@ -177,6 +182,7 @@ def compress(
     profile: str = "default",
     portable: bool | None = None,
     bundle: bool = False,
+    by_role: bool = False,
     deadline_s: float | None = None,
     ttt: str | None = None,
     device: str = "cpu",
@@ -224,6 +230,8 @@ def compress(
             None where that costs less than a thousandth of the bytes, and never for ``max``.
         bundle: Make the file's own decoder as well (:func:`artpack.bundle`), which counts into
             the budget; the file is portable then.
+        by_role: Measure what the errors of each role's tensors cost alone, too: a role is all
+            tensors whose names differ by numbers alone, and takes a run of the model.
         deadline_s: Stop looking after so many seconds; the bytes then depend on the machine.
         ttt: Let the artifact carry a recipe of test-time training, a name or a TOML file.
         device: Where the model runs and quantizers compute.
@@ -295,6 +303,7 @@ def compress(
             portable=bundle or portable,
             deadline_s=deadline_s,
             tune_steps=tune_steps,
+            by_role=by_role,
             progress=progress,
         )
         judged = "" if scorer is None else scorer.sha256

@@ -7,6 +7,7 @@ share a stream divide its bytes in proportion to what their symbols cost under
 the stream's own symbol frequencies; or, where nothing is decoded, to their number.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -75,6 +76,29 @@ class TensorRow:
         return self.stored_bytes / self.entropy_bytes - 1 if self.entropy_bytes else 0.0
 
 
+@dataclass(frozen=True)
+class RoleRow:
+    """
+    The part that all tensors of one role have of the file.
+
+    Attributes:
+        name: Of the role.
+        tensors: How many they are.
+        weights: How many they hold.
+        stored_bytes: Their share of the streams.
+    """
+
+    name: str
+    tensors: int
+    weights: int
+    stored_bytes: int
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Stored bits for each weight; 0 for empty tensors."""
+        return 8 * self.stored_bytes / self.weights if self.weights else 0.0
+
+
 @dataclass(frozen=True, repr=False)
 class Description:
     """
@@ -105,6 +129,23 @@ class Description:
         """Bits of the whole file for each weight; 0 without weights."""
         return 8 * self.file_bytes / self.weights if self.weights else 0.0
 
+    @property
+    def roles(self) -> tuple[RoleRow, ...]:
+        """The tensors by role, the most bytes first."""
+        roles: dict[str, list[TensorRow]] = {}
+        for row in self.tensors:
+            roles.setdefault(role_of(row.name), []).append(row)
+        rows = (
+            RoleRow(
+                name,
+                len(own),
+                sum(row.weights for row in own),
+                sum(row.stored_bytes for row in own),
+            )
+            for name, own in roles.items()
+        )
+        return tuple(sorted(rows, key=lambda row: -row.stored_bytes))
+
     def __repr__(self) -> str:
         lines = [
             f"{row.stored_bytes:>12,}  {row.bits_per_weight:6.3f}  {row.grid:<10}  {row.name}"
@@ -113,6 +154,23 @@ class Description:
         lines += [f"{size:>12,}{'':20}  ({name})" for name, size in self.overhead.items()]
         total = f"{self.file_bytes:>12,}  {self.bits_per_weight:6.3f}{'':12}  in all"
         return "\n".join(["       bytes    bits  grid        tensor", *lines, total])
+
+
+def role_of(name: str) -> str:
+    """
+    Return what a tensor has in common with those whose names differ by numbers alone.
+
+    Args:
+        name: Of the tensor.
+
+    Returns:
+        The name with ``#`` for every number.
+
+    >>> role_of("blocks.11.mlp.fc2.weight")
+    'blocks.#.mlp.fc#.weight'
+
+    """
+    return re.sub(r"\d+", "#", name)
 
 
 def describe(artifact: "Artifact", *, entropy: bool = True) -> Description:

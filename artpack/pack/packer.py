@@ -6,7 +6,10 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from artpack.artifact.carried import PackedFiles
+from artpack.artifact.describe import role_of
 from artpack.artifact.plan import StreamPlan
 from artpack.artifact.reader import Artifact
 from artpack.calibration.file import Calibration
@@ -123,6 +126,7 @@ class PackResult:
         loss: What the errors of its tensors add on calibration data, in ``loss_unit``; None
             if that could not be measured.
         loss_unit: What that is counted in.
+        role_losses: What the errors of each role's tensors add alone, where that was asked for.
         notes: What was decided on the way, one line each.
     """
 
@@ -132,6 +136,7 @@ class PackResult:
     fit: Fit | None = None
     loss: float | None = None
     loss_unit: str = "nats per token"
+    role_losses: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -176,6 +181,7 @@ class Packer:
             :func:`artpack.pack.compress.compress`.
         deadline_s: Stop looking after so many seconds a file.
         tune_steps: How many batches are learned from while quantizing.
+        by_role: Measure what the errors of each role add, too: runs the model once for each.
         progress: Told how far it is.
 
     Raises:
@@ -192,11 +198,13 @@ class Packer:
         portable: bool | None = None,
         deadline_s: float | None = None,
         tune_steps: int = 0,
+        by_role: bool = False,
         progress: Progress | None = None,
     ) -> None:
         self._inputs, self._profile, self._portable = inputs, profile, portable
         self._spec, self._notes = find_exceptions(inputs.checkpoint, inputs.selection, spec)
         self._deadline_s, self._tune_steps, self._progress = deadline_s, tune_steps, progress
+        self._by_role = by_role
         computed = self._spec.needs_data or inputs.objective is not None
         self._options = replace(
             inputs.options,
@@ -246,16 +254,31 @@ class Packer:
         if not self._plain.jobs:
             return self._make_fixed(goal)
         fit = self._fit(goal, increase, self._record(judged_on))
-        prepared, inputs = fit.packed.prepared, self._inputs
-        loss = None
-        if inputs.loss is not None:
-            adjusted = {name: prepared[name] for name in self._plain.jobs}
-            loss = inputs.loss(
-                {n: p.quantizer.dequantize(p.quantized) for n, p in adjusted.items()}
-            )
-        notes = (*self._notes, *self._unseen_note(), *self._sensitivities[1])
-        weights = self._plain.weights
-        return PackResult(fit.packed, prepared, weights, fit, loss, inputs.loss_unit, notes)
+        loss, role_losses = self._losses(fit.packed.prepared)
+        return PackResult(
+            fit.packed,
+            fit.packed.prepared,
+            self._plain.weights,
+            fit,
+            loss,
+            self._inputs.loss_unit,
+            role_losses,
+            (*self._notes, *self._unseen_note(), *self._sensitivities[1]),
+        )
+
+    def _losses(self, prepared: Mapping[str, Prepared]) -> tuple[float | None, dict[str, float]]:
+        """Measure what the errors of all adjusted tensors add, and those of each role alone."""
+        loss = self._inputs.loss
+        if loss is None:
+            return None, {}
+        adjusted = {
+            name: prepared[name].quantizer.dequantize(prepared[name].quantized)
+            for name in self._plain.jobs
+        }
+        roles: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in adjusted.items() if self._by_role else ():
+            roles.setdefault(role_of(name), {})[name] = tensor
+        return loss(adjusted), {role: loss(own) for role, own in roles.items()}
 
     @property
     def spec(self) -> PlanSpec:

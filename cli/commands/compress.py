@@ -64,6 +64,9 @@ PLANNED = ("recipe", "overrides", "budget", "max_loss_increase")
     metavar="FILE",
     help="Write a decoder too; it counts into --budget.",
 )
+@option_of(OUTPUT)(
+    "--html", type=Output(), metavar="FILE", help="Write a page: search, bytes, loss by role."
+)
 @force_option
 @option_of(OUTPUT)("--dry-run", is_flag=True, help="Write nothing: print the bytes of each tensor.")
 @option_of(OUTPUT)("--plan", "planned", is_flag=True, help="Do nothing: print hours and memory.")
@@ -73,17 +76,14 @@ def compress(
     source: tuple[Path, ...],
     output: Path | None,
     decoder: Path | None,
+    html: Path | None,
     force: bool,
     dry_run: bool,
     planned: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """
-    Pack CHECKPOINT, or with --average several of them, into one small file.
-
-    docs/RECIPES.md explains recipes, budgets, calibration and tuning.
-    """
+    """Pack CHECKPOINT, or the --average of several, into one small file: docs/RECIPES.md."""
     started = time.monotonic()
     if planned:
         own = {key: settings[key] for key in PLANNED}
@@ -96,14 +96,16 @@ def compress(
         target = output or checked_target(source[-1], inputs.source_sha256, force=force)
     with run_folder(None if dry_run else target) as run:
         with progress(settings["jobs"], run=run) as told:
-            bundle = decoder is not None
+            bundle, by_role = decoder is not None, html is not None
             result = artpack.compress(
-                source, bundle=bundle, run_folder=run, progress=told, **settings
+                source, bundle=bundle, by_role=by_role, run_folder=run, progress=told, **settings
             )
         if not dry_run:
             result.save(target)
             if decoder is not None:
                 result.bundle.save(decoder)
+        if html is not None:
+            render.page(html, target.name, result)
     render.summary(
         result,
         checkpoint=", ".join(map(str, source)),

@@ -44,6 +44,12 @@ def headline(figures: dict[str, str]) -> str:
     )
 
 
+def drawing(label: str, svg: str) -> str:
+    """Let a drawing scroll by itself where the screen is narrower than it may become."""
+    region = f'<div class="scroll" role="region" aria-label="{label}" tabindex="0">'
+    return f"<figure>\n{region}\n{svg}\n</div>\n</figure>"
+
+
 def tree(value: JsonValue) -> str:
     """Write data as nested lists."""
     if isinstance(value, dict) and value:
@@ -51,7 +57,7 @@ def tree(value: JsonValue) -> str:
             f"<dt><bdi>{escape(key)}</bdi></dt><dd>{tree(item)}</dd>" for key, item in value.items()
         )
         return f"<dl>\n{items}\n</dl>"
-    if isinstance(value, list) and value:
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
         return f"<ul>{''.join(f'<li>{tree(item)}</li>' for item in value)}</ul>"
     shown = value if isinstance(value, str) and value else json.dumps(value)
     return f"<code>{escape(shown)}</code>"

@@ -14,8 +14,9 @@ from ..render.compare import (
     text_columns,
 )
 from ..render.markup import escape
-from .assets import asset, policy
+from .assets import asset, drawing, policy
 from .bars import Bar, Segment, stacked_bars
+from .tables import Columns, table
 
 HUES = 7
 """Roles with a colour of their own; all others share the next."""
@@ -42,19 +43,17 @@ def compare_page(result: "artpack.CompareResult") -> str:
         style=style,
         script=script,
         reference=escape(result.reference),
-        files=_table(columns, files, ("", "file"), ()),
-        bars=stacked_bars(_bars(result, hues)),
-        roles=_table(
-            roles,
+        files=table(_columns(columns, ("", "file")), files),
+        bars=drawing("Bytes by role", stacked_bars(_bars(result, hues))),
+        roles=table(
+            _columns(roles, text_columns(roles)),
             [row_cells(row) for row in result.roles],
-            text_columns(roles),
             rest_cells(result, by_tensor=False),
             hues,
         ),
-        tensors=_table(
-            tensors,
+        tensors=table(
+            _columns(tensors, text_columns(tensors)),
             [row_cells(row) for row in result.tensors],
-            text_columns(tensors),
             rest_cells(result, by_tensor=True),
         ),
     )
@@ -71,35 +70,5 @@ def _bars(result: "artpack.CompareResult", hues: Sequence[str]) -> list[Bar]:
     return bars
 
 
-def _table(
-    columns: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    text: Iterable[str],
-    foot: Iterable[Sequence[str]],
-    hues: Sequence[str] = (),
-) -> str:
-    kinds = ["" if column in text else "n" for column in columns]
-    heads = "".join(
-        f'<th scope="col" data-column="{escape(column)}"{_sums(column)} class="{kind}">'
-        f"{escape(column)}</th>"
-        for column, kind in zip(columns, kinds, strict=True)
-    )
-    body = "\n".join(
-        f'<tr class="{hues[r] if hues else ""}">{_cells(row, kinds)}</tr>'
-        for r, row in enumerate(rows)
-    )
-    last = "\n".join(f"<tr>{_cells(row, kinds)}</tr>" for row in foot)
-    return f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n<tfoot>\n{last}\n</tfoot>"
-
-
-def _cells(row: Sequence[str], kinds: Sequence[str]) -> str:
-    name, *rest = row
-    data = "".join(
-        f'<td class="{kind}">{escape(cell)}</td>'
-        for cell, kind in zip(rest, kinds[1:], strict=True)
-    )
-    return f'<th scope="row"><bdi>{escape(name)}</bdi></th>{data}'
-
-
-def _sums(column: str) -> str:
-    return " data-sum" if column.endswith(" bytes") else ""
+def _columns(names: Sequence[str], text: Iterable[str]) -> Columns:
+    return Columns(names, text, summed=[name for name in names if name.endswith(" bytes")])

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..render.markup import escape
+from .assets import drawing
 
 WIDTH, HEIGHT = 1200, 520
 LEFT, RIGHT, TOP, BOTTOM = 90, 60, 24, 50
@@ -15,7 +16,7 @@ STEPS = (1, 2, 2.5, 5, 10)
 MOST_TICKS = 8
 
 Points = Sequence[tuple[float, float, str]]
-"""Bytes, loss above 0, and what to say of it."""
+"""Bytes, loss above 0, and what to say of it; where that is nothing there is no dot."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +44,23 @@ def curve(series: Mapping[str, Points], hues: Mapping[str, str], label: str) -> 
         label: What the losses are, with their unit.
 
     Returns:
-        An ``svg`` element; empty if there are no points.
+        A figure that scrolls by itself on a narrow screen; empty if there are no points.
 
     """
     points = [point for own in series.values() for point in own]
     if not points:
         return ""
     sizes, losses = [size for size, _, _ in points], [loss for _, loss, _ in points]
-    scale = _Scale(_ticks(min(sizes), max(sizes)), _powers(min(losses), max(losses)))
+    scale = _Scale(_ticks(min(sizes), max(sizes)), _log_ticks(min(losses), max(losses)))
     drawn = [*_axes(scale, label)]
     for name, own in series.items():
         drawn += _series(scale, sorted(own), hues[name])
-    return (
+    svg = (
         f'<svg class="curve" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
         f' aria-label="Losses against bytes; the table has the same numbers">\n'
         f"{''.join(drawn)}</svg>"
     )
+    return drawing("Curve", svg)
 
 
 def _axes(scale: _Scale, label: str) -> Iterator[str]:
@@ -79,8 +81,9 @@ def _series(scale: _Scale, points: Points, hue: str) -> Iterator[str]:
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     yield f'<g class="{hue}"><path class="line" d="M{path}"/>'
     for (x, y), (_, _, said) in zip(places, points, strict=True):
-        title = f"<title>{escape(said)}</title>"
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}">{title}</circle>'
+        if said:
+            title = f"<title>{escape(said)}</title>"
+            yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}">{title}</circle>'
     yield "</g>\n"
 
 
@@ -93,6 +96,14 @@ def _ticks(low: float, high: float) -> list[float]:
     return [step * i for i in range(first, max(last, first + 1) + 1)]
 
 
-def _powers(low: float, high: float) -> list[float]:
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Return powers of ten from below the lowest to above the highest; if few, more between."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    return [10.0**i for i in range(first, max(last, first + 1) + 1)]
+    powers = range(first, max(last, first + 1) + 1)
+    if len(powers) > 3:
+        return [10.0**i for i in powers]
+    digits = (1, 2, 5) if len(powers) == 3 else (1, 1.5, 2, 3, 4, 5, 6, 8)
+    ticks = [digit * 10.0**i for i in powers for digit in digits]
+    least = max((tick for tick in ticks if tick <= low), default=ticks[0])
+    most = min((tick for tick in ticks if tick >= high and tick > least), default=ticks[-1])
+    return [tick for tick in ticks if least <= tick <= most]

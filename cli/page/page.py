@@ -6,18 +6,17 @@ security policy holds the browser to that. Names and provenance come from a
 stranger: they are escaped, and never part of a script, a style or an id.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from string import Template
 
-from artpack.artifact.describe import Description, TensorRow
+from artpack.artifact.describe import Description, TensorRow, role_of
 from artpack.artifact.header import Header
 from artpack.stages import JsonValue
 
 from ..render.cells import COLUMNS, TEXT_COLUMNS, overhead_cells, tensor_cells, total_cells
 from ..render.markup import escape
 from ..render.words import coding_note, grid_words
-from .assets import asset, headline, policy, tree
+from .assets import asset, drawing, headline, policy, tree
 from .drawings import Piece, histogram, treemap
 
 HUES = 8
@@ -45,7 +44,7 @@ def html_page(title: str, description: Description, header: Header) -> str:
         style=style,
         script=script,
         headline=_headline(description),
-        treemap=treemap(_pieces(description, hues)),
+        treemap=drawing("Map", treemap(_pieces(description, hues))),
         legend=_legend(description, hues),
         table=_table(description, hues),
         facts=_facts(header),
@@ -90,8 +89,9 @@ def _pieces(description: Description, hues: Mapping[str, str]) -> list[Piece]:
     for t, row in enumerate(description.tensors):
         bits = f"{row.bits_per_weight:.3f} bits per weight"
         about = f"{note(row.stored_bytes)}, {grid_words(row.grid)}, {bits}"
-        role = re.sub(r"\d+", "#", row.name)
-        pieces.append(Piece(row.name, role, about, row.stored_bytes, hues[row.grid], f"t{t}"))
+        pieces.append(
+            Piece(row.name, role_of(row.name), about, row.stored_bytes, hues[row.grid], f"t{t}")
+        )
     return [piece for piece in pieces if piece.size]
 
 

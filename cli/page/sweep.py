@@ -1,14 +1,13 @@
 """One self-contained page about a sweep: the curve of bytes and losses, and every file."""
 
 from itertools import pairwise
-from string import Template
 from typing import TYPE_CHECKING
 
 import artpack
 
-from ..render.markup import escape
-from .assets import asset, headline, policy
 from .curve import curve
+from .report import note, notes, paragraph, report_page, scrolled, section
+from .tables import Columns, table
 
 if TYPE_CHECKING:
     from artpack.api.sweep import CurvePoint
@@ -29,7 +28,6 @@ def sweep_page(title: str, found: "artpack.Curve") -> str:
         An HTML page that refers to nothing outside; the same input gives the same page.
 
     """
-    style, script = asset("page.css"), asset("page.js")
     recipes = list(dict.fromkeys(point.recipe for point in found.points))
     hues = {name: f"g{min(i, HUES - 1)}" for i, name in enumerate(recipes)}
     series = {
@@ -38,16 +36,31 @@ def sweep_page(title: str, found: "artpack.Curve") -> str:
         ]
         for name in recipes
     }
-    figures = {"files": f"{len(found.points):,}", "recipes": f"{len(recipes):,}"}
-    return Template(asset("sweep.html")).substitute(
-        title=escape(title),
-        policy=policy(style, script),
-        style=style,
-        script=script,
-        headline=headline(figures),
-        curve=curve({name: own for name, own in series.items() if own}, hues, "KL, nats per token"),
-        table=_table(found, hues),
-        notes="".join(f"<li>{escape(note)}</li>" for note in found.notes),
+    drawing = curve({name: own for name, own in series.items() if own}, hues, "KL, nats per token")
+    return report_page(
+        title,
+        "bytes against loss",
+        "Bytes against what packing loses; every file was made, coded and counted.",
+        {"files": f"{len(found.points):,}", "recipes": f"{len(recipes):,}"},
+        [
+            section(
+                "Curve",
+                paragraph(
+                    "Losses by their logarithm; a file without loss is in the table alone. Point"
+                    " at a dot for its numbers."
+                ),
+                drawing,
+            ),
+            section(
+                "Files",
+                scrolled("Files", _table(found, hues), filtered=True),
+                note(
+                    "<b>another KB saves</b> is what of the loss a thousand bytes more would save,"
+                    " on the way to the next larger file that was made for a budget."
+                ),
+                notes(found.notes),
+            ),
+        ],
     )
 
 
@@ -57,28 +70,27 @@ def _drawn(point: "CurvePoint") -> tuple[float, float, str]:
 
 
 def _table(found: "artpack.Curve", hues: dict[str, str]) -> str:
-    heads = "".join(
-        f'<th scope="col" data-column="{name}" class="{"n" if i else ""}">{name}</th>'
-        for i, name in enumerate(COLUMNS)
-    )
     worth = _worth(found)
-    body = "\n".join(
-        f'<tr class="{hues[point.recipe]}">{_row(point, worth.get(point))}</tr>'
-        for point in sorted(found.points, key=lambda point: point.bytes)
+    points = sorted(found.points, key=lambda point: point.bytes)
+    rows = [_row(point, worth.get(point)) for point in points]
+    # What nothing was measured of has no column.
+    kept = [i for i in range(len(COLUMNS)) if any(row[i] for row in rows)]
+    return table(
+        Columns([COLUMNS[i] for i in kept], text=("recipe",)),
+        [[row[i] for i in kept] for row in rows],
+        hues=[hues[point.recipe] for point in points],
     )
-    return f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>"
 
 
-def _row(point: "CurvePoint", worth: float | None) -> str:
+def _row(point: "CurvePoint", worth: float | None) -> list[str]:
     numbers = (point.kl_nats, point.kl_stderr, point.bpb_increase, point.bpb_stderr)
-    cells = [
+    return [
+        point.recipe,
         f"{point.bytes:,}",
         *("" if number is None else f"{number:.5f}" for number in numbers),
         "" if worth is None else f"{worth:.7f}",
         f"{point.seconds:.1f}",
     ]
-    data = "".join(f'<td class="n">{cell}</td>' for cell in cells)
-    return f'<th scope="row"><bdi>{escape(point.recipe)}</bdi></th>{data}'
 
 
 def _worth(found: "artpack.Curve") -> "dict[CurvePoint, float]":

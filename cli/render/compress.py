@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import artpack
@@ -40,6 +41,15 @@ def summary(
         f" {result.source_bytes / result.size_bytes:.2f} times smaller, {seconds:.1f} s"
     )
     show(found, [line, *_lines(result)], as_json=as_json)
+
+
+def page(path: Path, title: str, result: "artpack.CompressResult") -> None:
+    """Write the search, the bytes and the losses as a page."""
+    from artpack.system.atomic import write_atomically
+
+    from ..page.compress import compress_page
+
+    write_atomically(path, [compress_page(title, result).encode()])
 
 
 def plan(found: "artpack.WorkPlan", *, as_json: bool) -> None:

@@ -161,6 +161,7 @@ BAD = "bad.pt"
 
 WRITING = [
     ("compress", BAD, "-o"),
+    ("compress", BAD, "--html"),
     ("finetune", BAD, "--tokens", BAD, "-o"),
     ("calibrate", BAD, "--tokens", BAD, "-o"),
     ("sweep", BAD, "--budgets", "1M", "-o"),
