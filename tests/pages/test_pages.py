@@ -18,6 +18,7 @@ from artpack_cli.page.page import html_page
 from artpack_cli.page.sweep import sweep_page
 
 import artpack
+from artpack.stages import JsonValue
 from tests.cli.test_page import PLAIN, PROVENANCE, header
 from tests.cli.test_sweep_page import FOUND
 from tests.pages.browser import Tab, program, tab
@@ -46,8 +47,9 @@ def weights() -> dict[str, torch.Tensor]:
 
 def inspect() -> str:
     """Write the page of an artifact that says much of where it comes from."""
-    deep = {"one": {"in": {"another": {"in": {"the_third": {"norm": "rmsnorm", "eps": 1e-6}}}}}}
-    much = {"deep": deep, "reports": [[-3000, -1921, None, -301, 3, 1301]] * 5, "ids": [*range(99)]}
+    deep: JsonValue = {"one": {"in": {"another": {"in": {"the_third": {"norm": "rmsnorm"}}}}}}
+    reports: JsonValue = [[-3000, -1921, None, -301, 3, 1301]] * 5
+    much = {"deep": deep, "reports": reports, "ids": list[JsonValue](range(99))}
     return str(html_page("a.bin", PLAIN, header({**PROVENANCE, **much})))
 
 
