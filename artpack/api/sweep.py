@@ -5,7 +5,7 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -14,19 +14,20 @@ from typing import Any
 from artpack.api.compress import make_scorer
 from artpack.api.inputs import CompressInputs
 from artpack.api.opened_inputs import OpenedInputs, open_inputs
-from artpack.api.scoring import Scoring, measured_loss
+from artpack.api.scoring import FileScorer, Scoring, measured_loss
 from artpack.coding.profiles import Profile, profile_named
 from artpack.errors import ArtpackError, UsageError
 from artpack.pack.compress import Packed
 from artpack.pack.packer import Goal, Packer
 from artpack.recipes import FRONTIER_RECIPE, load_recipe, recipe_names
+from artpack.stages import Config, Record
 from artpack.stages.progress import Progress
 from artpack.system.atomic import write_atomically
 from artpack.system.workers import Once, Threads, Workers, workers_for
 
 
 @dataclass(frozen=True)
-class CurvePoint:
+class CurvePoint(Record):
     """
     One file of a curve.
 
@@ -166,7 +167,9 @@ class Bench:
         progress: Progress | None = None,
     ) -> None:
         self._inputs, self._profile, self._progress = inputs, profile, progress
-        self._measure = _measure(inputs, scoring, progress)
+        scorer = make_scorer(scoring, inputs, progress)
+        self._judged_on = inputs.pack.data_sha256 if scorer is None else scorer.sha256
+        self._measure = _measure(inputs, scorer)
         self._packers: dict[str, Packer] = {}
 
     def make(self, recipe: str, budget: int | None) -> CurvePoint | str:
@@ -190,7 +193,27 @@ class Bench:
         except ArtpackError as error:
             return f"{recipe}: {error}"
         seconds = round(time.monotonic() - started, 2)
-        return CurvePoint(recipe, budget, packed.size_bytes, *self._measure(packed), seconds)
+
+        def measure() -> CurvePoint:
+            return CurvePoint(recipe, budget, packed.size_bytes, *self._measure(packed), seconds)
+
+        return self._recorded(packed, {"recipe": recipe, "budget": budget}, measure)
+
+    def _recorded(
+        self, packed: Packed, asked: Config, measure: Callable[[], CurvePoint]
+    ) -> CurvePoint:
+        """Return what an earlier run has found of a file, or measure it."""
+        run = self._inputs.pack.run_folder
+        if run is None:
+            return measure()
+        inputs = {**asked, "file": packed.sha256, "judged_on": self._judged_on}
+        with suppress(UsageError):
+            return CurvePoint.from_json(run.find_json("point", inputs))
+        started = time.monotonic()
+        point = measure()
+        seconds = point.seconds + time.monotonic() - started
+        run.keep_json("point", inputs, point.to_json(), seconds=seconds)
+        return point
 
 
 def _elsewhere(
@@ -242,16 +265,13 @@ Losses = tuple[float, float | None, float | None, float | None, int | None]
 """KL and its error, increase of bits per byte and its error, and tokens."""
 
 
-def _measure(
-    inputs: OpenedInputs, scoring: Scoring | None, progress: Progress | None
-) -> Callable[[Packed], Losses]:
+def _measure(inputs: OpenedInputs, scorer: FileScorer | None) -> Callable[[Packed], Losses]:
     """Return what measures a file's losses: on scored tokens, or else on calibration tokens."""
-    scorer, loss = make_scorer(scoring, inputs, progress), inputs.pack.loss
+    loss = inputs.pack.loss
     if scorer is not None:
-        judge = scorer
 
         def scored(packed: Packed) -> Losses:
-            found = judge.compare(packed)
+            found = scorer.compare(packed)
             kl, increase = found.kl_nats, found.bits_per_byte_increase
             tokens = found.packed.coverage.scored
             return kl.value, kl.stderr, increase.value, increase.stderr, tokens

@@ -221,20 +221,11 @@ def write_calibration(path: Path, calibration: Calibration) -> int:
         OSError: The folder cannot be written to.
 
     """
-    return write_atomically(path, pieces(calibration))
+    return write_atomically(path, _serialize(calibration))
 
 
-def pieces(calibration: Calibration) -> Iterator[bytes]:
-    """
-    Give the file of a calibration tensor by tensor, so that it is never in memory as a whole.
-
-    Args:
-        calibration: Its content.
-
-    Yields:
-        The bytes of :func:`write_calibration`.
-
-    """
+def _serialize(calibration: Calibration) -> Iterator[bytes]:
+    """Give the file tensor by tensor, so that it is never in memory as a whole."""
     assert sys.byteorder == "little"
     tensors = {
         f"{kind}/{name}": tensor

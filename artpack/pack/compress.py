@@ -64,6 +64,11 @@ class Packed:
         return assemble(self.header, self.streams, self.files)
 
     @property
+    def sha256(self) -> str:
+        """Hash of all of the file but its trailer, which holds it, in hexadecimal."""
+        return self.pieces[-1].hex()
+
+    @property
     def size_bytes(self) -> int:
         """Size of the file."""
         return sum(map(len, self.pieces))

@@ -11,7 +11,6 @@ from torch import Tensor
 from artpack.artifact.carried import PackedFiles
 from artpack.artifact.describe import role_of
 from artpack.artifact.plan import StreamPlan
-from artpack.artifact.reader import Artifact
 from artpack.calibration.file import Calibration
 from artpack.checkpoint import Checkpoint
 from artpack.checkpoint.selection import Selection
@@ -252,7 +251,7 @@ class Packer:
 
         """
         if not self._plain.jobs:
-            return self._make_fixed(goal)
+            return self._make_fixed(goal, self._record(judged_on))
         fit = self._fit(goal, increase, self._record(judged_on))
         loss, role_losses = self._losses(fit.packed.prepared)
         return PackResult(
@@ -348,13 +347,13 @@ class Packer:
         )
         return (told,)
 
-    def _make_fixed(self, goal: Goal) -> PackResult:
+    def _make_fixed(self, goal: Goal, record: SearchRecord) -> PackResult:
         recipe = self._spec.name
         if goal.max_loss_increase is not None:
             raise UsageError(
                 f"recipe {recipe!r} has no step to adjust to `max_loss_increase`: take 'frontier'"
             )
-        packed = self._pack({}, Outcome())
+        packed = record.file(None, lambda: self._pack({}, Outcome()))
         size, limit = goal.counted_bytes(packed), goal.file_limit
         if limit is not None and size > limit:
             raise BudgetError(
@@ -374,10 +373,7 @@ class Packer:
             return Outcome(log2_step, self._sensitivities[0])
 
         def at(log2_step: float) -> Packed:
-            restored = partial(self._prepared_of, found)
-            return record.file(
-                log2_step, lambda: self._pack(tuned(log2_step), outcome(log2_step)), restored
-            )
+            return record.file(log2_step, lambda: self._pack(tuned(log2_step), outcome(log2_step)))
 
         def draft(log2_step: float) -> int:
             def measure() -> int:
@@ -405,15 +401,6 @@ class Packer:
         trial = Trial(found.default_log2_step(), packed.size_bytes)
         return Fit(packed, trial, (trial,))
 
-    def _prepared_of(self, found: RateDistortion, artifact: Artifact) -> dict[str, Prepared]:
-        """Return what a file was made of."""
-        lattices = {tensor.name: tensor.quantizer for tensor in artifact.header.plan.tensors}
-        adjusted = {
-            name: found.reported(name, Prepared(lattices[name], artifact.quantized(name)))
-            for name in found.jobs
-        }
-        return self._others | adjusted
-
     def _tuned(self, found: RateDistortion, log2_step: float) -> dict[str, Prepared]:
         """Quantize, and learn in between."""
         make_objective = self._inputs.objective
@@ -432,7 +419,7 @@ class Packer:
         run = self._inputs.run_folder
         if run is None or self._deadline_s is not None:
             return UNRECORDED
-        costs: Any = self._sensitivities[0]
+        costs: Any = self._sensitivities[0] if self._plain.jobs else None
         more: Config = {"sensitivities": costs, "judged_on": judged_on}
         return SearchRecord(run, self._identity | more)
 

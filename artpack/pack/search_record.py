@@ -4,8 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from artpack.artifact.reader import Artifact, open_artifact
 from artpack.errors import ArtpackError
 from artpack.pack.compress import Packed
 from artpack.pack.prepare import Prepared
+from artpack.quantize.error_report import Report
 from artpack.stages import Config
 from artpack.system.run_folder import RunFolder
 
@@ -36,12 +36,7 @@ class SearchRecord:
 
     def loss(self, packed: Packed, measure: Callable[[Packed], float]) -> float:
         """Return what a file loses, or measure it."""
-        if self.run is None:
-            return measure(packed)
-        content = sha256()
-        for piece in packed.pieces:
-            content.update(piece)
-        return self._number("loss", content.hexdigest(), lambda: measure(packed))
+        return self._number("loss", packed.sha256, lambda: measure(packed))
 
     def _number(self, kind: str, at: str, measure: Callable[[], float]) -> float:
         found: float = self._json(kind, at, measure, _is_number)
@@ -65,19 +60,13 @@ class SearchRecord:
         self.run.keep_json(kind, inputs, measured, seconds=time.monotonic() - started)
         return measured
 
-    def file(
-        self,
-        log2_step: float,
-        make: Callable[[], Packed],
-        prepared: Callable[[Artifact], Mapping[str, Prepared]],
-    ) -> Packed:
+    def file(self, log2_step: float | None, make: Callable[[], Packed]) -> Packed:
         """
         Return the file at a step, or make it.
 
         Args:
-            log2_step: Logarithm of the step to base 2.
+            log2_step: Logarithm of the step to base 2; None for a recipe whose steps are fixed.
             make: Makes it.
-            prepared: Takes the tensors out of it that were quantized before it was packed.
 
         Returns:
             The file.
@@ -85,9 +74,9 @@ class SearchRecord:
         """
         if self.run is None:
             return make()
-        inputs, started = self._at(log2_step.hex()), time.monotonic()
-        file = self.run.find("file", inputs)
-        known = None if file is None else _read(file, prepared)
+        inputs = self._at("" if log2_step is None else log2_step.hex())
+        started, file = time.monotonic(), self.run.find("file", inputs)
+        known = None if file is None else _read(file)
         if known is not None:
             return known
         packed = make()
@@ -114,12 +103,20 @@ def _are_costs(found: Any) -> bool:
 
 def _content(packed: Packed) -> Iterator[bytes]:
     """Give what a file does not say of itself in one line, and then the file."""
-    about = {"unused_rules": packed.unused_rules, "portable_price": packed.portable_price}
+    reports = {
+        name: None if one.report is None else asdict(one.report)
+        for name, one in packed.prepared.items()
+    }
+    about = {
+        "unused_rules": packed.unused_rules,
+        "portable_price": packed.portable_price,
+        "reports": reports,
+    }
     yield json.dumps(about).encode() + b"\n"
     yield from packed.pieces
 
 
-def _read(file: Path, prepared: Callable[[Artifact], Mapping[str, Prepared]]) -> Packed | None:
+def _read(file: Path) -> Packed | None:
     """Return a file that was kept; None if it cannot be that."""
     try:
         line, _, content = file.read_bytes().partition(b"\n")
@@ -136,8 +133,28 @@ def _read(file: Path, prepared: Callable[[Artifact], Mapping[str, Prepared]]) ->
                 unused_rules=tuple(unused),
                 portable_price=price,
                 skipped=0,
-                prepared=prepared(artifact),
+                prepared=_prepared(artifact, about["reports"]),
             )
         return packed if packed.content() == content else None
     except (ArtpackError, OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def _prepared(artifact: Artifact, reports: Any) -> dict[str, Prepared]:
+    """Return the tensors that were quantized before they were packed."""
+    quantizers = {tensor.name: tensor.quantizer for tensor in artifact.header.plan.tensors}
+    return {
+        name: Prepared(quantizers[name], artifact.quantized(name), _report(fields))
+        for name, fields in reports.items()
+    }
+
+
+def _report(fields: Any) -> Report | None:
+    if fields is None:
+        return None
+    notes = tuple(fields.pop("notes"))
+    optional = fields["weighted_error"] is None
+    numbers = [value for name, value in fields.items() if name != "weighted_error" or not optional]
+    if not all(map(_is_number, numbers)) or not all(isinstance(note, str) for note in notes):
+        raise TypeError
+    return Report(**fields, notes=notes)

@@ -91,7 +91,7 @@ def train(
     *,
     machine: Machine | None = None,
     resume: bool = False,
-    save_seconds: float = 300.0,
+    save_seconds: float = 60.0,
     progress: Progress | None = None,
 ) -> TrainResult:
     """

@@ -15,6 +15,7 @@ from ..options.sizes import SizeList
 from ..render import sweep as render
 from ..render.plot import check_ending
 from ..render.progress import progress
+from ..run_folder import run_folder
 
 
 @click.command(cls=Command, needs="artpack.api.sweep")
@@ -51,18 +52,19 @@ def sweep(
     """Pack CHECKPOINT to several budgets and by every recipe, and say what each file costs."""
     if picture is not None:
         check_ending(picture)
-    with progress(inputs["jobs"]) as told:
-        curve = artpack.sweep(
-            artpack.CompressInputs(**inputs),
-            budgets,
-            scoring=scoring,
-            profile=profile,
-            made=render.made,
-            progress=told,
-        )
-    curve.save(output)
-    if picture is not None:
-        render.draw(picture, curve)
-    if html is not None:
-        render.page(html, ", ".join(map(str, inputs["source"])), curve)
+    with run_folder(output) as run:
+        with progress(inputs["jobs"], run=run) as told:
+            curve = artpack.sweep(
+                artpack.CompressInputs(**inputs, run_folder=run),
+                budgets,
+                scoring=scoring,
+                profile=profile,
+                made=render.made,
+                progress=told,
+            )
+        curve.save(output)
+        if picture is not None:
+            render.draw(picture, curve)
+        if html is not None:
+            render.page(html, ", ".join(map(str, inputs["source"])), curve)
     render.report(curve, as_json=as_json)

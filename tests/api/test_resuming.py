@@ -131,3 +131,21 @@ def test_the_search_of_a_graph_does_not_measure_sensitivities_again(tmp_path: Pa
 
     names = names_when_ended_after_each(make, tmp_path / "run")
     assert set(names) == {"sensitivities", "draft", "file"}
+
+
+def test_a_curve_goes_on_after_each_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("artpack.api.sweep.recipe_names", lambda: ["int4", "lossless", "pr1934"])
+
+    def make(folder: RunFolder | None) -> bytes:
+        choice = artpack.CompressInputs(
+            source=WEIGHTS,
+            model=CONFIG,
+            calibration_tokens=TOKENS[:256],
+            run_folder=folder,
+        )
+        curve = artpack.sweep(choice, [8_000], profile="fast")
+        points = [replace(point, seconds=0.0) for point in curve.points]
+        return repr((points, curve.notes)).encode()
+
+    names = names_when_ended_after_each(make, tmp_path / "run")
+    assert names.count("point") == 4
