@@ -5,7 +5,9 @@ docs/FORMAT.md is the law; this is its first section in code.
 """
 
 import hashlib
+import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from artpack.errors import CorruptError, TruncatedError, UsageError, VersionError
@@ -60,6 +62,30 @@ def max_coded_bytes(symbols: int) -> int:
 
     """
     return 2 * symbols + 65_536
+
+
+def shape_fault(shape: Sequence[int]) -> str | None:
+    """
+    Say why no artifact has a tensor of some shape.
+
+    Args:
+        shape: Its dimensions, 0 or more.
+
+    Returns:
+        What follows the tensor's name in a message; None for a shape that one may have.
+
+    >>> shape_fault((0, 1 << 40))
+    'a dimension of 1099511627776, the limit is 2147483647'
+
+    """
+    if len(shape) > MAX_DIMS:
+        return f"{len(shape)} dimensions, the limit is {MAX_DIMS}"
+    if max(shape, default=0) >= MAX_DIM:
+        return f"a dimension of {max(shape)}, the limit is {MAX_DIM - 1}"
+    weights = math.prod(max(1, size) for size in shape)
+    if weights > MAX_WEIGHTS:
+        return f"{weights} weights, the limit is {MAX_WEIGHTS}"
+    return None
 
 
 def checksum(data: bytes) -> bytes:

@@ -121,14 +121,10 @@ def _check_dtype(tensor: TensorPlan) -> None:
 
 def _read_shape(value: object, name: str) -> tuple[int, ...]:
     sizes = as_list(value, f"shape of {name!r}")
-    if len(sizes) > fmt.MAX_DIMS:
-        raise CorruptError(f"{name!r} has {len(sizes)} dimensions, limit {fmt.MAX_DIMS}")
-    weights = 1
-    for size in sizes:
-        weights *= max(1, as_uint(size, f"dimension of {name!r}", below=fmt.MAX_DIM))
-    if weights > fmt.MAX_WEIGHTS:
-        raise CorruptError(f"{name!r} has {weights} weights, limit {fmt.MAX_WEIGHTS}")
-    return tuple(sizes)
+    shape = tuple(as_uint(size, f"dimension of {name!r}") for size in sizes)
+    if fault := fmt.shape_fault(shape):
+        raise CorruptError(f"{name!r}: {fault}")
+    return shape
 
 
 def _read_dtype(value: object, name: str) -> str:

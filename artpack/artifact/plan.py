@@ -6,6 +6,7 @@ What a recipe asks for is another type, :class:`~artpack.recipes.spec.PlanSpec`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from artpack.coding.pipeline import Pipeline
 from artpack.stages import Quantizer
@@ -29,7 +30,7 @@ class TensorPlan:
     dtype: str
     quantizer: Quantizer
 
-    @property
+    @cached_property
     def parts(self) -> tuple[PartSpec, ...]:
         """The parts that the quantizer makes of this shape."""
         return self.quantizer.parts(self.shape)

@@ -10,6 +10,7 @@ Source: Python's ``pickletools``; PyTorch's ``torch._weights_only_unpickler``.
 """
 
 import pickletools
+import re
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -61,10 +62,18 @@ _EMPTY: dict[str, Callable[[], object]] = {
 }
 _PUTS = frozenset({"BINPUT", "LONG_BINPUT"})
 _GETS = frozenset({"BINGET", "LONG_BINGET"})
-_LISTS = frozenset(
-    {"PROTO", "FRAME", "STOP", "EMPTY_LIST", "MARK", "APPEND", "APPENDS", "MEMOIZE", *_PUTS}
-    | {"BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING"}
-)
+_LETTERS = {
+    "EMPTY_LIST": "L",
+    "MARK": "(",
+    "APPEND": "a",
+    "APPENDS": ")",
+    "STOP": ".",
+    **dict.fromkeys(("BINUNICODE", "SHORT_BINSTRING", "BINSTRING"), "t"),
+    **dict.fromkeys(("PROTO", *_PUTS), ""),
+}
+_TEXTS = re.compile(r"L(?:ta|\(t*\))*\.")
+"""A list of text, a letter for each opcode: nothing is put aside, and nothing is taken back."""
+
 _STORAGE_KEY = 2
 """Place of the key in what a pickle says of a storage."""
 
@@ -119,13 +128,10 @@ def read_keys(pickled: BinaryIO) -> set[str]:
         ValueError: It is damaged, or more than a list of text.
 
     """
-    keys = set()
-    for opcode, value, _ in pickletools.genops(pickled):
-        if opcode.name not in _LISTS:
-            raise ValueError("storages that are no list")
-        if isinstance(value, str):
-            keys.add(value)
-    return keys
+    steps = [(opcode.name, value) for opcode, value, _ in pickletools.genops(pickled)]
+    if not _TEXTS.fullmatch("".join(_LETTERS.get(name, "?") for name, _ in steps)):
+        raise ValueError("storages that are no list of text")
+    return {value for _, value in steps if isinstance(value, str)}
 
 
 def _step(

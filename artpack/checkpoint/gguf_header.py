@@ -18,6 +18,8 @@ MAX_ITEMS = 1 << 22
 """Of an array; vocabularies have a few hundred thousand."""
 
 MAX_AXES = 4
+MAX_WEIGHTS = 1 << 40
+"""Of a tensor, empty axes taken for 1."""
 
 HALVES = {"F16": "float16", "BF16": "bfloat16"}
 """Types of matrices that keep their dtype, and what torch calls it."""
@@ -214,6 +216,8 @@ def _place(
         ) from None
     if block > 1 and (not shape or shape[-1] % block):
         raise CheckpointError(f"{name!r} of shape {shape} is not made of blocks of {block}")
+    if math.prod(max(1, axis) for axis in shape) > MAX_WEIGHTS:
+        raise CheckpointError(f"{name!r} has the impossible shape {shape}")
     size = math.prod(shape) // block * block_bytes
     if first + offset + size > end:
         raise CheckpointError(f"cut off: {name!r} ends past the end")

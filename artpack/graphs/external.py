@@ -66,9 +66,11 @@ def _locate(tensor: TensorProto, name: str, path: Path) -> Path:
     location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
     file = path.parent / location
     if not _is_inside(location) or not _stays_inside(file, path):
-        raise CheckpointError(f"{path}: {name!r} is in {location!r}, not a file of this folder")
-    if not file.is_file():
-        raise CheckpointError(f"{path}: {name!r} is in {location!r}, which is missing")
+        raise CheckpointError(
+            f"{path}: {name!r} is in {location!r:.200}, not a file of this folder"
+        )
+    if not _is_there(file):
+        raise CheckpointError(f"{path}: {name!r} is in {location!r:.200}, which is missing")
     return file
 
 
@@ -87,6 +89,13 @@ def _stays_inside(file: Path, path: Path) -> bool:
         real, folder = file.resolve(), path.parent.resolve()
         return real.is_relative_to(folder) or real.parent == path.resolve().parent
     except (OSError, RuntimeError):
+        return False
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name longer than any file's
         return False
 
 

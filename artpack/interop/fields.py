@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from artpack.artifact.format import shape_fault
 from artpack.errors import CorruptError
 
 MAX_SHOWN = 8
@@ -74,6 +75,8 @@ def as_shape(value: object, where: str, *, most: int = 1 << 40) -> tuple[int, ..
     shape = tuple(as_count(size, where) for size in value)
     if math.prod(shape) > most:
         raise CorruptError(f"{where} is {shape}, more than the limit of {most} elements")
+    if fault := shape_fault(shape):
+        raise CorruptError(f"{where}: {fault}")
     return shape
 
 
@@ -97,6 +100,8 @@ def as_tensor(value: object, where: str, dtype: torch.dtype | None = None) -> Te
         raise CorruptError(f"{where} is not a tensor")
     if not value.is_contiguous() or value.nbytes > value.untyped_storage().nbytes():
         raise CorruptError(f"{where} is not a contiguous tensor")
+    if fault := shape_fault(value.shape):
+        raise CorruptError(f"{where}: {fault}")
     if dtype is not None and value.dtype != dtype:
         raise CorruptError(f"{where} is {value.dtype}, not {dtype}")
     return value.detach()

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from artpack.artifact.format import shape_fault
 from artpack.artifact.plan import TensorPlan
 from artpack.checkpoint import TensorInfo
 from artpack.checkpoint.selection import Selection
-from artpack.errors import UsageError
+from artpack.errors import CheckpointError, UsageError
 from artpack.pack.prepare import Prepared
 from artpack.quantize import Raw
 from artpack.recipes.rules import Rule
@@ -29,6 +30,7 @@ def plan_tensors(
         8-bit floats.
 
     Raises:
+        CheckpointError: A tensor has a shape that no artifact has.
         UsageError: No rule of the recipe takes a tensor, or a prepared one is not
             selected or of another shape.
 
@@ -72,6 +74,8 @@ def _rule(spec: PlanSpec, info: TensorInfo, prepared: Mapping[str, Prepared]) ->
 
 
 def _tensor_plan(info: TensorInfo, rule: Rule | None, prepared: Prepared | None) -> TensorPlan:
+    if fault := shape_fault(info.shape):
+        raise CheckpointError(f"{info.name!r}: {fault}")
     dtype = str(info.dtype).removeprefix("torch.")
     quantizer: Quantizer
     if prepared is not None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from artpack.checkpoint import open_checkpoint
+from artpack.checkpoint.gguf_header import read_gguf_header
 from artpack.checkpoint.gguf_model import (
     READER,
     empty_model,
@@ -148,3 +149,15 @@ def test_files_of_hugging_face_are_made_of_the_metadata(tmp_path: Path) -> None:
 def test_there_are_no_keys_in_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave the key out"):
         open_checkpoint(llama(tmp_path / "m.gguf"), key="model")
+
+
+def test_scales_that_are_not_finite_make_weights_that_are_not(tmp_path: Path) -> None:
+    """Whoever packs them is told of the weight, and not by a warning of numpy."""
+    path = write(tmp_path / "m.gguf", "none", {"a": (drawn(2, 32), KINDS.Q8_0)}, {})
+    content = bytearray(path.read_bytes())
+    start = read_gguf_header(path).tensors[0].start
+    content[start : start + 34] = np.float16("inf").tobytes() + bytes(32)
+    path.write_bytes(content)
+
+    with open_checkpoint(path) as checkpoint:
+        assert checkpoint.read("a").isnan().any()

@@ -118,7 +118,11 @@ BAD = {
     "axes": (file([entry("a", (1,) * 5)]), "'a' has 5 axes, the limit is 4"),
     "type": (file([entry("a", (4, 2), kind=99)]), "'a' is of type 99, which this version"),
     "blocks": (file([entry("a", (4, 2), kind=8)]), r"'a' of shape \(2, 4\) is not made of blocks"),
-    "size": (file([entry("a", (HUGE, HUGE))]), "cut off: 'a' ends past the end"),
+    "shape": (
+        file([entry("a", (1 << 63, 0, 1 << 63))]),
+        r"'a' has the impossible shape \(9223372036854775808, 0, 9223372036854775808\)",
+    ),
+    "size": (file([entry("a", (1 << 20, 1 << 20))]), "cut off: 'a' ends past the end"),
     "offset": (file([entry("a", (4, 2), offset=64)]), "cut off: 'a' ends past the end"),
     "same name": (file(ONE * 2), "two of its tensors have the same name"),
     "letters of a name": (

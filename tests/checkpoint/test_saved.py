@@ -1,6 +1,7 @@
 """Files of torch.save that ask for far more than they hold."""
 
 import _codecs
+import io
 import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from artpack.checkpoint import open_checkpoint
+from artpack.checkpoint.calls import read_keys
 from artpack.checkpoint.saved import MAX_SHARING, SPARE_BYTES, load_saved
 from artpack.errors import CheckpointError
 
@@ -144,3 +146,19 @@ def test_a_dict_under_very_many_names_is_looked_into_once(tmp_path: Path) -> Non
     middle: dict[str, object] = {str(i): inner for i in range(1000)}
     torch.save({str(i): middle for i in range(1000)}, tmp_path / "a.pt")
     assert "no tensors" in message_of(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        b"X\x01\0\0\0k].",
+        b"]X\x01\0\0\0kX\x01\0\0\0ka.",
+        b"]X\x01\0\0\0ka0].",
+        b"]q\0X\x01\0\0\0k0h\0.",
+    ],
+)
+def test_keys_that_are_only_near_the_list_are_none(pickled: bytes) -> None:
+    """A storage without bytes, if it is believed to have some, is whatever was in memory."""
+    assert read_keys(io.BytesIO(b"\x80\x02]X\x01\0\0\0ka.")) == {"k"}
+    with pytest.raises(ValueError, match="no list of text"):
+        read_keys(io.BytesIO(b"\x80\x02" + pickled))

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from artpack.errors import ArtpackError
+from artpack.system.stopping import stop_flag
 from tests.fuzz.pool import Round
 from tests.fuzz.target import MIB
 from tests.fuzz.targets import TARGETS
@@ -48,8 +49,9 @@ def keep(name: str, seed: int, index: int, told: str, folder: Path) -> str:
 
 def fuzz(names: list[str], *, seconds: float, seed: int, jobs: int, folder: Path) -> list[str]:
     """Feed some targets, print the table, and return what to say of each failure."""
-    fed = Round([TARGETS[name] for name in names], seed, seconds)
-    fed.run(jobs)
+    with stop_flag() as stop:
+        fed = Round([TARGETS[name] for name in names], seed, seconds, stop)
+        fed.run(jobs)
     print(f"seed {seed}\n{table(fed.results)}", flush=True)
     return [
         keep(name, seed, index, told, folder)

@@ -24,6 +24,7 @@ from artpack.training.run_state import read_state, write_state
 from tests.checkpoint import gguf_cases
 from tests.fuzz.mutate import change_bytes, change_tree
 from tests.fuzz.target import FaultError, Target, digest, saved
+from tests.fuzz.texts import change_json
 from tests.graphs import tiny
 
 INDEX = "model.safetensors.index.json"
@@ -82,14 +83,14 @@ def _legacy() -> list[bytes]:
     return [path.read_bytes() for path in sorted(CORPUS.glob("legacy-*.pt"))]
 
 
-def _change_archive(draw: Random, data: bytes) -> bytes:
-    """Change all bytes, or a record of the zip file, with its checksum right."""
+def change_archive(draw: Random, data: bytes, *, first: str = "data.pkl") -> bytes:
+    """Change all bytes, or a record of the zip file, one of them above all, its checksum right."""
     if draw.random() < 0.2:
         return change_bytes(draw, data)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         records = [(name, archive.read(name)) for name in archive.namelist()]
-    pickles = [at for at, (name, _) in enumerate(records) if name.endswith("data.pkl")]
-    at = pickles[0] if draw.random() < 0.8 else draw.randrange(len(records))
+    chosen = [at for at, (name, _) in enumerate(records) if name.endswith(first)]
+    at = chosen[0] if draw.random() < 0.8 else draw.randrange(len(records))
     records[at] = records[at][0], change_bytes(draw, records[at][1])
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -123,12 +124,6 @@ def _read_index(data: bytes) -> str:
         for i in range(2):
             save_file(dict(weights[i::2]), path.with_name(f"{i}.safetensors"))
         return digest(read_weights(path).tensors)
-
-
-def _change_json(draw: Random, data: bytes) -> bytes:
-    if draw.random() < 0.3:
-        return change_bytes(draw, data)
-    return json.dumps(change_tree(draw, json.loads(data)), default=str).encode()
 
 
 def _calibration() -> list[bytes]:
@@ -221,14 +216,14 @@ def _checkpoint(name: str, make: Callable[[], list[bytes]], change: Change, file
 
 TARGETS = (
     _checkpoint("safetensors", _safetensors, _change_safetensors, "a.safetensors"),
-    _checkpoint("torch", _torch, _change_archive, "a.pt"),
+    _checkpoint("torch", _torch, change_archive, "a.pt"),
     _checkpoint("torch-legacy", _legacy, change_bytes, "a.pt"),
     _checkpoint("gguf", _gguf, change_bytes, "a.gguf"),
     _checkpoint("onnx", _onnx, change_bytes, "a.onnx"),
-    Target("checkpoint-index", _index, _change_json, _read_index),
+    Target("checkpoint-index", _index, change_json, _read_index),
     Target("calibration", _calibration, _change_safetensors, _read_calibration),
     Target("tokens-shard", _shards, change_bytes, partial(_read_tokens, "a.bin")),
     Target("tokens-npy", _arrays, change_bytes, partial(_read_tokens, "a.npy")),
     Target("state-ttt", _states, _change_safetensors, _read_keeper, sealed=True),
-    Target("state-training", _runs, _change_archive, _read_run),
+    Target("state-training", _runs, change_archive, _read_run),
 )

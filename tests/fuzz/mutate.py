@@ -15,7 +15,10 @@ INTEGERS = (
 )
 FLOATS = (0.0, -0.0, 1.0, 0.5, -1.5, 5e-324, 1e38, 1e308, float("inf"), float("nan"))
 TEXTS = ("", "a", "none", "id", "\x00", "é", "..", "/", "a" * 300, "(a+)+$", "0" * 40, "nan")
-OTHERS: tuple[Any, ...] = (None, True, False, [], {}, "", 0, b"", b"\x00" * 8, [[]], {"id": "rows"})
+OTHERS: tuple[Any, ...] = (
+    *(None, True, False, [], {}, "", 0, b"", b"\x00" * 8, [[]], {"id": "rows"}),
+    *([1 << 40, 0], [0, 1 << 40], [1 << 31, 1 << 31], (1 << 20, 0)),
+)
 DTYPES = (torch.uint8, torch.int8, torch.int64, torch.float16, torch.float32, torch.bool)
 MAX_EDITS = 4
 
@@ -172,6 +175,7 @@ def _other_tensor(draw: Random, tensor: Tensor) -> Tensor:
         tensor.reshape(-1)[: draw.randint(0, 8)].clone,
         lambda: tensor.T.contiguous() if tensor.ndim == 2 else tensor.reshape(1, -1),
         lambda: tensor.reshape(-1)[:1].repeat(draw.choice((0, 3, 1 << 16))),
+        lambda: tensor.new_empty(draw.choice(((1 << 40, 0), (0, 1 << 40), (0, 1 << 31, 1 << 31)))),
         lambda: _with_extremes(draw, tensor),
         lambda: _with_extremes(draw, tensor),
     )

@@ -21,6 +21,16 @@ ROOT = Path(__file__).parents[2]
 TURN_S = 2.0
 """How long a target is fed before it is the next one's turn."""
 
+TURNS = 4
+"""In a short round a target has about as many."""
+
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    # So that all memory is handed out by what fills it, and given back when it is free.
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.mmap_threshold=131072",
+}
+
 
 class Worker:
     """A worker's process, started when it is needed, of a program such as ``tests.fuzz.worker``."""
@@ -72,7 +82,8 @@ class Worker:
                 stderr=self._errors,
                 text=True,
                 cwd=ROOT,
-                env=environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+                process_group=0,  # an interrupt is not for it
+                env=environ | ENVIRONMENT,
             )
         return self._process
 
@@ -105,12 +116,14 @@ def _add(result: Tally, tally: dict[str, Any]) -> None:
 
 
 class Round:
-    """Targets that take turns until the time is over."""
+    """Targets that take turns until the time is over, or somebody has enough of it."""
 
-    def __init__(self, targets: Iterable[Target], seed: int, seconds: float) -> None:
+    def __init__(
+        self, targets: Iterable[Target], seed: int, seconds: float, stop: threading.Event
+    ) -> None:
         self.results = {target.name: Tally(0) for target in targets}
-        self._seed, self._end = seed, time.monotonic() + seconds
-        self._turn_s = min(TURN_S, seconds / len(self.results))
+        self._seed, self._end, self._stop = seed, time.monotonic() + seconds, stop
+        self._turn_s = min(TURN_S, seconds / TURNS / len(self.results))
         names = list(self.results)
         random.Random(seed).shuffle(names)  # so that none is always the last of a short round
         self._queue = deque(names)
@@ -129,7 +142,7 @@ class Round:
     def _work(self) -> None:
         try:
             with Worker() as worker:
-                while self._queue and time.monotonic() < self._end:
+                while self._queue and not self._stop.is_set() and time.monotonic() < self._end:
                     name = self._queue.popleft()
                     worker.feed(name, self._seed, self._turn_s, self.results[name])
                     self._queue.append(name)

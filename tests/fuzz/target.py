@@ -1,5 +1,6 @@
 """What is fed: a corpus, how it is changed, a reader, and what is expected of it."""
 
+import ctypes
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,12 @@ from torch import Tensor
 from artpack.errors import ArtpackError
 
 MIB = 1 << 20
+
+
+M_PERTURB = -6
+"""Of glibc's ``mallopt``: what byte memory is filled with when it is handed out."""
+
+NO_MEMORY = ("can't allocate memory", "cannot allocate", "out of memory")
 
 
 class FaultError(AssertionError):
@@ -58,18 +65,38 @@ class Target:
     def verdict(self, data: bytes, content: str) -> str:
         """Read an input; return ``equal``, ``other``, or the kind of its refusal."""
         try:
+            fill_new_memory(0x33)
             found = self.read(data)
         except ArtpackError as error:
             if "\n" in str(error) or not str(error):
                 raise FaultError(f"the message is not one line: {error!r}") from error
+            if wants_too_much(error):
+                raise FaultError(f"it was refused for want of memory alone: {error!r}") from error
             return type(error).__name__
         if found == content:
             return "equal"
         if self.sealed:
             raise FaultError("something else was read, and no checksum was made right")
+        fill_new_memory(0xCC)
         if self.read(data) != found:
             raise FaultError("what is read differs from time to time")
         return "other"
+
+
+def fill_new_memory(byte: int) -> None:
+    """Let what is read before it was written show: it is another byte for each reading."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_PERTURB, byte)
+
+
+def wants_too_much(error: BaseException | None) -> bool:
+    """Tell whether memory that was not there is behind an error: elsewhere it may be there."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(w in str(error).lower() for w in NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

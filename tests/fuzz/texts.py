@@ -52,7 +52,8 @@ def _change_toml(draw: Random, data: bytes) -> bytes:
     return to_toml(change_tree(draw, tomllib.loads(data.decode()))).encode()
 
 
-def _change_json(draw: Random, data: bytes) -> bytes:
+def change_json(draw: Random, data: bytes) -> bytes:
+    """Change bytes, or the tree that they stand for."""
     if draw.random() < 0.2:
         return change_bytes(draw, data)
     changed = change_tree(draw, json.loads(data))
@@ -99,13 +100,13 @@ TARGETS = (
     Target(
         "settings-model",
         lambda: [json.dumps(one.config.to_json()).encode() for one in PRESETS.values()],
-        _change_json,
+        change_json,
         _read_model,
     ),
     Target(
         "settings-training",
         lambda: [json.dumps(load_training(name).to_json()).encode() for name in TRAININGS.names()],
-        _change_json,
+        change_json,
         _read_training,
     ),
 )

@@ -73,13 +73,14 @@ def test_sizes_that_lie(change: Callable[[ModelProto], None], fault: str, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "location", ["../../etc/passwd", "/etc/passwd", "a/../../b", "C:\\x", "\\\\host\\x", "", "."]
+    "location",
+    ["../../etc/passwd", "/etc/passwd", "a/../../b", "C:\\x", "\\\\host\\x", "", ".", "a" * 300],
 )
 def test_elements_elsewhere_are_not_read(location: str, tmp_path: Path) -> None:
     path = tiny.external(tiny.perceptron(), tmp_path / "a.onnx", location)
 
-    fault = f"'w1' is in {location!r}, not a file of this folder"
-    missing = f"'w1' is in {location!r}, which is missing"
+    fault = f"'w1' is in {location!r:.200}, not a file of this folder"
+    missing = f"'w1' is in {location!r:.200}, which is missing"
     assert fault_of(path) in (f"{path}: {fault}", f"{path}: {missing}")
 
 

@@ -1,12 +1,13 @@
 """Containers that lie: one lie each, one clear line for it."""
 
+import copy
 import io
 import lzma
 import shutil
 import struct
 import zlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import brotli
@@ -59,22 +60,23 @@ def edited(name: str, change: Callable[[Any], object], *, outer: bool = False) -
         if not outer:
             streams[7] = Brotli().encode(write_archive(content))
         return _per_group(streams)
-    content = read_archive(unwrap(data, Allowance(1 << 30)))
+    content = copy.deepcopy(_saved(name))
     change(content)
     return WRAP[name](write_archive(content))
 
 
-def _shuffled(raw: bytes) -> bytes:
-    return Brotli().encode(shuffle(raw))
+@cache
+def _saved(name: str) -> Any:
+    return read_archive(unwrap(written(name), Allowance(1 << 30)))
 
 
 WRAP: dict[str, Callable[[bytes], bytes]] = {
     "rans": bytes,
     "torch-zstd": encode_zstd,
-    "torch-lzma": lzma.compress,
+    "torch-lzma": partial(encode_xz, preset=0),
     "payload-zstd": encode_zstd,
     "payload-zlib": zlib.compress,
-    "byte-shuffle": _shuffled,
+    "byte-shuffle": lambda raw: brotli.compress(shuffle(raw), quality=1),
     "byte-shuffle-xz": lambda raw: encode_xz(shuffle(raw), preset=0),
 }
 
@@ -116,6 +118,9 @@ def first_nonzero(value: int) -> Callable[[Tensor], Tensor]:
 
 FC, EMB, PROJ = "blocks.0.mlp.fc.weight", "tok_emb.weight", "blocks.0.mlp.proj.weight"
 QKV, ODD = "blocks.0.attn.c_qkv.weight", "blocks.0.odd.weight"
+LONG = (0, 1 << 31, 1 << 31)
+"""Of no elements, and more than numpy has numbers for."""
+
 LIES: list[tuple[str, Callable[[Any], object], str]] = [
     ("torch-zstd", put("w", FC + ".scale", ...), "the container has no 'blocks.0.mlp.fc.weight.sc"),
     ("torch-zstd", put("w", "more", torch.ones(1)), "unknown entry 'more'"),
@@ -124,6 +129,8 @@ LIES: list[tuple[str, Callable[[Any], object], str]] = [
     ("torch-zstd", put("m", FC, 7), "unknown meta 7"),
     ("torch-zstd", put("m", 3), "m is not a dict"),
     ("torch-zstd", put("w", FC + ".q", lambda q: q.float()), "is torch.float32, not torch.int8"),
+    ("torch-zstd", put("w", FC + ".q", lambda q: q.new_empty(LONG)), "a dimension of 2147483648"),
+    ("torch-lzma", put("payload", EMB, torch.ones(3)), "'tok_emb.weight' is there twice"),
     ("torch-zstd", put("w", FC + ".q", first_nonzero(-128)), "a code is outside of -127 to 127"),
     ("torch-zstd", put("w", FC + ".scale", lambda s: s[1:].clone()), "23 scales for 24 rows"),
     ("torch-zstd", put("w", FC + ".scale", lambda s: s.float()), "float32, not torch.float16"),
@@ -186,6 +193,7 @@ def test_a_lie_is_named(name: str, change: Callable[[Any], object], complaint: s
 GROUP_LIES: list[tuple[bool, Callable[[Any], object], str]] = [
     (False, put("s", "attn.c_q.weight.q", 0, (17, 16)), "has the shapes"),
     (False, put("s", "attn.c_q.weight.q", lambda s: s[:1]), "has the shapes"),
+    (False, put("s", "attn.c_q.weight.q", 2, (LONG[1] - 1, 0)), "no order of 2147483647 rows"),
     (False, put("s", "attn.c_q.weight.q", 5), "the shapes of a group are no list"),
     (False, put("s", "more", []), "the list of shapes has an unknown entry 'more'"),
     (False, put("m", "blocks.0.attn.c_q.weight", ...), "has 3 matrices, the meta name 2"),

@@ -22,6 +22,7 @@ from artpack.errors import EvaluatorError, UsageError
 from artpack.evaluation.black_box import worker
 from artpack.evaluation.black_box.answer import Answer
 from artpack.evaluation.tokens.shards import Tokens
+from artpack.system.arrays import read_array
 
 _CACHES = ("TMPDIR", "NUMBA_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH")
 """Variables that say where programs write what they would find again."""
@@ -219,10 +220,10 @@ def _last_line(folder: Path) -> str:
 
 def _read_losses(folder: Path) -> NDArray[np.float64]:
     try:
-        losses = np.load(folder / "losses.npy", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        losses = read_array(folder / "losses.npy")
+    except (OSError, UsageError) as error:
         raise EvaluatorError("the evaluator wrote no .npy array of losses") from error
-    if not isinstance(losses, np.ndarray) or losses.dtype.kind not in "fiu":
+    if losses.dtype.kind not in "fiu":
         raise EvaluatorError("the evaluator's losses are no array of real numbers")
     return losses.astype(np.float64)
 

@@ -9,13 +9,13 @@ Source: the shard format that the parameter-golf challenge and its entries share
 """
 
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from artpack.errors import UsageError
+from artpack.system.arrays import read_header
 from artpack.system.atomic import write_atomically
 
 Tokens: TypeAlias = NDArray[np.unsignedinteger[Any]]
@@ -167,7 +167,7 @@ def read_sidecar(pattern: str, *, count: int) -> NDArray[np.int64]:
 def _read_npy(path: Path, vocab_size: int | None) -> Tokens:
     try:
         with path.open("rb") as file:
-            shape, dtype = _read_npy_header(file)
+            shape, _, dtype = read_header(file, str(path))
             if len(shape) != 1 or dtype.kind not in "iu":
                 raise UsageError(f"{path}: tokens must be a one-dimensional array of integers")
             held = path.stat().st_size - file.tell()
@@ -184,17 +184,6 @@ def _read_npy(path: Path, vocab_size: int | None) -> Tokens:
         raise UsageError(f"{path}: token ids run from {ids.min()} to {ids.max()}")
     _check_vocabulary(path, ids, vocab_size)
     return ids if ids.dtype.kind == "u" else ids.astype(np.uint32)
-
-
-def _read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Read shape and dtype; numpy itself would allocate what the shape says."""
-    try:
-        version = npy.read_magic(file)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read(file)
-    except Exception as error:  # numpy lets Python parse the header, which raises anything
-        raise UsageError(f"{file.name}: not a readable .npy array") from error
-    return shape, dtype
 
 
 def _check_vocabulary(path: Path, ids: Tokens, vocab_size: int | None) -> None:

@@ -164,7 +164,7 @@ class _Orders:
         if self._left is None:
             return matrix
         order, self._left = np.split(self._left, [len(matrix)])
-        if not np.array_equal(np.sort(order), np.arange(len(matrix))):
+        if len(order) != len(matrix) or (np.sort(order) != np.arange(len(order))).any():
             raise CorruptError(f"no order of {len(matrix)} rows")
         restored = np.empty_like(matrix)
         restored[order] = matrix

@@ -15,6 +15,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
+from artpack.errors import CorruptError
 from artpack.interop.archive import write_archive
 from artpack.interop.codes import codes_and_scales, plain, plain_tensor, row_int
 from artpack.interop.container import Container, StoredTensor
@@ -65,10 +66,12 @@ def read(payload: dict[str, Any], form: str = NAME) -> Container:
         Its tensors, in the order of the entries.
 
     Raises:
-        CorruptError: An entry is of the wrong kind, or has codes without scales.
+        CorruptError: An entry is of the wrong kind, has codes without scales, or is there twice.
 
     """
     names = [name for name in payload if not _is_scale(name, payload)]
+    if twice := [name for name in names if f"{name}.q" in payload]:
+        raise CorruptError(f"{min(twice)!r} is there twice")
     return Container(form, tuple(_read(name, payload) for name in names))
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artpack.errors import UsageError
+from artpack.system.arrays import read_arrays
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -127,12 +127,6 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
     """
     try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.lib.npyio.NpzFile):
-                return {name: archive[name] for name in archive.files}
+        return read_arrays(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path}: a damaged .npz file, or none") from error
-    raise UsageError(f"{path}: one array, and an .npz file of named ones is needed")

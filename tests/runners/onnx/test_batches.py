@@ -71,10 +71,10 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     np.savez(tmp_path / "objects.npz", x=np.array([None], object))
 
     for name, fault in {
-        "one.npy": "one array, and an .npz file of named ones is needed",
-        "text.npz": "a damaged .npz file, or none",
-        "cut.npz": "a damaged .npz file, or none",
-        "objects.npz": "a damaged .npz file, or none",
+        "one.npy": "a damaged .npz file of named arrays, or none",
+        "text.npz": "a damaged .npz file of named arrays, or none",
+        "cut.npz": "a damaged .npz file of named arrays, or none",
+        "objects.npz": "'x': no array of numbers",
         "none.npz": "cannot be read",
     }.items():
         with pytest.raises(UsageError) as caught:
