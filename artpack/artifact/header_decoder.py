@@ -6,6 +6,7 @@ anything is allocated for them.
 """
 
 import math
+from itertools import accumulate
 from typing import Any
 
 from artpack.artifact import format as fmt
@@ -144,8 +145,7 @@ def _read_streams(
     digests = as_digests(columns["checksums"], "checksums", count=count, size=fmt.CHECKSUM_BYTES)
     rows = zip(*(as_list(column, "stream column", length=count) for column in lists), strict=True)
     streams, records = [], []
-    if sum(len(as_list(members, "members")) for members in columns["members"]) > fmt.MAX_MEMBERS:
-        raise CorruptError(f"the streams have more than {fmt.MAX_MEMBERS} members")
+    _check_counts(sum(len(as_list(members, "members")) for members in lists[-1]), tensors)
     for (pipeline, stored, coded, members), digest in zip(rows, digests, strict=True):
         index = as_uint(pipeline, "pipeline of a stream", below=len(pipelines))
         read = tuple(_read_member(m, tensors) for m in as_list(members, "members"))
@@ -153,6 +153,15 @@ def _read_streams(
         stored_bytes = as_uint(stored, "stored_bytes")
         records.append(StreamRecord(stored_bytes, as_uint(coded, "coded_bytes"), digest))
     return tuple(streams), tuple(records)
+
+
+def _check_counts(members: int, tensors: tuple[TensorPlan, ...]) -> None:
+    """Check that there may be a member for each part, before all parts are made."""
+    if members > fmt.MAX_MEMBERS:
+        raise CorruptError(f"the streams have more than {fmt.MAX_MEMBERS} members")
+    parts = accumulate(len(tensor.parts) for tensor in tensors)
+    if any(count > members for count in parts):
+        raise CorruptError(f"some rows are in no stream: {members} members are fewer than parts")
 
 
 def _read_member(value: object, tensors: tuple[TensorPlan, ...]) -> Member:

@@ -100,6 +100,11 @@ def forget_member(header: Map, streams: list[bytes]) -> None:
     header["streams"]["members"][0] = header["streams"]["members"][0][:-1]
 
 
+def member_twice(header: Map, streams: list[bytes]) -> None:
+    members = header["streams"]["members"][0]
+    header["streams"]["members"][0] = [*members[:-1], members[0]]
+
+
 def overlapping_rows(header: Map, streams: list[bytes]) -> None:
     header["streams"]["members"][0] = [[0, 0, 0, 8], [0, 0, 4, 8], [1, 0]]
 
@@ -243,9 +248,14 @@ LIES: dict[str, tuple[Mutation, type[ArtifactError], str]] = {
     "a huge coded size": (set_stream("coded_bytes", 0, HUGE), CorruptError, "claims"),
     "a coded size that is not so": (set_stream("coded_bytes", 0, 100), CorruptError, "."),
     "no members": (set_stream("members", 0, []), CorruptError, "members"),
-    "a member of three numbers": (set_stream("members", 0, [[0, 0, 1]]), CorruptError, "2 or 4"),
+    "a member of three numbers": (
+        set_stream("members", 0, [[0, 0, 1]] * 9),
+        CorruptError,
+        "2 or 4",
+    ),
     "a member twice": (repeat_member, CorruptError, "overlap"),
-    "a member missing": (forget_member, CorruptError, "rows of codes"),
+    "a member missing": (forget_member, CorruptError, "members are fewer than parts"),
+    "a member in the place of another": (member_twice, CorruptError, "rows of codes"),
     "rows that overlap": (overlapping_rows, CorruptError, "overlap"),
     "rows with a gap": (rows_with_gap, CorruptError, "gap"),
     "rows beyond the end": (rows_beyond_end, CorruptError, "rows of a member"),
