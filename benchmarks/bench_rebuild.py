@@ -2,8 +2,8 @@
 How far the bytes of an artifact hold: other threads, other instructions.
 
 Files of the demo's model are made as this machine likes it, and made again (`artpack rebuild`) in
-fresh processes that are told to use other numbers of threads, or to do without instructions as an
-older machine would. A row says how many symbols are others. From the repository's root::
+fresh processes that are told to use other numbers of threads, or to do without instructions as
+another machine would. A row says how many symbols are others. From the repository's root::
 
     python -m benchmarks.bench_rebuild --csv benchmarks/results
 """
@@ -20,58 +20,61 @@ from typing import Any
 
 import artpack
 from artpack.demo import CALIBRATION, CHECKPOINT, write_demo
+from artpack.evaluation.tokens.shards import read_tokens, write_shard
 from benchmarks.report import Row, print_table, write_csv
 
-KEPT = "kept.safetensors"
+TOKENS, KEPT = "tokens.bin", "kept.safetensors"
+CALIBRATED_TOKENS = 8192
 
 MADE: dict[str, dict[str, Any]] = {
-    "int6, no data": {"recipe": "int6"},
+    "int6": {"recipe": "int6"},
     "frontier, no data": {"recipe": "frontier"},
-    "GPTQ (pr1123), calibration file": {"recipe": "pr1123", "calibration": KEPT},
-    "frontier, calibration file": {"calibration": KEPT},
-    "frontier, calibrated again": {"calibration_tokens": CALIBRATION},
-    "frontier, tuned": {"calibration_tokens": CALIBRATION, "tune_steps": 4},
+    "GPTQ, file": {"recipe": "pr1123", "calibration": KEPT},
+    "frontier, file": {"calibration": KEPT},
+    "frontier, tokens": {"calibration_tokens": TOKENS},
+    "tuned": {"calibration_tokens": TOKENS, "tune_steps": 1},
 }
-"""How files are made; and with what of it they are made again."""
+"""How files are made, and with what of it they are made again: a calibration or its tokens."""
+
+NO_AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL X86_V4"
 
 ENVIRONMENTS: dict[str, dict[str, str]] = {
-    "nothing else": {},
-    "2 threads": {"OMP_NUM_THREADS": "2"},
-    "4 threads": {"OMP_NUM_THREADS": "4"},
-    "torch without AVX-512": {"ATEN_CPU_CAPABILITY": "avx2"},
-    "torch without AVX": {"ATEN_CPU_CAPABILITY": "default"},
-    "OpenBLAS of Haswell": {"OPENBLAS_CORETYPE": "Haswell"},
-    "OpenBLAS of Sandybridge": {"OPENBLAS_CORETYPE": "Sandybridge"},
-    "OpenBLAS of Prescott": {"OPENBLAS_CORETYPE": "Prescott"},
-    "MKL without AVX-512": {"MKL_ENABLE_INSTRUCTIONS": "AVX2"},
-    "oneDNN without AVX-512": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
-    "numpy without AVX2": {"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL"},
-    "numba for any x86": {"NUMBA_CPU_NAME": "generic"},
-    "C library without FMA": {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-AVX2,-FMA4"},
+    "the same": {},
+    "2 threads": {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
+    "4 threads": {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4"},
+    "torch: avx2": {"ATEN_CPU_CAPABILITY": "avx2"},
+    "torch: default": {"ATEN_CPU_CAPABILITY": "default"},
+    "OpenBLAS: Haswell": {"OPENBLAS_CORETYPE": "Haswell"},
+    "OpenBLAS: Prescott": {"OPENBLAS_CORETYPE": "Prescott"},
+    "MKL: AVX2": {"MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    "oneDNN: AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "numpy: no AVX-512": {"NPY_DISABLE_CPU_FEATURES": NO_AVX512},
+    "numba: any x86": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+    "glibc: no FMA": {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-AVX2,-FMA4"},
 }
-"""Where they are made again: all but the first are what a machine of another kind would do."""
+"""Where they are made again, each for one library or two."""
 
 PROGRAM = """
 import json, sys, artpack
-given = json.loads(sys.argv[1])
-found = artpack.rebuild(given.pop("artifact"), **given)
-print(json.dumps(found.to_json()))
+for given in json.loads(sys.argv[1]):
+    print(json.dumps(artpack.rebuild(**given).to_json()))
 """
 
 
 def main() -> int:
     """Make files, make them again, print, and write what was asked for."""
     parser = argparse.ArgumentParser(description=str(__doc__).strip().splitlines()[0])
-    parser.add_argument(
-        "--only", metavar="TEXT", default="", help="environments of this in the name"
-    )
+    parser.add_argument("--only", default="", metavar="TEXT", help="where the name has this in it")
     parser.add_argument("--csv", type=Path, metavar="PATH", help="a file, or a folder for one")
     options = parser.parse_args()
-    chosen = {name: one for name, one in ENVIRONMENTS.items() if options.only in name}
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_files(folder)
-        rows = [row(folder, where, environment) for where, environment in chosen.items()]
+        for where, environment in ENVIRONMENTS.items():
+            if options.only in where:
+                rows.append({"where": where, **again(folder, environment)})
+                print(*rows[-1].values(), sep=" | ", flush=True)
     print_table(rows)
     if options.csv is not None:
         write_csv(options.csv, "rebuild", rows)
@@ -81,44 +84,39 @@ def main() -> int:
 def write_files(folder: Path) -> None:
     """Write the demo, its calibration, and a file of each kind."""
     write_demo(folder)
+    write_shard(folder / TOKENS, read_tokens(str(folder / CALIBRATION))[:CALIBRATED_TOKENS])
     for number, settings in enumerate(MADE.values()):
         given = {key: in_folder(folder, value) for key, value in settings.items()}
         if "calibration" in given and not given["calibration"].exists():
-            given["calibration_tokens"] = folder / CALIBRATION
+            given["calibration_tokens"] = folder / TOKENS
         made = artpack.compress(folder / CHECKPOINT, profile="fast", **given)
         made.save(folder / f"{number}.artpack")
 
 
 def in_folder(folder: Path, value: Any) -> Any:
     """Return the path of a file of the folder; anything else as it is."""
-    return folder / value if value in (KEPT, CALIBRATION) else value
+    return folder / value if value in (KEPT, TOKENS) else value
 
 
-def row(folder: Path, where: str, environment: Mapping[str, str]) -> Row:
-    """Make all files again somewhere."""
-    found: dict[str, str | float] = {"where": where}
-    for number, (name, settings) in enumerate(MADE.items()):
-        data = {key: str(folder / value) for key, value in settings.items() if "calib" in key}
-        found[name] = told(
-            again(folder / f"{number}.artpack", folder / CHECKPOINT, environment, data)
-        )
-    return found
-
-
-def again(
-    path: Path, checkpoint: Path, environment: Mapping[str, str], data: Mapping[str, str]
-) -> dict[str, Any]:
-    """Make a file again in a fresh process; return what was found."""
-    given = {"artifact": str(path), "checkpoint": str(checkpoint), **data}
+def again(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Make all files again in a fresh process; say of each what came out."""
+    asked = [
+        {
+            "artifact": str(folder / f"{number}.artpack"),
+            "checkpoint": str(folder / CHECKPOINT),
+            **{key: str(folder / one) for key, one in settings.items() if "calib" in key},
+        }
+        for number, settings in enumerate(MADE.values())
+    ]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(given)],
+        [sys.executable, "-c", PROGRAM, json.dumps(asked)],
         env={**os.environ, **environment},
         check=True,
         capture_output=True,
         text=True,
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    each = map(json.loads, done.stdout.splitlines())
+    return {name: told(found) for name, found in zip(MADE, each, strict=True)}
 
 
 def told(found: Mapping[str, Any]) -> str:
@@ -126,10 +124,10 @@ def told(found: Mapping[str, Any]) -> str:
     if found["identical"]:
         return "identical"
     changed, symbols = (sum(one[key] for one in found["changed"]) for key in ("changed", "symbols"))
-    coding = "" if found["same_coding"] else ", other coding"
+    coding = "" if found["same_coding"] else ", coding too"
     if not changed:
         return f"{found['differences'][0]['where']}{coding}"
-    return f"{changed:,} of {symbols:,} symbols{coding}"
+    return f"{changed} of {symbols} in {len(found['changed'])}{coding}"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from functools import cached_property
 from torch import Tensor
 
 from artpack.calibration.file import Calibration, hash_config
+from artpack.calibration.libraries import library_versions
 from artpack.checkpoint import Checkpoint
 from artpack.graphs import Graph, inlined
 from artpack.graphs.places import find_places
@@ -76,6 +77,7 @@ class GraphRun:
             tokens=len(self.batches),
             fingerprint={
                 "artpack": __version__,
+                "libraries": library_versions("onnxruntime"),
                 "weights_sha256": self.weights_sha256,
                 "model_sha256": self.fingerprint,
                 "tokens_sha256": self.batches_sha256,

@@ -176,7 +176,7 @@ def _walk(
     """Go down to what differs, along keys and places of lists; these may have names."""
     if there == here:
         return
-    if path == "calibration.artpack":
+    if path in ("calibration.artpack", "calibration.libraries"):
         kind = "library"
     if isinstance(there, dict) and isinstance(here, dict):
         for key in sorted(there.keys() | here.keys()):

@@ -19,6 +19,7 @@ import torch.distributed
 from torch import Tensor
 
 from artpack.calibration.file import Calibration
+from artpack.calibration.libraries import library_versions
 from artpack.calibration.moments import Moments
 from artpack.calibration.partial_sums import PartialSums
 from artpack.runners.batches import Batches, Draws
@@ -220,6 +221,7 @@ def calibrate(
     """
     fingerprint: Config = {
         "artpack": __version__,
+        "libraries": library_versions("torch", type(runner.module).__module__),
         "weights_sha256": weights_sha256,
         "model_sha256": runner.fingerprint,
         "tokens_sha256": batches.sha256,

@@ -278,5 +278,10 @@ def test_an_artifact_is_made_again(saved: Path, tmp_path: Path) -> None:
     ids = torch.randint(0, 40, (512,), generator=torch.Generator().manual_seed(0)).numpy()
     made = artpack.compress(saved, calibration_tokens=ids, tokenizer_files=False, profile="fast")
     made.save(tmp_path / "a.artpack")
+    with artpack.open(tmp_path / "a.artpack") as artifact:
+        calibration = artifact.header.provenance["calibration"]
+        assert isinstance(calibration, dict)
+        assert isinstance(calibration["libraries"], dict)
+        assert calibration["libraries"].keys() == {"torch", "transformers"}
     assert artpack.rebuild(tmp_path / "a.artpack", saved, calibration_tokens=ids).identical
     assert artpack.rebuild(tmp_path / "a.artpack", saved, keep_symbols=True).identical
