@@ -5,12 +5,7 @@ from artpack.artifact.differences import causes_first, provenance_differences
 THERE = {
     "artpack": "0.2.0",
     "libraries": {"numpy": "2.0", "torch": "2.4"},
-    "calibration": {
-        "artpack": "0.2.0",
-        "libraries": {},
-        "tokens_sha256": "a",
-        "settings": {"k": 0},
-    },
+    "calibration": {"artpack": "0.2.0", "libraries": {}, "tokens_sha256": "a"},
     "reports": [None, [1, 2], [3, 4]],
     "recipe": {"order": ["a", "b"]},
     "log2_step": -3.5,
@@ -41,11 +36,7 @@ def test_each_difference_has_its_path_and_its_kind() -> None:
 
 def test_causes_come_first() -> None:
     libraries = {"transformers": "5.0"}
-    calibration = {
-        "artpack": "9",
-        "libraries": libraries,
-        "tokens_sha256": "b",
-    }
+    calibration = {"artpack": "9", "libraries": libraries, "tokens_sha256": "b"}
     there = found({"log2_step": -3.0, "artpack": "9", "calibration": calibration, "reports": []})
     assert [(kind, where) for kind, where, _, _ in there] == [
         ("input", "calibration.tokens_sha256"),
