@@ -1,14 +1,14 @@
 """The job of ``artpack.rebuild``: an artifact made again from its checkpoint, and compared."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from artpack.api.inputs import CompressInputs
-from artpack.api.learning import Learning
 from artpack.api.opened_inputs import open_inputs
+from artpack.api.origin import Origin
 from artpack.api.sources import WeightSource
 from artpack.api.tokens import TokenSource
 from artpack.artifact.differences import (
@@ -22,24 +22,16 @@ from artpack.artifact.header import Header
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.calibration.file import Calibration
 from artpack.coding.profiles import profile_named
-from artpack.errors import CheckpointError, RecipeError, UsageError
-from artpack.models import ModelConfig
-from artpack.models.find import stored_model
+from artpack.errors import CheckpointError, UsageError
 from artpack.pack.again import ChangedTensor, changed_tensors, codes_alike, pack_again, pack_kept
 from artpack.pack.compress import Packed
-from artpack.pack.origin import Options, Outcome
 from artpack.pack.packer import Packer, PackInputs
-from artpack.recipes import recipe_of
-from artpack.recipes.spec import PlanSpec
 from artpack.runners.losses import LossName
 from artpack.runners.module import Forward
 from artpack.runners.onnx import BatchSource
 from artpack.stages import Config
 from artpack.stages.progress import Progress
 from artpack.system.workers import Jobs
-
-AVERAGE = {"average": "kind", "decay": "decay"}
-"""Arguments of averages, and what provenance calls them."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +130,7 @@ def rebuild(
     path = Path(artifact)
     with open_artifact(path, max_decoded_bytes=max_decoded_bytes) as there:
         there.check_trailer()
-        origin = _Origin.of(there, path)
+        origin = Origin.of(there, path)
         given = CompressInputs(
             source=checkpoint,
             calibration=calibration,
@@ -175,79 +167,7 @@ def rebuild(
             )
 
 
-@dataclass(frozen=True, eq=False)
-class _Origin:
-    """How an artifact was made, as it says itself."""
-
-    spec: PlanSpec
-    options: Options
-    outcome: Outcome
-    files: Mapping[str, bytes]
-    model: ModelConfig | None
-    provenance: Config
-
-    @classmethod
-    def of(cls, there: Artifact, path: Path) -> Self:
-        """Read it out of the header, which a stranger may have written."""
-        header, provenance = there.header, there.header.provenance
-        recipe, asked = provenance.get("recipe"), provenance.get("options", {})
-        if not isinstance(recipe, dict):
-            raise UsageError(f"{path}: does not name a recipe: it was not made of a checkpoint")
-        names = [tensor.name for tensor in header.plan.tensors]
-        try:
-            options = Options.from_json(asked, where="options")
-            spec, outcome = recipe_of(recipe), Outcome.from_json(provenance, names)
-            files = {name: there.files[name] for name in options.files}
-        except (UsageError, RecipeError, KeyError) as error:
-            by = str(provenance.get("artpack"))
-            raise UsageError(
-                f"{path}: made by artpack {by:.40}, and does not say well enough how: {error}"
-            ) from error
-        return cls(spec, options, outcome, files, stored_model(header.model), provenance)
-
-    @property
-    def carried(self) -> Config:
-        """What is carried in provenance and nothing is made of."""
-        return {key: value for key, value in self.provenance.items() if key == "ttt"}
-
-    def inputs(self, given: CompressInputs, *, keep_symbols: bool) -> CompressInputs:
-        """Add what the artifact says to what is given, and check that they go together."""
-        calibration = self.provenance.get("calibration")
-        if keep_symbols and given.has_data:
-            raise UsageError("`keep_symbols` needs no data: leave it out")
-        if isinstance(calibration, dict) and keep_symbols:
-            # All that is known of the data is its fingerprint, which says whose it is.
-            given = replace(given, calibration=Calibration({}, {}, {}, 1, calibration))
-        elif calibration is not None and not given.has_data:
-            raise UsageError(
-                "it was made with data: give `calibration` or `calibration_tokens`, or"
-                " `keep_symbols`"
-            )
-        elif calibration is None and given.has_data:
-            raise UsageError("it was made without data: leave data out")
-        asked, average = self.options, self.provenance.get("average")
-        if asked.tune_steps and not given.data.given and not keep_symbols:
-            raise UsageError("it has learned from data: give `calibration_tokens`")
-        averaged = average if isinstance(average, dict) else {}
-        learned = asked.learned_sha256 is not None and not keep_symbols
-        values: dict[str, Any] = {key: averaged.get(name) for key, name in AVERAGE.items()}
-        return replace(
-            given,
-            **values,
-            key=asked.key,
-            strip_prefix=asked.strip_prefix,
-            include=asked.include,
-            exclude=asked.exclude,
-            model=self.model,
-            loss=given.loss or asked.loss,
-            learning=Learning(asked.tune_steps, asked.learning_loss) if learned else None,
-            files=self.files,
-            tokenizer_files=asked.tokenizer_files,
-            dequantize=asked.dequantize,
-        )
-
-
-def _pack(there: Header, inputs: PackInputs, origin: _Origin, progress: Progress | None) -> Packed:
+def _pack(there: Header, inputs: PackInputs, origin: Origin, progress: Progress | None) -> Packed:
     asked = origin.options
     packer = Packer(
         inputs,

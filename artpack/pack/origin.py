@@ -17,7 +17,8 @@ PER_OCTAVE = 16
 """Measured sensitivities are rounded to so many for each doubling: steps that are 2% off cost
 nothing that can be measured."""
 
-LARGEST_LOG2 = 1024.0
+LARGEST_LOG2 = 128.0
+"""Of a step or a sensitivity; far beyond those of any weights."""
 
 
 @dataclass(frozen=True)

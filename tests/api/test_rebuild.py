@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sentencepiece import SentencePieceProcessor
 
 import artpack
 from artpack.api.graph_data import Replacements
+from artpack.artifact.writer import assemble
 from artpack.coding.pipeline import Coded, Pipeline
 from artpack.errors import UsageError
 from artpack.pack import packer as packing
@@ -267,6 +269,32 @@ def test_data_and_the_file_go_together(fitted: Path) -> None:
     artpack.compress("ckpt.pt", recipe="int8", profile="fast").save("b.artpack")
     with pytest.raises(UsageError, match="made without data"):
         artpack.rebuild("b.artpack", "ckpt.pt", calibration_tokens="calib.bin")
+
+
+HOSTILE: list[tuple[dict[str, Any], str]] = [
+    ({"recipe": None}, "does not name a recipe"),
+    ({"recipe": {"name": "x", "rules": {"a": {}, "b": {}}}}, "which of its rules comes first"),
+    ({"options": {"unheard": 1}}, "unknown field 'unheard'"),
+    ({"options": {"files": ["a"]}}, "it does not carry 'a'"),
+    ({"options": {"tune_steps": 9}}, "learned from data: give `calibration_tokens`"),
+    ({"options": {"profile": "endless"}}, "unknown profile 'endless'"),
+    ({"options": {"include": "("}}, "`include`.*is not a regular expression"),
+    ({"log2_step": None}, "nothing says which steps were found"),
+    ({"log2_step": 1e9}, "log2_step is 1000000000.0"),
+    ({"calibration": {}}, "made with data"),
+]
+
+
+@pytest.mark.parametrize(("changed", "message"), HOSTILE)
+def test_what_a_stranger_says_of_its_origin_is_checked(
+    here: Path, changed: dict[str, Any], message: str
+) -> None:
+    weights = {"fc.weight": torch.eye(64), "fc.bias": torch.zeros(64)}
+    packed = artpack.compress(weights, recipe="frontier", profile="fast").result.packed
+    header = replace(packed.header, provenance={**packed.header.provenance, **changed})
+    Path("a.artpack").write_bytes(b"".join(assemble(header, packed.streams)))
+    with pytest.raises(UsageError, match=message):
+        artpack.rebuild("a.artpack", weights)
 
 
 PROGRAM = """
