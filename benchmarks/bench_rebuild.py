@@ -18,16 +18,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file, save_file
+
 import artpack
-from artpack.demo import CALIBRATION, CHECKPOINT, write_demo
+from artpack.demo import CALIBRATION, CHECKPOINT, CONFIG, write_demo
 from artpack.evaluation.tokens.shards import read_tokens, write_shard
 from benchmarks.report import Row, print_table, write_csv
 
 TOKENS, KEPT = "tokens.bin", "kept.safetensors"
 CALIBRATED_TOKENS = 2048
 
-PACKED = r"tok_emb|blocks\.[01]\."
-"""Of the demo: two of its blocks say as much as all."""
+LAYERS = 2
+"""Of the demo's: they say as much as all."""
 
 MADE: dict[str, dict[str, Any]] = {
     "int6": {"recipe": "int6"},
@@ -87,13 +89,25 @@ def main() -> int:
 def write_files(folder: Path) -> None:
     """Write the demo, its calibration, and a file of each kind."""
     write_demo(folder)
+    cut_model(folder)
     write_shard(folder / TOKENS, read_tokens(str(folder / CALIBRATION))[:CALIBRATED_TOKENS])
     for number, settings in enumerate(MADE.values()):
         given = {key: in_folder(folder, value) for key, value in settings.items()}
         if "calibration" in given and not given["calibration"].exists():
             given["calibration_tokens"] = folder / TOKENS
-        made = artpack.compress(folder / CHECKPOINT, profile="fast", include=PACKED, **given)
+        made = artpack.compress(folder / CHECKPOINT, profile="fast", **given)
         made.save(folder / f"{number}.artpack")
+
+
+def cut_model(folder: Path) -> None:
+    """Leave the first layers of the demo's model."""
+    config = json.loads((folder / CONFIG).read_text())
+    gone = [f"blocks.{layer}." for layer in range(LAYERS, config["num_layers"])]
+    weights = load_file(folder / CHECKPOINT)
+    kept = {name: one for name, one in weights.items() if not name.startswith(tuple(gone))}
+    kept["skip_weights"] = kept["skip_weights"][: LAYERS // 2].clone()
+    save_file(kept, folder / CHECKPOINT)
+    (folder / CONFIG).write_text(json.dumps({**config, "num_layers": LAYERS}))
 
 
 def in_folder(folder: Path, value: Any) -> Any:
