@@ -51,7 +51,7 @@ def test_a_loss_is_not_exceeded(small: Path, told: Told) -> None:
     assert 0 < worth < result.loss_nats
 
 
-def test_scales_are_learned(small: Path, told: Told) -> None:
+def test_weights_are_learned_while_quantizing(small: Path, told: Told) -> None:
     artpack.compress(
         small / "ckpt.pt",
         recipe="frontier",
@@ -60,7 +60,7 @@ def test_scales_are_learned(small: Path, told: Told) -> None:
         progress=told,
         profile="fast",
     )
-    told.check("learning scales")
+    told.check("learning")
 
 
 def test_a_calibration_of_other_weights_is_refused_on_every_road(small: Path) -> None:
