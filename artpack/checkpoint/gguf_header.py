@@ -144,6 +144,8 @@ def _read(cursor: _Cursor) -> GgufHeader:
     first = -(-cursor.at // alignment) * alignment
     end = cursor.at + cursor.left
     tensors = tuple(_place(*entry, first=first, end=end) for entry in entries)
+    if sum(tensor.bytes for tensor in tensors) > end - first:
+        raise CheckpointError("its tensors overlap")
     if len({tensor.name for tensor in tensors}) < count:
         raise CheckpointError("two of its tensors have the same name")
     architecture = fields.get("general.architecture")

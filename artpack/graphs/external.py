@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+MAX_SHARING = 4
+"""Tensors may overlap, but not without end."""
+
+
 class ExternalFiles:
     """
     The files that a graph has elements in; each is mapped once.
@@ -24,6 +28,8 @@ class ExternalFiles:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._mapped: dict[Path, Tensor] = {}
+        self._ranges: dict[Path, set[tuple[int, int]]] = {}
+        self._taken: dict[Path, int] = {}
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -55,11 +61,21 @@ class ExternalFiles:
                 f"{self._path}: {name!r} has bytes {offset} to {end} of {file.name},"
                 f" which has {size}"
             )
+        self._count(file, offset, end, size)
         if file not in self._mapped:
             self._mapped[file] = torch.from_file(
                 str(file), shared=False, size=size, dtype=torch.uint8
             )
         return self._mapped[file][offset:end]
+
+    def _count(self, file: Path, offset: int, end: int, size: int) -> None:
+        """Fail where tensors overlap so much that they are far more than the file holds."""
+        ranges = self._ranges.setdefault(file, set())
+        if (offset, end) not in ranges:
+            ranges.add((offset, end))
+            self._taken[file] = self._taken.get(file, 0) + end - offset
+        if self._taken[file] > MAX_SHARING * size:
+            raise CheckpointError(f"{self._path}: its tensors overlap in {file.name}")
 
 
 def _locate(tensor: TensorProto, name: str, path: Path) -> Path:

@@ -124,6 +124,10 @@ BAD = {
     ),
     "size": (file([entry("a", (1 << 20, 1 << 20))]), "cut off: 'a' ends past the end"),
     "offset": (file([entry("a", (4, 2), offset=64)]), "cut off: 'a' ends past the end"),
+    "overlap": (
+        file([*ONE, entry("b", (4, 2), offset=0), entry("c", (4, 2))]),
+        "its tensors overlap",
+    ),
     "same name": (file(ONE * 2), "two of its tensors have the same name"),
     "letters of a name": (
         file(ONE, [("a", 8, struct.pack("<Q", 1) + b"\xff")]),

@@ -127,3 +127,18 @@ def test_text_that_is_not_utf_8(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"MatMul", b"MatMu\xff"))
 
     assert fault_of(path) == f"{path}: a damaged ONNX graph: a name in it is not UTF-8"
+
+
+def test_tensors_that_lie_in_each_other(tmp_path: Path) -> None:
+    """A few bytes of graph could otherwise name the same gigabyte over and over."""
+    made = tiny.perceptron()
+    path = tiny.external(made, tmp_path / "a.onnx")
+    size = (tmp_path / "weights.bin").stat().st_size
+    for number in range(6):
+        one = made.graph.initializer.add(name=f"more{number}", dims=[size // 4 - 8], data_type=1)
+        one.data_location = 1
+        for key, value in (("location", "weights.bin"), ("offset", str(number))):
+            one.external_data.add(key=key, value=value)
+        one.external_data.add(key="length", value=str(4 * (size // 4 - 8)))
+
+    assert fault_of(tiny.save(made, path)) == f"{path}: its tensors overlap in weights.bin"
