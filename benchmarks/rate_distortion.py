@@ -102,7 +102,7 @@ class Bench:
             log2_step = frontier.log2_step_for(rate)
             if tune_steps:
                 assert pack.objective is not None
-                given = fine_tune(frontier, log2_step, pack.objective(), steps=tune_steps)
+                given = fine_tune(frontier, log2_step, pack.objective, steps=tune_steps)
             else:
                 given = frontier.prepare(log2_step)
             yield self.measure(method, f"{rate:g} bits", spec, given, FAST)

@@ -72,12 +72,14 @@ class Shares:
             }
         )
 
-    def objective(self, running: Running, device: str) -> Callable[[], Distillation]:
-        """Return what makes the loss that is learned by, from its first batch on."""
+    def objective(self, running: Running, device: str) -> Callable[[int], Distillation]:
+        """Return what makes the loss that is learned by, from a batch on."""
         # Few processors multiply in bf16; others take fifteen times as long as in fp32.
         settings = Settings(device=device, precision="fp32" if device == "cpu" else "bf16")
         kind = NextToken if self.loss == "next-token" else Distillation
-        return lambda: kind(running.runner, self.learned, running.places, settings=settings)
+        return lambda first: kind(
+            running.runner, self.learned, running.places, settings=settings, first=first
+        )
 
 
 def share_out(

@@ -1,13 +1,9 @@
 """Sums of a calibration on the way, kept in a run folder."""
 
-import json
 import time
-from collections.abc import Iterator, Mapping
-from math import prod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,11 +11,7 @@ from artpack.calibration.moments import PRODUCTS, Moments
 from artpack.stages import Config
 from artpack.system.ranks import Ranks
 from artpack.system.run_folder import RunFolder
-
-MAX_DIRECTORY_BYTES = 1 << 26
-
-Entry = tuple[str, str, list[int]]
-"""Kind, name and shape of a sum."""
+from artpack.system.tensor_record import read_tensor_record, tensor_record
 
 
 class PartialSums:
@@ -60,86 +52,67 @@ class PartialSums:
         self.total.add(part)
         self.shares, self.part = self.shares + 1, None
         if self._run is not None and self._run.is_due():
-            self._keep(Moments(), 0)
+            self.keep()
 
     def keep(self) -> None:
-        """Keep the sums over all shares."""
+        """Keep the sums over the shares that are done."""
         self._keep(Moments(), 0)
 
     def _keep(self, part: Moments, following: int) -> None:
         if self._run is None:
             return
+        about = {
+            "shares": self.shares,
+            "next": following,
+            "total": int(self.total.positions),
+            "part": int(part.positions),
+        }
+        sums = _named("total", self.total) | _named("part", part)
         seconds = time.monotonic() - self._kept_at
-        about: Config = {"shares": self.shares, "next": following}
-        both = (self.total, part)
-        self._run.keep(self._name, self._inputs, lambda: _content(about, both), seconds=seconds)
+        content = lambda: tensor_record(about, sums)  # noqa: E731 - asked for twice
+        self._run.keep(self._name, self._inputs, content, seconds=seconds)
         self._kept_at = time.monotonic()
 
     def _restore(self, file: Path, device: str) -> None:
         """Take over what a file holds, unless it cannot be these sums."""
-        try:
-            with file.open("rb") as opened:
-                about = json.loads(opened.readline(MAX_DIRECTORY_BYTES))
-                shares, following, sums = about["shares"], about["next"], about["sums"]
-                size = file.stat().st_size - opened.tell()
-                if self._fits(shares, following, sums, size):
-                    both = [_read(opened, count, own, device) for count, own in sums]
-                    self.total, self.shares = both[0], shares
-                    if following:
-                        self.part, self.following = both[1], following
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        found = read_tensor_record(file)
+        if found is None or found[0].keys() != {"shares", "next", "total", "part"}:
             return
+        about, sums = found
+        if not all(self._fits(name, total) for name, total in sums.items()):
+            return
+        both = {"total": Moments(), "part": Moments()}
+        for which, moments in both.items():
+            moments.positions += about[which]
+        for name, total in sums.items():
+            which, kind, tensor = name.split("/", 2)
+            getattr(both[which], kind)[tensor] = total.to(device)
+        self.total, self.shares = both["total"], about["shares"]
+        if about["next"]:
+            self.part, self.following = both["part"], about["next"]
 
-    def _fits(self, shares: Any, following: Any, sums: Any, size: int) -> bool:
-        positions = [one[0] for one in sums]
-        if any(type(one) is not int or one < 0 for one in (shares, following, *positions)):
+    def _fits(self, name: str, total: Tensor) -> bool:
+        """Say whether a tensor may have such a sum."""
+        which, _, rest = name.partition("/")
+        kind, _, tensor = rest.partition("/")
+        place = self._places.get(tensor)
+        if which not in {"total", "part"} or place is None or not place.ndim:
             return False
-        entries = [entry for _, entries in sums for entry in entries]
-        expected = sum(prod(shape) * _dtype(kind).itemsize for kind, _, shape in entries)
-        known = all(self._shape(kind, name) == shape for kind, name, shape in entries)
-        return len(sums) == 2 and known and size == expected
-
-    def _shape(self, kind: str, name: str) -> list[int] | None:
-        """Return the shape of a kind of sum of a tensor."""
-        place = self._places.get(name)
-        if place is None or place.ndim < 1:
-            return None
         rows, cols = len(place), place.numel() // max(1, len(place))
-        return {
-            "hessians": [cols, cols],
-            "rows": [rows],
-            "lookups": [rows],
-            "output_covariances": [rows, rows],
-            "visits": [],
-        }.get(kind)
+        shapes: dict[str, tuple[int, ...]] = {
+            "hessians": (cols, cols),
+            "rows": (rows,),
+            "lookups": (rows,),
+            "output_covariances": (rows, rows),
+            "visits": (),
+        }
+        dtype = torch.float32 if kind in PRODUCTS else torch.float64
+        return total.shape == shapes.get(kind) and total.dtype == dtype
 
 
-def _dtype(kind: str) -> np.dtype[Any]:
-    return np.dtype("<f4" if kind in PRODUCTS else "<f8")
-
-
-def _entries(moments: Moments) -> list[Entry]:
-    return [
-        (kind, name, list(shape))
+def _named(which: str, moments: Moments) -> dict[str, Tensor]:
+    return {
+        f"{which}/{kind}/{name}": getattr(moments, kind)[name]
         for kind, shapes in moments.shapes().items()
-        for name, shape in shapes.items()
-    ]
-
-
-def _content(about: Config, both: tuple[Moments, Moments]) -> Iterator[bytes]:
-    """Give a directory in one line, and then the sums in its order."""
-    sums = [(int(moments.positions), _entries(moments)) for moments in both]
-    yield json.dumps(about | {"sums": sums}).encode() + b"\n"
-    for moments, (_, entries) in zip(both, sums, strict=True):
-        for kind, name, _ in entries:
-            total: Tensor = getattr(moments, kind)[name]
-            yield total.cpu().contiguous().numpy().astype(_dtype(kind), copy=False).tobytes()
-
-
-def _read(file: IO[bytes], positions: int, entries: list[Entry], device: str) -> Moments:
-    moments = Moments()
-    moments.positions += positions
-    for kind, name, shape in entries:
-        values = np.fromfile(file, _dtype(kind), prod(shape)).reshape(shape)
-        getattr(moments, kind)[name] = torch.from_numpy(values).to(device)
-    return moments
+        for name in shapes
+    }

@@ -15,7 +15,7 @@ arXiv 2402.04396, and AQLM, arXiv 2401.06118; by columns of all layers at once, 
 metric's own directions, is our own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from artpack.pack.learning import Objective, rate_share
+from artpack.pack.learning_state import PARTS, Learned, LearningState
 from artpack.pack.prepare import Prepared
 from artpack.pack.rate_distortion import RateDistortion
 from artpack.quantize.rounding.column_sweep import ColumnSweep
@@ -42,10 +43,11 @@ RATE_WEIGHT = 0.15
 def fine_tune(
     found: RateDistortion,
     log2_step: float,
-    objective: Objective,
+    make_objective: Callable[[int], Objective],
     *,
     steps: int,
     device: str = "cpu",
+    kept: LearningState | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Prepared]:
     """
@@ -54,9 +56,11 @@ def fine_tune(
     Args:
         found: What quantizes them, best with ``RATE_WEIGHT``.
         log2_step: Logarithm of the frontier's constant to base 2.
-        objective: What is made small, such as the divergence from the checkpoint.
+        make_objective: Makes what is made small, such as the divergence from the checkpoint,
+            from a batch on.
         steps: How many batches are learned from.
         device: Where the objective computes.
+        kept: Keeps what is learned on the way, and knows what an earlier run has learned.
         progress: Told after each step.
 
     Returns:
@@ -66,11 +70,24 @@ def fine_tune(
         CheckpointError: A weight is not finite.
 
     """
-    sweeps, done = found.sweeps(log2_step), 0
+    sweeps, kept, end = found.sweeps(log2_step), kept or LearningState(), 0
+    begun = kept.restore(sweeps)
+    done = 0 if begun is None else begun.done
+    objective = make_objective(done)
     for free, some in zip(FREE_SHARES, _divided(steps), strict=True):
-        found.quantize_columns(sweeps, free)
-        _learn(sweeps, objective, some, device, _told(progress, done, steps))
-        done += some
+        start, end = end, end + some
+        if end < done:
+            continue
+        if begun is None:
+            found.quantize_columns(sweeps, free)
+        _learn(
+            _Stage(sweeps, start, some, device),
+            objective,
+            begun,
+            kept,
+            _told(progress, start, steps),
+        )
+        begun = None
     found.quantize_columns(sweeps, 0)
     return {
         name: found.reported(name, Prepared(sweeps[name].lattice, sweeps[name].quantized))
@@ -136,14 +153,33 @@ class _Left:
         return torch.cat([left, self.start[:, left.shape[1] :]], 1)
 
 
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """
+    What is learned with some columns quantized.
+
+    Attributes:
+        sweeps: The tensors.
+        start: How many steps were made before.
+        steps: How many are made now.
+        device: Where they are made.
+    """
+
+    sweeps: Mapping[str, ColumnSweep]
+    start: int
+    steps: int
+    device: str
+
+
 def _learn(
-    sweeps: Mapping[str, ColumnSweep],
+    stage: _Stage,
     objective: Objective,
-    steps: int,
-    device: str,
+    begun: Learned | None,
+    kept: LearningState,
     progress: Progress | None,
 ) -> None:
     """Change the columns that are left so that the loss is smaller."""
+    sweeps, steps, device = stage.sweeps, stage.steps, stage.device
     free = {name: _Left.of(sweep, device) for name, sweep in sweeps.items() if sweep.free}
     if not steps or not free:
         return
@@ -153,14 +189,48 @@ def _learn(
         if not sweep.free
     }
     optimizer = torch.optim.Adam([one.change for one in free.values()], betas=(0.9, 0.99))
-    for step in range(steps):
+    first = 0
+    if begun is not None:
+        first = begun.done - stage.start
+        _go_on(free, optimizer, begun, first)
+    for step in range(first, steps):
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * rate_share(step, steps)
         optimizer.zero_grad()
         loss = objective({**fixed, **{name: one.weight() for name, one in free.items()}})
         torch.autograd.backward(loss)
         optimizer.step()
+        if kept.is_due():
+            kept.keep(sweeps, _learned(free, optimizer, stage.start + step + 1))
         if progress is not None:
             progress("learning", step + 1, steps)
     with torch.no_grad():
         for name, one in free.items():
             sweeps[name].change(one.left().cpu().numpy())
+
+
+def _learned(free: Mapping[str, _Left], optimizer: torch.optim.Adam, done: int) -> Learned:
+    """Return what was learned so far."""
+    states = {name: optimizer.state[one.change] for name, one in free.items()}
+    change = {name: one.change for name, one in free.items()}
+    mean = {name: state["exp_avg"] for name, state in states.items()}
+    square = {name: state["exp_avg_sq"] for name, state in states.items()}
+    return Learned(done, dict(zip(PARTS, (change, mean, square), strict=True)))
+
+
+def _go_on(
+    free: Mapping[str, _Left], optimizer: torch.optim.Adam, begun: Learned, steps: int
+) -> None:
+    """Take over what was learned in so many steps."""
+    change, mean, square = (begun.parts[part] for part in PARTS)
+    states = {
+        place: {
+            "step": torch.tensor(float(steps)),
+            "exp_avg": mean[name],
+            "exp_avg_sq": square[name],
+        }
+        for place, name in enumerate(free)
+    }
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+    with torch.no_grad():
+        for name, one in free.items():
+            one.change.copy_(change[name])

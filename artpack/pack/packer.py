@@ -86,7 +86,8 @@ class PackInputs:
         loss: Measures what some tensors' errors add; None if the model cannot be run.
         loss_unit: What that is counted in.
         curvature: Tells what errors of each tensor cost; None to go by formula.
-        objective: Makes what weights are learned by; None if the model cannot be run.
+        objective: Makes what weights are learned by, from a batch on; None if the model
+            cannot be run.
         sensitivities_file: Where measured sensitivities are kept, if anywhere.
         device: Where GPTQ and fine-tuning compute.
         jobs: Threads, None for one a core; or other workers.
@@ -104,7 +105,7 @@ class PackInputs:
     loss: Loss | None = None
     loss_unit: str = "nats per token"
     curvature: Curvature | None = None
-    objective: Callable[[], Objective] | None = None
+    objective: Callable[[int], Objective] | None = None
     sensitivities_file: Path | None = None
     device: str = "cpu"
     jobs: Jobs = None
@@ -367,7 +368,7 @@ class Packer:
     ) -> Fit:
         found = self._rate_distortion(self._sensitivities[0])
         quantized = lru_cache(maxsize=1)(partial(found.prepare, progress=self._progress))
-        tuned = partial(self._tuned, found) if self._tune_steps else quantized
+        tuned = partial(self._tuned, found, record=record) if self._tune_steps else quantized
 
         def outcome(log2_step: float) -> Outcome:
             return Outcome(log2_step, self._sensitivities[0])
@@ -401,16 +402,19 @@ class Packer:
         trial = Trial(found.default_log2_step(), packed.size_bytes)
         return Fit(packed, trial, (trial,))
 
-    def _tuned(self, found: RateDistortion, log2_step: float) -> dict[str, Prepared]:
+    def _tuned(
+        self, found: RateDistortion, log2_step: float, record: SearchRecord = UNRECORDED
+    ) -> dict[str, Prepared]:
         """Quantize, and learn in between."""
         make_objective = self._inputs.objective
         assert make_objective is not None
         return fine_tune(
             found,
             log2_step,
-            make_objective(),
+            make_objective,
             steps=self._tune_steps,
             device=self._inputs.device,
+            kept=record.learning(log2_step),
             progress=self._progress,
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 from artpack.artifact.reader import Artifact, open_artifact
 from artpack.errors import ArtpackError
 from artpack.pack.compress import Packed
+from artpack.pack.learning_state import NAME, LearningState
 from artpack.pack.prepare import Prepared
 from artpack.quantize.error_report import Report
 from artpack.stages import Config
@@ -82,7 +83,12 @@ class SearchRecord:
         packed = make()
         seconds = time.monotonic() - started
         self.run.keep("file", inputs, lambda: _content(packed), seconds=seconds)
+        self.run.drop(NAME, inputs)
         return packed
+
+    def learning(self, log2_step: float) -> LearningState:
+        """Return what keeps what weights learn on the way to the file at a step."""
+        return LearningState(self.run, self._at(log2_step.hex()))
 
     def _at(self, at: str) -> Config:
         return {**self.inputs, "at": at}

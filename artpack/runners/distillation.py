@@ -1,6 +1,7 @@
 """The loss of a model with other tensors, to be learned from batch by batch."""
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ class Distillation:
         batches: What to learn from.
         places: Where its stored tensors are.
         settings: Device and precision.
+        first: The batch to begin with, from 0.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Distillation:
         places: Places,
         *,
         settings: Settings = REFERENCE,
+        first: int = 0,
     ) -> None:
         self._whole, self._loss = _Whole(runner), runner.loss
         self._settings, self._places = settings, places
@@ -43,7 +46,7 @@ class Distillation:
             for name, tensor in runner.module.state_dict(keep_vars=True).items()
             if isinstance(tensor, Tensor)
         }
-        self._batches = batches.shuffled(settings.device)
+        self._batches = islice(batches.shuffled(settings.device), first, None)
 
     def __call__(self, replaced: Mapping[str, Tensor]) -> Tensor:
         """

@@ -98,7 +98,7 @@ def test_a_calibration_goes_on_in_the_middle_of_a_share(
         pytest.param(
             {"max_loss_increase": 0.01}, {"sums-0", "file", "loss"}, marks=pytest.mark.slow
         ),
-        ({"budget": 8_000, "tune_steps": 4}, {"sums-0", "draft", "file"}),
+        ({"tune_steps": 7, "recipe": "frontier"}, {"sums-0", "learning", "file"}),
     ],
 )
 def test_a_search_goes_on_after_each_file(
@@ -149,3 +149,31 @@ def test_a_curve_goes_on_after_each_point(tmp_path: Path, monkeypatch: pytest.Mo
 
     names = names_when_ended_after_each(make, tmp_path / "run")
     assert names.count("point") == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sums-0", "learning", "draft", "file", "point"])
+def test_results_of_another_shape_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A result is named by its content, so these are sound files with something else in them."""
+    found = RunFolder.find
+
+    def find(folder: RunFolder, asked: str, inputs: Any) -> Path | None:
+        file = found(folder, asked, inputs)
+        return tmp_path / "other" if file is not None and asked == name else file
+
+    monkeypatch.setattr(RunFolder, "find", find)
+    monkeypatch.setattr("artpack.api.sweep.recipe_names", list)
+
+    def make() -> list[bytes]:
+        run = RunFolder(tmp_path / "run", "test")
+        given: dict[str, Any] = {"model": CONFIG, "calibration_tokens": TOKENS[:64]}
+        how: dict[str, Any] = {"profile": "fast", "run_folder": run}
+        packed = artpack.compress(WEIGHTS, **given, **how, recipe="frontier", tune_steps=2)
+        choice = artpack.CompressInputs(source=WEIGHTS, **given, run_folder=run)
+        (point,) = artpack.sweep(choice, [8_000], profile="fast").points
+        return [packed.content(), repr(replace(point, seconds=0.0)).encode()]
+
+    (tmp_path / "other").write_bytes(b'{"about": {"done": 1}, "tensors": []}\n')
+    assert make() == make()

@@ -127,6 +127,24 @@ class ColumnSweep:
         """
         self._columns[: self.free] = left.T
 
+    @property
+    def state(self) -> tuple[Floats, NDArray[np.int32]]:
+        """The columns that are left, float32 ``(free, rows)``, and the points of the others."""
+        return self._columns[: self.free], self._points[self.free :]
+
+    def restore(self, left: Floats, points: NDArray[np.int32]) -> None:
+        """
+        Go on from a state of the same matrix.
+
+        Args:
+            left: As :attr:`state` has it.
+            points: Likewise.
+
+        """
+        self.free = len(left)
+        self._columns[: self.free], self._points[self.free :] = left, points
+        self._columns[self.free :] = points * self._steps(self.free, len(self._columns))
+
     def directions(self) -> Directions:
         """Return in which directions the columns that are left may be changed independently."""
         rows, cols = self._metric.rows, self._metric.cols
