@@ -75,6 +75,13 @@ class TensorRow:
             return None
         return self.stored_bytes / self.entropy_bytes - 1 if self.entropy_bytes else 0.0
 
+    @property
+    def bound_bytes(self) -> float | None:
+        """Bytes that rate-distortion theory allows for it at its error; None if unknown."""
+        if self.report is None or self.report.bound_bits is None:
+            return None
+        return self.report.bound_bits * self.weights / 8
+
 
 @dataclass(frozen=True)
 class RoleRow:
@@ -145,6 +152,18 @@ class Description:
             for name, own in roles.items()
         )
         return tuple(sorted(rows, key=lambda row: -row.stored_bytes))
+
+    @property
+    def above_bound(self) -> float | None:
+        """
+        Bytes of tensors over what theory allows for them at their errors, less one.
+
+        None if that is known of no tensor, or is nothing.
+        """
+        known = [(row.stored_bytes, row.bound_bytes) for row in self.tensors]
+        stored = sum(size for size, bound in known if bound is not None)
+        allowed = sum(bound for _, bound in known if bound is not None)
+        return stored / allowed - 1 if allowed else None
 
     def __repr__(self) -> str:
         lines = [

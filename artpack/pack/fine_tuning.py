@@ -90,7 +90,7 @@ def fine_tune(
         begun = None
     found.quantize_columns(sweeps, 0)
     return {
-        name: found.reported(name, Prepared(sweeps[name].lattice, sweeps[name].quantized))
+        name: Prepared(sweeps[name].lattice, sweeps[name].quantized)
         if name in sweeps
         else found.quantize(name, log2_step)
         for name in found.jobs

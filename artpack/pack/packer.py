@@ -374,11 +374,14 @@ class Packer:
             return Outcome(log2_step, self._sensitivities[0])
 
         def at(log2_step: float) -> Packed:
-            return record.file(log2_step, lambda: self._pack(tuned(log2_step), outcome(log2_step)))
+            def make() -> Packed:
+                return self._pack(found.reported(tuned(log2_step)), outcome(log2_step))
+
+            return record.file(log2_step, make)
 
         def draft(log2_step: float) -> int:
             def measure() -> int:
-                return self._expected_size(quantized(log2_step), outcome(log2_step))
+                return self._expected_size(found.foreseen(quantized(log2_step)), outcome(log2_step))
 
             return record.draft(log2_step, measure) + (DECODER_BYTES if goal.decoder else 0)
 

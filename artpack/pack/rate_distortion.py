@@ -29,7 +29,8 @@ from artpack.pack.expected_bits import NOTHING, Rate, sizes_of
 from artpack.pack.kept_as_is import find_exceptions
 from artpack.pack.prepare import Prepared
 from artpack.pack.tied_table import join_roles
-from artpack.quantize.error_report import measure
+from artpack.quantize.bound import bound_bits
+from artpack.quantize.error_report import Report, measure
 from artpack.quantize.grids.lattice import Lattice
 from artpack.quantize.matrix_view import finite_matrix, matrix_shape
 from artpack.quantize.rounding.column_sweep import ColumnSweep
@@ -50,6 +51,9 @@ DEFAULT_BITS = 4.0
 
 SCALE_BITS = 4.0
 """What the scale of a row or column takes, about."""
+
+TYPICAL_REPORT = Report(1e-5, 0.15, 0.0, 0.0, 0, 1e-2, 3.0)
+"""What stands for a report before there is one; reports differ in length by a byte or two."""
 
 SPREAD_LOG2 = 2.0
 """Without data, how much larger or smaller than most the weights of a tensor may be and have
@@ -243,7 +247,7 @@ class RateDistortion:
             log2_step: Logarithm of c to base 2.
 
         Returns:
-            Its symbols, with a report where the calibration knows the tensor.
+            Its symbols, without a report.
 
         Raises:
             CheckpointError: A weight is not finite.
@@ -252,7 +256,7 @@ class RateDistortion:
         with one_thread(), _naming(name):
             weight, metric, log2_step, lattice = self._problem(name, log2_step)
             quantized = solve(weight, metric, log2_step, lattice, self._rate_weight)
-        return self.reported(name, Prepared(lattice, quantized))
+        return Prepared(lattice, quantized)
 
     def _problem(self, name: str, log2_step: float) -> tuple[Tensor, Metric, float, Lattice]:
         """Return a tensor, what its errors cost, its mean step and its lattice."""
@@ -301,7 +305,25 @@ class RateDistortion:
         with one_thread():
             self._for_all(go_on, sweeps)
 
-    def reported(self, name: str, prepared: Prepared) -> Prepared:
+    def reported(self, prepared: Mapping[str, Prepared]) -> dict[str, Prepared]:
+        """
+        Measure how far tensors are from their weights, and from what theory allows.
+
+        Args:
+            prepared: Name to symbols.
+
+        Returns:
+            The same with a report where the calibration knows the tensor.
+
+        """
+        tasks = ((self._only(name), name, one) for name, one in prepared.items())
+        done = self._workers.map(RateDistortion.report, tasks)
+        return {
+            name: replace(one, report=report)
+            for (name, one), report in zip(prepared.items(), done, strict=True)
+        }
+
+    def report(self, name: str, prepared: Prepared) -> Report | None:
         """
         Measure how far a tensor is from its weights.
 
@@ -310,14 +332,34 @@ class RateDistortion:
             prepared: Its symbols.
 
         Returns:
-            The same with a report, where the calibration knows the tensor.
+            Its error, and the bits that theory allows for it; None where the calibration
+            does not know the tensor.
 
         """
         hessian = self._hessian(name)
         if hessian is None:
-            return prepared
-        weight, quantizer = self._checkpoint.read(name), prepared.quantizer
-        return replace(prepared, report=measure(weight, quantizer, prepared.quantized, hessian))
+            return None
+        with one_thread():
+            weight, grid = self._checkpoint.read(name), prepared.quantizer
+            report = measure(weight, grid, prepared.quantized, hessian)
+            back = grid.dequantize(prepared.quantized)
+            return replace(report, bound_bits=bound_bits(weight, back, self.metric(name)))
+
+    def foreseen(self, prepared: Mapping[str, Prepared]) -> dict[str, Prepared]:
+        """
+        Give tensors reports as long as those that they will have.
+
+        Args:
+            prepared: Name to symbols.
+
+        Returns:
+            The same, for telling the size of a file.
+
+        """
+        return {
+            name: one if self._hessian(name) is None else replace(one, report=TYPICAL_REPORT)
+            for name, one in prepared.items()
+        }
 
     def offset(self, name: str) -> float:
         """

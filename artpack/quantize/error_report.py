@@ -28,6 +28,9 @@ class Report:
         median_step: Of the rows; 0 where the grid has no step a row.
         dead_columns: Columns that no calibration token ever excited.
         weighted_error: ``tr((W - Ŵ) H (W - Ŵ)')`` with the Hessian ``H``; None without one.
+        bound_bits: Bits a weight that Gaussian weights would need at this distortion, see
+            :func:`~artpack.quantize.bound.bound_bits`; None without ``weighted_error``, and
+            where it was not computed.
         notes: What was done that was not asked for, one line each.
     """
 
@@ -37,6 +40,7 @@ class Report:
     median_step: float
     dead_columns: int
     weighted_error: float | None = None
+    bound_bits: float | None = None
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> list[JsonValue]:
@@ -45,16 +49,18 @@ class Report:
 
         Returns:
             The fields in order without the notes, each number but the count as
-            thousandths of its decimal logarithm, rounded, and 0 as None; the last
-            is left out if it is None.
+            thousandths of its decimal logarithm, rounded, and 0 as None; the last two
+            are left out if they are None.
 
         >>> Report(0.001, 0.012, 0.0, 0.5, 3, 20.0).to_json()
         [-3000, -1921, None, -301, 3, 1301]
         >>> Report.from_json([-3000, -1921, None, -301, 3]).median_step
         0.5
+        >>> Report.from_json([-3000, -1921, None, -301, 3, 1301, 342]).bound_bits
+        2.2
 
         """
-        rest = [] if self.weighted_error is None else [_pack(self.weighted_error)]
+        rest = [_pack(n) for n in (self.weighted_error, self.bound_bits) if n is not None]
         numbers = (
             self.mean_squared_error,
             self.relative_error,
@@ -75,13 +81,14 @@ class Report:
             The report without notes; None if there is none there.
 
         """
-        if not isinstance(values, list) or len(values) not in (5, 6):
+        if not isinstance(values, list) or len(values) not in (5, 6, 7):
             return None
         numbers = [_unpack(value) for value in values]
         if None in numbers or type(values[4]) is not int:
             return None
         squared, relative, clipped, step, _, *rest = (number or 0.0 for number in numbers)
-        return cls(squared, relative, clipped, step, values[4], rest[0] if rest else None)
+        weighted, bound = (*rest, None, None)[:2]
+        return cls(squared, relative, clipped, step, values[4], weighted, bound)
 
 
 def measure(

@@ -30,6 +30,8 @@ REPORT_COLUMNS = (
     "clipped",
     "dead columns",
     "median step",
+    "bits",
+    "least bits",
 )
 
 TEXT_COLUMNS = frozenset({"tensor", "shape", "grid", "coding"})
@@ -68,16 +70,18 @@ def without_entropy(lines: list[list[str]]) -> tuple[list[str], list[list[str]]]
     return [COLUMNS[i] for i in kept], [[line[i] for i in kept] for line in lines]
 
 
-def report_cells(name: str, report: "Report") -> list[str]:
+def report_cells(row: "TensorRow", report: "Report") -> list[str]:
     """Write one tensor's report, a cell for each of ``REPORT_COLUMNS``."""
-    weighted = report.weighted_error
+    weighted, least = report.weighted_error, report.bound_bits
     return [
-        name,
+        row.name,
         "" if weighted is None else f"{weighted:.2e}",
         f"{report.relative_error:.2e}",
         f"{report.clipped_share:.2%}",
         f"{report.dead_columns:,}",
         f"{report.median_step:.2e}",
+        f"{row.bits_per_weight:.3f}",
+        "" if least is None else f"{least:.3f}",
     ]
 
 

@@ -42,6 +42,7 @@ def as_json(description: "Description", rows: "Sequence[TensorRow]", header: "He
             "overhead": description.overhead,
             "files": description.files,
             "shared_equally": description.shared_equally,
+            "above_bound": description.above_bound,
             "tensors": [row_json(row, description) for row in rows],
             "model": header.model,
             "provenance": header.provenance,
@@ -76,6 +77,12 @@ SHARED = (
 )
 
 
+LEAST = (
+    "tensors with `least bits` take {:.1%} more than what Gaussian weights need at their errors,"
+    " by rate-distortion theory"
+)
+
+
 def as_table(
     description: "Description", rows: "Sequence[TensorRow]", *, markdown: bool = False
 ) -> None:
@@ -94,10 +101,12 @@ def as_table(
     _columns(columns, lines, markdown=markdown)
     if description.shared_equally:
         print_note(SHARED)
-    reports = [report_cells(row.name, row.report) for row in rows if row.report is not None]
+    reports = [report_cells(row, row.report) for row in rows if row.report is not None]
     if reports:
         click.echo()
         _columns(REPORT_COLUMNS, reports, markdown=markdown)
+    if description.above_bound is not None:
+        print_note(LEAST.format(description.above_bound))
 
 
 def _columns(columns: Sequence[str], lines: Sequence[Sequence[str]], *, markdown: bool) -> None:
