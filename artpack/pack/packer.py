@@ -306,8 +306,10 @@ class Packer:
             raise UsageError(f"recipe {self._spec.name!r}: nothing says which steps were found")
         found = self._rate_distortion(outcome.sensitivities)
         if self._tune_steps:
-            return self._others | self._tuned(found, outcome.log2_step)
-        return self._others | found.prepare(outcome.log2_step, progress=self._progress)
+            prepared = self._tuned(found, outcome.log2_step)
+        else:
+            prepared = found.prepare(outcome.log2_step, progress=self._progress)
+        return self._others | found.reported(prepared)
 
     def pack(
         self,

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import artpack
-from artpack.artifact import reader
 from artpack.artifact.reader import open_artifact
 from artpack.errors import CorruptError
+from artpack.system import workers
 
 
 def packed() -> bytes:
@@ -23,7 +23,7 @@ def test_tensors_are_the_same_on_any_number_of_cores(
     content = packed()
     with open_artifact(content) as one_by_one:
         expected = {name: one_by_one.stored_tensor(name) for name in one_by_one}
-    monkeypatch.setattr(reader, "cores", lambda: cores)
+    monkeypatch.setattr(workers, "cores", lambda: cores)
     with open_artifact(content) as artifact:
         loaded = artifact.load()
     assert list(loaded) == list(expected)
@@ -36,7 +36,7 @@ def test_a_damaged_stream_is_refused_on_any_number_of_cores(
 ) -> None:
     content = bytearray(packed())
     content[-60] ^= 1
-    monkeypatch.setattr(reader, "cores", lambda: cores)
+    monkeypatch.setattr(workers, "cores", lambda: cores)
     with open_artifact(bytes(content)) as artifact, pytest.raises(CorruptError, match="checksum"):
         artifact.load()
 

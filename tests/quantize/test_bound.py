@@ -11,7 +11,9 @@ from artpack.quantize.bound import bound_bits, rate
 from artpack.quantize.rounding.watersic import Metric, WaterSic
 
 
-def metric_of(shape: tuple[int, int], hessian: torch.Tensor | None, rows: torch.Tensor | None) -> Metric:
+def metric_of(
+    shape: tuple[int, int], hessian: torch.Tensor | None, rows: torch.Tensor | None
+) -> Metric:
     return WaterSic(damping=1e-12, output_damping=1e-12).metric(shape, hessian, rows)
 
 
