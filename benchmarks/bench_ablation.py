@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from artpack.coding.profiles import FAST
-from artpack.pack.fine_tuning import RATE_WEIGHT
 from artpack.quantize import Lattice
 from artpack.quantize.rounding.watersic import WaterSic
 from artpack.recipes import load_recipe
@@ -62,26 +61,29 @@ def ablation(
         yield from bench.frontier(
             method, spec, [BITS], calibration=known, sensitivities=known_costs
         )
-    for method, rate_weight in (
-        ("+ learning while quantizing", 0.0),
-        ("+ bits in the choice of points", RATE_WEIGHT),
+    for method, spec, steps in (
+        ("+ less of what is hardly worth its bits", load_recipe("frontier"), 0),
+        ("+ learning while quantizing", load_recipe("frontier"), learning_steps),
     ):
         yield from bench.frontier(
             method,
-            with_states(64),
+            spec,
             [BITS],
             calibration=whole,
             sensitivities=sensitivities,
-            tune_steps=learning_steps,
-            rate_weight=rate_weight,
+            tune_steps=steps,
         )
 
 
 def with_states(states: int) -> PlanSpec:
-    """Return the recipe on another trellis."""
+    """Return the recipe on another trellis, with all weights stored whole."""
     spec = load_recipe("frontier")
     rules = tuple(
-        replace(rule, quantizer=replace(rule.quantizer, states=states))
+        replace(
+            rule,
+            quantizer=replace(rule.quantizer, states=states),
+            rounding=replace(rule.rounding, bias_weight=0.0),
+        )
         if isinstance(rule.quantizer, Lattice) and isinstance(rule.rounding, WaterSic)
         else rule
         for rule in spec.rules

@@ -24,7 +24,6 @@ from artpack.coding.codecs import Lrzip, Zpaq
 from artpack.coding.layouts import Columns, Rows, SimilarRows
 from artpack.coding.profiles import Profile
 from artpack.coding.symbol_coders import Bytes, Rans
-from artpack.pack.fine_tuning import RATE_WEIGHT
 from artpack.pack.prepare import prepare
 from artpack.quantize import Fp16, RowInt
 from artpack.quantize.rounding.clips import StdClip
@@ -80,7 +79,6 @@ def curves(bench: Bench, tune_steps: int) -> list[Row]:
         calibration=known,
         sensitivities=sensitivities,
         tune_steps=tune_steps,
-        rate_weight=RATE_WEIGHT,
     )
     others = [
         *row_scaled(bench, FIELD, ROW_SCALED_K),

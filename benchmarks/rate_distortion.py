@@ -85,7 +85,6 @@ class Bench:
         calibration: Calibration | None,
         sensitivities: Mapping[str, float] | None,
         tune_steps: int = 0,
-        rate_weight: float = 0.0,
     ) -> Iterator[Row]:
         """Measure what artpack does, at some rates."""
         pack = self.pack
@@ -95,7 +94,6 @@ class Bench:
             spec,
             calibration,
             sensitivities=sensitivities,
-            rate_weight=rate_weight,
             jobs=pack.jobs,
         )
         for rate in bits:

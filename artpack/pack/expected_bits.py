@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from artpack.quantize.rounding.low_rate import best_shares
+
 Doubles = NDArray[np.float64]
 
 ENTROPY = 2 * math.pi * math.e
@@ -73,6 +75,8 @@ class Rate:
         col_log2_steps: Of columns.
         offset: Logarithm to base 2 of how much larger its steps are than the constant.
         shaped: Whether errors are fed back to the targets of other weights.
+        bias_weight: As :class:`~artpack.quantize.rounding.watersic.WaterSic` has it; 0 where all
+            weights are stored whole.
     """
 
     sizes: Sizes
@@ -80,6 +84,7 @@ class Rate:
     col_log2_steps: Doubles
     offset: float
     shaped: bool
+    bias_weight: float = 0.0
 
     def bits(self, log2_step: float) -> float:
         """
@@ -100,6 +105,11 @@ class Rate:
         rows, cols = self._spreads
         squares = np.exp2(2 * (rows - log2_step))[:, None] * np.exp2(2 * cols)
         weights = len(self.sizes.rows) * len(self.sizes.cols)
+        if self.bias_weight:
+            ratios, shares, finer = best_shares(self.bias_weight)
+            octaves = -np.log2(12 * squares + TINY)
+            squares *= np.interp(octaves, ratios, shares) ** 2
+            squares *= np.exp2(np.interp(octaves, ratios, finer))
         if self.shaped:
             squares += FED_BACK * squares / (FED_BACK + squares)
         return float(np.log2(1 + ENTROPY * squares).sum() / 2) * weights / max(1, squares.size)

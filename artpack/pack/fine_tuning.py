@@ -36,10 +36,6 @@ LEARNING_RATE = 0.03
 """Change of a weight in one step, in steps of the lattice, at most."""
 
 
-RATE_WEIGHT = 0.15
-"""How much squared error, in squared steps, a bit is worth where what is left learns."""
-
-
 def fine_tune(
     found: RateDistortion,
     log2_step: float,
@@ -54,7 +50,7 @@ def fine_tune(
     Quantize all tensors, and let what is not quantized yet learn in between.
 
     Args:
-        found: What quantizes them, best with ``RATE_WEIGHT``.
+        found: What quantizes them.
         log2_step: Logarithm of the frontier's constant to base 2.
         make_objective: Makes what is made small, such as the divergence from the checkpoint,
             from a batch on.

@@ -19,7 +19,7 @@ from artpack.coding.symbol_coders import ClassedRans
 from artpack.errors import BudgetError, UsageError
 from artpack.pack.budget import Fit, Trial, fit_bytes, fit_loss
 from artpack.pack.compress import Packed, compress, expected_size
-from artpack.pack.fine_tuning import RATE_WEIGHT, fine_tune
+from artpack.pack.fine_tuning import fine_tune
 from artpack.pack.identity import identity
 from artpack.pack.kept_as_is import find_exceptions
 from artpack.pack.learning import Objective
@@ -473,7 +473,6 @@ class Packer:
             self._spec,
             inputs.calibration,
             sensitivities=sensitivities,
-            rate_weight=RATE_WEIGHT if self._tune_steps else 0.0,
             jobs=inputs.jobs,
         )
 

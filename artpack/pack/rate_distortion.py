@@ -88,8 +88,6 @@ class RateDistortion:
         sensitivities: Nats per token that a tensor costs for a squared step of 1, by name:
             what :func:`~artpack.pack.sensitivities.measure_sensitivities` found. Other tensors
             go by formula.
-        rate_weight: How much squared error, in squared steps, a bit is worth: lowers bits and
-            draws all weights towards 0 together, which only learning makes good.
         jobs: Threads, None for one a core; or other workers, who quantize.
     """
 
@@ -101,14 +99,13 @@ class RateDistortion:
         calibration: Calibration | None,
         *,
         sensitivities: Mapping[str, float] | None = None,
-        rate_weight: float = 0.0,
         jobs: Jobs = None,
     ) -> None:
         spec, _ = find_exceptions(checkpoint, selection, spec)
         self._checkpoint: Weights = checkpoint
         self._selection, self._spec = selection, spec
         self._calibration = calibration
-        self._sensitivities, self._rate_weight = sensitivities or {}, rate_weight
+        self._sensitivities = sensitivities or {}
         self._workers = workers_for(jobs)
         self._threads = self._workers if isinstance(self._workers, Threads) else Threads()
         self._own_rates: dict[str, Rate] = {}
@@ -180,7 +177,7 @@ class RateDistortion:
 
     def errors(self, log2_step: float) -> dict[str, Tensor]:
         """
-        Quantize all tensors, and say how far they are from their weights.
+        Quantize all tensors whole, and say how far they are from their weights.
 
         Args:
             log2_step: Logarithm of c to base 2.
@@ -192,8 +189,13 @@ class RateDistortion:
             CheckpointError: A weight is not finite.
 
         """
+        whole = copy(self)
+        whole.jobs = {
+            name: replace(job, method=replace(job.method, bias_weight=0.0))
+            for name, job in self.jobs.items()
+        }
         with one_thread():
-            return self._for_all(partial(self._error, log2_step=log2_step), self.jobs)
+            return self._for_all(partial(whole.error, log2_step=log2_step), self.jobs)
 
     def _for_all(self, function: Callable[[str], T], tensors: Iterable[str]) -> dict[str, T]:
         """Apply a function to tensors in threads, the largest first: so none is idle for long."""
@@ -233,7 +235,21 @@ class RateDistortion:
         )
         return one
 
-    def _error(self, name: str, log2_step: float) -> Tensor:
+    def error(self, name: str, log2_step: float) -> Tensor:
+        """
+        Quantize one tensor, and say how far it is from its weights.
+
+        Args:
+            name: One of ``jobs``.
+            log2_step: Logarithm of c to base 2.
+
+        Returns:
+            The error, bfloat16, of the tensor's shape.
+
+        Raises:
+            CheckpointError: A weight is not finite.
+
+        """
         prepared = self.quantize(name, log2_step)
         rounded = prepared.quantizer.dequantize(prepared.quantized)
         return (rounded.float() - self._checkpoint.read(name).float()).bfloat16()
@@ -255,15 +271,18 @@ class RateDistortion:
         """
         with one_thread(), _naming(name):
             weight, metric, log2_step, lattice = self._problem(name, log2_step)
-            quantized = solve(weight, metric, log2_step, lattice, self._rate_weight)
+            quantized = solve(weight, metric, log2_step, lattice)
         return Prepared(lattice, quantized)
 
     def _problem(self, name: str, log2_step: float) -> tuple[Tensor, Metric, float, Lattice]:
-        """Return a tensor, what its errors cost, its mean step and its lattice."""
-        lattice = self.jobs[name].lattice
-        # Points of a trellis lie twice as far apart as the steps are wide.
-        log2_step += self.offset(name) - math.log2(spacing(lattice.states))
+        """Return a target, what its errors cost, its mean step and its lattice."""
+        lattice, method = self.jobs[name].lattice, self.jobs[name].method
         weight, metric = self._checkpoint.read(name), self.metric(name)
+        log2_step += self.offset(name) - metric.log2_step
+        if weight.numel() and method.bias_weight and self._hessian(name) is not None:
+            weight, metric = method.adapted(weight, *self._moments(name), log2_step)
+        # Points of a trellis lie twice as far apart as the steps are wide.
+        log2_step += metric.log2_step - math.log2(spacing(lattice.states))
         return weight, metric, log2_step, widen(weight, metric, log2_step, lattice)
 
     def sweeps(self, log2_step: float) -> dict[str, ColumnSweep]:
@@ -283,7 +302,7 @@ class RateDistortion:
 
         def begin(name: str) -> ColumnSweep:
             with _naming(name):
-                return ColumnSweep(*self._problem(name, log2_step), self._rate_weight)
+                return ColumnSweep(*self._problem(name, log2_step))
 
         with one_thread():
             return self._for_all(begin, [n for n in self.jobs if self.jobs[n].info.weights])
@@ -439,19 +458,20 @@ class RateDistortion:
 
     def _metric(self, name: str) -> Metric:
         job = self.jobs[name]
-        shape = matrix_shape(job.info.shape)
+        return job.method.metric(matrix_shape(job.info.shape), *self._moments(name))
+
+    def _moments(self, name: str) -> tuple[Tensor | None, Tensor | None]:
+        """Return what is known of a tensor's inputs, and of the gradients at its outputs."""
         hessian = self._hessian(name)
         if self._calibration is None or hessian is None:
             # A table that is only looked up: a row counts by what comes back to it.
-            return job.method.metric(shape, None, self._lookups(name))
+            return None, self._lookups(name)
         output_covariances = self._calibration.output_covariances.get(name)
         rows = self._calibration.row_information.get(name)
         lookups = self._calibration.lookup_information.get(name)
         if lookups is not None and rows is not None:
-            return job.method.metric(shape, *join_roles(hessian, rows, lookups))
-        return job.method.metric(
-            shape, hessian, rows if output_covariances is None else output_covariances
-        )
+            return join_roles(hessian, rows, lookups)
+        return hessian, rows if output_covariances is None else output_covariances
 
     def _rate(self, name: str) -> Rate:
         if name not in self._rates:
@@ -484,7 +504,15 @@ class RateDistortion:
             sizes = sizes_of(finite_matrix(self._checkpoint.read(name)))
         # The metric itself has as many numbers as the Hessian: it is made again when needed.
         shaped = metric.rows is not None or metric.cols is not None
-        return Rate(sizes, metric.row_log2_steps, metric.col_log2_steps, metric.log2_step, shaped)
+        known = self._hessian(name) is not None
+        return Rate(
+            sizes,
+            metric.row_log2_steps,
+            metric.col_log2_steps,
+            metric.log2_step,
+            shaped,
+            self.jobs[name].method.bias_weight if known else 0.0,
+        )
 
     def _offset(self, name: str, own: Rate) -> float:
         if name in self._sensitivities:

@@ -59,8 +59,6 @@ class ColumnSweep:
         metric: What its errors cost.
         log2_step: Logarithm to base 2 of the geometric mean of all steps.
         lattice: What it is stored as. Codes beyond its radius are clipped.
-        rate_weight: How much squared error, in squared steps, a bit is worth: so much more
-            is put up with for a point that costs a bit less.
 
     Attributes:
         lattice: The same.
@@ -76,7 +74,6 @@ class ColumnSweep:
         metric: Metric,
         log2_step: float,
         lattice: Lattice,
-        rate_weight: float = 0.0,
     ) -> None:
         self.lattice, self._metric, self._shape = lattice, metric, tuple(weight.shape)
         # An array of its own: changes of it must not reach the checkpoint.
@@ -88,7 +85,6 @@ class ColumnSweep:
             np.exp2(scales / lattice.resolution) for scales in (self._rows, self._cols)
         )
         self._points = np.zeros(self._columns.shape, np.int32)
-        self._shares = _Shares(self._columns / self._steps(0, len(self._columns)), rate_weight)
         self.free = len(self._columns)
 
     def quantize(self, free: int) -> None:
@@ -172,7 +168,7 @@ class ColumnSweep:
         """Choose the points of columns whose errors shift the target of no other weight."""
         for start in range(low, high, LANES):
             some = slice(start, min(start + LANES, high))
-            aims = self._columns[some] / self._steps(some.start, some.stop) * self._shares[some]
+            aims = self._columns[some] / self._steps(some.start, some.stop)
             lanes = aims.astype(np.float32).T
             self._points[some] = search_columns(lanes, self.lattice.states, self.lattice.radius).T
 
@@ -190,36 +186,10 @@ class ColumnSweep:
             for col in range(end - 1, start - 1, -1):
                 steps = self._row_steps * self._col_steps[col]
                 fed_back = lower[col + 1 : end, col] @ errors[col + 1 - start :]
-                aims = (targets[col] + fed_back) / steps * self._shares[col : col + 1].ravel()
+                aims = (targets[col] + fed_back) / steps
                 self._points[col] = _search(aims.astype(np.float32), tiles, self.lattice)
                 errors[col - start] = columns[col] - self._points[col] * steps
             targets[low:start] += lower[start:end, low:start].T @ errors
-
-
-class _Shares:
-    """
-    Which share of its target a weight aims at, so that error and bits together are least.
-
-    A point p of a Gaussian of variance v takes ``p² / (2 v ln 2)`` bits more than 0 does. With so
-    many times the weight added to the squared error, the least is at a share of the target.
-
-    Args:
-        columns: Weights in steps, ``(cols, rows)``.
-        rate_weight: Squared error, in squared steps, that a bit is worth.
-    """
-
-    def __init__(self, columns: Doubles, rate_weight: float) -> None:
-        squares = np.square(columns)
-        self._cols, self._rows = squares.mean(1)[:, None], squares.mean(0)
-        self._charge = rate_weight * squares.mean() / (2 * np.log(2))
-
-    def __getitem__(self, cols: slice) -> Doubles:
-        """Return the shares of some columns, above 0 and at most 1, or what is as good."""
-        if not self._charge:
-            return np.ones(1)
-        variances = self._cols[cols] * self._rows
-        shares: Doubles = variances / (variances + self._charge)
-        return shares
 
 
 def _spread(shaping: Doubles, steps: Doubles) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ column, which leaves the feedback among columns exact, is our own.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -26,6 +27,7 @@ from artpack.errors import UsageError
 from artpack.quantize.grids.lattice import MAX_RADIUS, Lattice
 from artpack.quantize.matrix_view import finite_matrix
 from artpack.quantize.rounding.column_sweep import ColumnSweep
+from artpack.quantize.rounding.low_rate import adapt
 from artpack.quantize.rounding.reach import coarser
 from artpack.stages import ConfiguredStage
 from artpack.stages.symbols import Quantized
@@ -80,17 +82,22 @@ class WaterSic(ConfiguredStage):
         output_damping: The same of G. It is large: G and H belong together token by token,
             and by how much is not in either.
         row_exponent: Power of the information of rows where nothing else is known of G.
+        bias_weight: What costs more bits than it is worth is not stored whole: how much more
+            that loses than noise of the same size does. 0 to store all weights whole.
     """
 
     stage_id: ClassVar[str] = "watersic"
     damping: float = 1e-2
     output_damping: float = 0.3
     row_exponent: float = 0.5
+    bias_weight: float = 5.0
 
     def __post_init__(self) -> None:
         for name in ("damping", "output_damping"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"watersic: {name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.bias_weight < math.inf:
+            raise UsageError(f"watersic: bias_weight must be 0 or more, got {self.bias_weight}")
         if not 0 <= self.row_exponent <= 1:
             raise UsageError(f"watersic: row_exponent must be 0 to 1, got {self.row_exponent}")
 
@@ -113,27 +120,42 @@ class WaterSic(ConfiguredStage):
             UsageError: The Hessian or the gradients' moments are not positive definite.
 
         """
+        return _factored(*self._moments(shape, hessian, gradients))
+
+    def adapted(
+        self, weight: Tensor, hessian: Tensor | None, gradients: Tensor | None, log2_step: float
+    ) -> tuple[Tensor, Metric]:
+        """
+        Choose what of a tensor is quantized, and by which metric, see :func:`adapt`.
+
+        Args:
+            weight: Floating point, finite, ``(rows, cols)`` as a matrix, not empty.
+            hessian: As for :meth:`metric`.
+            gradients: Likewise.
+            log2_step: Logarithm to base 2 of c: a weight may cost ``c² / 24`` nats.
+
+        Returns:
+            The target, float32 of the tensor's shape, and the metric.
+
+        Raises:
+            UsageError: As by :meth:`metric`; or a weight is not finite.
+
+        """
+        matrix = finite_matrix(weight)
+        rows, cols = self._moments((len(matrix), matrix.shape[1]), hessian, gradients)
+        found = adapt(matrix, rows, cols, 4.0**log2_step / 12, self.bias_weight)
+        return found.target.reshape(weight.shape), _factored(found.rows, found.cols)
+
+    def _moments(
+        self, shape: tuple[int, int], hessian: Tensor | None, gradients: Tensor | None
+    ) -> tuple[Doubles, Doubles]:
+        """Return what errors of rows and of columns cost, matrices or their diagonals."""
         rows, cols = shape
-        lower = upper = None
-        col_diagonal = np.ones(cols)
-        if hessian is not None:
-            lower = _cholesky(hessian, self.damping)
-            col_diagonal = _divide_by_diagonal(lower)
+        across = np.ones(cols) if hessian is None else _damped(hessian, self.damping)
         if gradients is not None and gradients.ndim == 2:
-            upper = _cholesky(gradients.flip(0, 1), self.output_damping)[::-1, ::-1]
-            row_diagonal = _divide_by_diagonal(upper)
-        else:
-            row_diagonal = self._row_factors(torch.ones(rows) if gradients is None else gradients)
-        row_log2_steps, col_log2_steps = -np.log2(row_diagonal), -np.log2(col_diagonal)
-        return Metric(
-            cols=lower,
-            rows=upper,
-            row_log2_steps=_centred(row_log2_steps),
-            col_log2_steps=_centred(col_log2_steps),
-            log2_step=float(row_log2_steps.mean() + col_log2_steps.mean())
-            if rows and cols
-            else 0.0,
-        )
+            return _damped(gradients, self.output_damping), across
+        information = torch.ones(rows) if gradients is None else gradients
+        return self._row_factors(information) ** 2, across
 
     def _row_factors(self, information: Tensor) -> Doubles:
         """Return square roots of the information, drawn towards their mean."""
@@ -170,9 +192,7 @@ def widen(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) ->
     return lattice
 
 
-def solve(
-    weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice, rate_weight: float = 0.0
-) -> Quantized:
+def solve(weight: Tensor, metric: Metric, log2_step: float, lattice: Lattice) -> Quantized:
     """
     Quantize a tensor with error feedback.
 
@@ -182,7 +202,6 @@ def solve(
         log2_step: Logarithm to base 2 of the geometric mean of all steps. Columns and rows
             whose weights the radius would not reach have larger ones.
         lattice: What it is stored as. Codes beyond its radius are clipped.
-        rate_weight: How much squared error, in squared steps, a bit is worth.
 
     Returns:
         The parts.
@@ -193,18 +212,48 @@ def solve(
     """
     if not weight.numel():
         return lattice.quantize(weight)
-    sweep = ColumnSweep(weight, metric, log2_step, lattice, rate_weight)
+    sweep = ColumnSweep(weight, metric, log2_step, lattice)
     sweep.quantize(0)
     return sweep.quantized
 
 
-def _cholesky(moments: Tensor, damping: float) -> Doubles:
+def _factored(rows: Doubles, cols: Doubles) -> Metric:
+    """Factor what errors of rows and of columns cost."""
+    lower, col_diagonal = _triangle(cols)
+    upper, row_diagonal = _triangle(np.flip(rows))
+    row_diagonal = np.flip(row_diagonal)
+    row_log2_steps, col_log2_steps = -np.log2(row_diagonal), -np.log2(col_diagonal)
+    return Metric(
+        cols=lower,
+        rows=None if upper is None else np.flip(upper),
+        row_log2_steps=_centred(row_log2_steps),
+        col_log2_steps=_centred(col_log2_steps),
+        log2_step=float(row_log2_steps.mean() + col_log2_steps.mean())
+        if row_diagonal.size and col_diagonal.size
+        else 0.0,
+    )
+
+
+def _damped(moments: Tensor, damping: float) -> Doubles:
     damped = moments.to(torch.float64, copy=True)
     damped.diagonal().add_(damping * damped.diagonal().mean() + TINY)
-    factor, failed = torch.linalg.cholesky_ex(damped)
+    array: Doubles = damped.numpy()
+    return array
+
+
+def _triangle(moments: Doubles) -> tuple[Doubles | None, Doubles]:
+    """Return the lower triangular factor with a diagonal of 1, if there is one, and what it was."""
+    if moments.ndim == 1:
+        return None, np.sqrt(moments)
+    lower = _cholesky(moments)
+    return lower, _divide_by_diagonal(lower)
+
+
+def _cholesky(moments: Doubles) -> Doubles:
+    factor, failed = torch.linalg.cholesky_ex(torch.from_numpy(moments.copy()))
     if failed or not factor.isfinite().all():
         raise UsageError(
-            f"its second moments are not positive definite even with a damping of {damping:g}:"
+            "its second moments are not positive definite even where they are damped:"
             " collect the calibration again"
         )
     lower: Doubles = factor.numpy()

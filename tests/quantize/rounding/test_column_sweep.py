@@ -91,22 +91,3 @@ def test_the_weight_that_was_given_stays() -> None:
     one = sweep()
     one.quantize(0)
     assert torch.equal(WEIGHT, before)
-
-
-def test_a_bit_is_worth_an_error_on_the_plain_grid() -> None:
-    lattice, weight = Lattice(1, 127), normal(300, 8) * torch.linspace(1, 4, 8)
-    metric = METHOD.metric((300, 8), None, None)
-    sizes = weight.square().mean(0) * weight.square().mean(1, keepdim=True)
-    variance = sizes / weight.square().mean()
-    points = lattice.unpack(solve(weight, metric, 0.0, lattice, 0.2))[0]
-    options = torch.arange(-20, 21).float()
-    lengths = options.square() / (2 * np.log(2) * variance[..., None])
-    costs = (weight[..., None] - options).square() + 0.2 * lengths
-    assert np.array_equal(points, options[costs.argmin(-1)].int().numpy())
-
-
-def test_nothing_but_zeros_is_quantized_with_a_rate_weight_too() -> None:
-    metric = METHOD.metric((24, 40), HESSIAN, GRADIENTS)
-    zeros = ColumnSweep(torch.zeros(24, 40), metric, 0.0, LATTICE, 0.2)
-    zeros.quantize(0)
-    assert not zeros.weight.any()
