@@ -97,10 +97,11 @@ def main() -> None:
     """Run the command line; no error shows a traceback unless it is a bug."""
     outputs = Outputs()
     try:
-        with interrupting():
+        with interrupting(), outputs.no_empty_folders():
             # Not the standalone mode: click would catch and print what belongs here.
             result: Any = artpack.main(standalone_mode=False, obj=outputs)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # as it is where a shell has closed it
+                sys.stdout.flush()
     except click.UsageError as error:
         _show_usage(error)
         sys.exit(EXIT_USAGE)

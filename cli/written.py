@@ -1,6 +1,7 @@
 """Files that a command has written, as the disk says it."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,24 @@ class Outputs:
     def __init__(self) -> None:
         self.run: artpack.RunFolder | None = None
         self._before: dict[Path, dict[Path, Stamp]] = {}
+        self._missing: list[Path] = []
 
     def watch(self, path: Path) -> None:
         """Remember what a file, or the files of a folder, are like now."""
         self._before[path] = _stamps(path)
+        if not path.exists():
+            self._missing.append(path)
+
+    @contextmanager
+    def no_empty_folders(self) -> Iterator[None]:
+        """Where the block fails, delete folders that it has made and written nothing into."""
+        try:
+            yield
+        except BaseException:
+            for path in self._missing:
+                with suppress(OSError):
+                    path.rmdir()
+            raise
 
     def going_on(self) -> str:
         """Return what to add to the news that a command was ended; empty if it must start anew."""

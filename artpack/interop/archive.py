@@ -79,7 +79,7 @@ def write_archive(content: object, *, file_name: str = "archive") -> bytes:
         try:
             torch.save(content, path)
         except RuntimeError as error:  # what torch makes of a disk that is full
-            raise OSError(f"{path}: {reason(error)}") from error
+            raise OSError(f"{path}: cannot be written: is the disk full?") from error
         return path.read_bytes()
 
 
