@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -150,17 +150,17 @@ def _prepared(artifact: Artifact, reports: Any) -> dict[str, Prepared]:
     """Return the tensors that were quantized before they were packed."""
     quantizers = {tensor.name: tensor.quantizer for tensor in artifact.header.plan.tensors}
     return {
-        name: Prepared(quantizers[name], artifact.quantized(name), _report(fields))
-        for name, fields in reports.items()
+        name: Prepared(quantizers[name], artifact.quantized(name), _report(given))
+        for name, given in reports.items()
     }
 
 
-def _report(fields: Any) -> Report | None:
-    if fields is None:
+def _report(given: Any) -> Report | None:
+    if given is None:
         return None
-    notes = tuple(fields.pop("notes"))
-    optional = fields["weighted_error"] is None
-    numbers = [value for name, value in fields.items() if name != "weighted_error" or not optional]
+    notes = tuple(given.pop("notes"))
+    optional = {field.name for field in fields(Report) if field.default is None}
+    numbers = [one for name, one in given.items() if one is not None or name not in optional]
     if not all(map(_is_number, numbers)) or not all(isinstance(note, str) for note in notes):
         raise TypeError
-    return Report(**fields, notes=notes)
+    return Report(**given, notes=notes)

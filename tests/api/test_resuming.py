@@ -120,6 +120,7 @@ def test_a_search_goes_on_after_each_file(
     assert set(names_when_ended_after_each(make, tmp_path / "run")) == kept
 
 
+@pytest.mark.slow
 def test_the_search_of_a_graph_does_not_measure_sensitivities_again(tmp_path: Path) -> None:
     source = tiny.save(tiny.perceptron(), tmp_path / "a.onnx")
     batches = {"x": np.random.default_rng(1).standard_normal((8, 4, 48)).astype(np.float32)}
@@ -133,6 +134,7 @@ def test_the_search_of_a_graph_does_not_measure_sensitivities_again(tmp_path: Pa
     assert set(names) == {"sensitivities", "draft", "file"}
 
 
+@pytest.mark.slow
 def test_a_curve_goes_on_after_each_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("artpack.api.sweep.recipe_names", lambda: ["int4", "lossless", "pr1934"])
 
