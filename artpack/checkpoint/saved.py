@@ -11,8 +11,10 @@ from __future__ import annotations
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from mmap import ACCESS_READ
+from mmap import mmap as mapped
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from artpack.checkpoint.calls import check_calls, read_keys
 from artpack.errors import CheckpointError
@@ -69,13 +71,19 @@ def _check_unread(path: Path) -> int:
     with path.open("rb") as file:
         if file.read(len(ZIP_MAGIC)) == ZIP_MAGIC:
             return _check_archive(path)
-        file.seek(0)
-        for _ in range(LEGACY_PICKLES):
-            check_calls(file)
-        # Torch leaves in a storage that nothing is read for whatever was in memory.
-        if missing := check_calls(file) - read_keys(file):
-            raise CheckpointError(f"it does not hold {len(missing)} of the storages it names")
+        # Mapped, for an open file makes room for all the bytes it is asked for, few as it has.
+        with mapped(file.fileno(), 0, access=ACCESS_READ) as pickles:
+            _check_legacy(cast(BinaryIO, pickles))
     return path.stat().st_size
+
+
+def _check_legacy(file: BinaryIO) -> None:
+    """Fail if pickles, one behind the other, call too much, or storages are missing."""
+    for _ in range(LEGACY_PICKLES):
+        check_calls(file)
+    # Torch leaves in a storage that nothing is read for whatever was in memory.
+    if missing := check_calls(file) - read_keys(file):
+        raise CheckpointError(f"it does not hold {len(missing)} of the storages it names")
 
 
 def _check_archive(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -175,3 +176,17 @@ def test_a_storage_that_a_legacy_file_does_not_hold_is_refused(tmp_path: Path) -
     path.write_bytes(content.replace(key, key[:-1] + b"x", 1))
 
     assert "does not hold 1 of the storages it names" in message_of(path)
+
+
+@pytest.mark.parametrize("opcode", [b"X", b"T", b"B"], ids=["text", "string", "bytes"])
+def test_no_room_is_made_for_bytes_that_a_legacy_file_does_not_have(
+    tmp_path: Path, opcode: bytes
+) -> None:
+    (tmp_path / "w.pt").write_bytes(b"\x80\x02" + opcode + (1 << 30).to_bytes(4, "little") + b"ab")
+    tracemalloc.start()
+    told = message_of(tmp_path / "w.pt")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert "but only 2 remain" in told
+    assert peak < 1 << 20
