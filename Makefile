@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test lint unit pages site wheel test-cuda nightly fuzz demo bench format clean
+.PHONY: setup test lint unit pages lowest newest site wheel test-cuda nightly fuzz demo bench format clean
 
 setup: .venv/.stamp
 
@@ -28,6 +28,17 @@ unit: setup
 pages: setup
 	mkdir -p build/pages
 	PAGES_FOLDER=build/pages $(BIN)/python -m pytest -m pages tests/pages
+
+# What touches other packages most, with the oldest and with the newest that pyproject.toml allows.
+lowest: RESOLUTION := lowest-direct
+lowest: WARNINGS := -W default  # those of old packages are old
+newest: RESOLUTION := highest
+lowest newest:
+	$(PYTHON) -m venv --clear build/$@
+	build/$@/bin/python -m pip install --quiet --disable-pip-version-check uv
+	build/$@/bin/uv pip install --quiet --python build/$@/bin/python --resolution $(RESOLUTION) -e '.[dev]'
+	build/$@/bin/python -m pytest -n 2 --dist worksteal $(WARNINGS) \
+		tests/checkpoint tests/artifact tests/quantize tests/api/test_compress.py tests/test_transformers.py tests/cli/test_commands.py
 
 # Into build/site; a link that leads nowhere is an error.
 site: setup

@@ -117,7 +117,7 @@ def find_translation(path: Path, header: GgufHeader) -> Translation | None:
         return None
     reader = import_reader(READER)
     if not hasattr(reader, "TENSOR_PROCESSORS"):
-        raise UsageError("GGUF files need transformers 4.49 or later: pip install -U transformers")
+        raise UsageError("GGUF files need transformers 4.56 or later: pip install -U transformers")
     try:
         model = empty_model(make_config(fields))
         processor = reader.TENSOR_PROCESSORS.get(header.architecture, reader.TensorProcessor)(

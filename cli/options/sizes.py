@@ -1,6 +1,7 @@
 """Sizes on the command line: ``16000000``, ``16M``, ``1.5 MiB``."""
 
 import re
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,7 +9,14 @@ UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "G
 MAX_BYTES = 1 << 63
 
 
-class Size(click.ParamType[int]):
+if TYPE_CHECKING:
+    IntType = click.ParamType[int]
+    IntsType = click.ParamType[tuple[int, ...]]
+else:  # before click 8.4 it is not generic
+    IntType = IntsType = click.ParamType
+
+
+class Size(IntType):
     """
     A number of bytes, with or without a unit.
 
@@ -34,7 +42,7 @@ class Size(click.ParamType[int]):
         return size
 
 
-class SizeList(click.ParamType[tuple[int, ...]]):
+class SizeList(IntsType):
     """
     Sizes with commas between them.
 

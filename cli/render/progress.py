@@ -38,6 +38,10 @@ def progress(
 
     from artpack.system.ranks import Ranks
 
+    console, first = Console(stderr=True), Ranks.current().rank == 0
+    if not (first and console.is_terminal):
+        yield _Lines(math.inf if line_seconds is None or not first else line_seconds)
+        return
     columns = (
         rich.TextColumn("{task.description}"),
         rich.BarColumn(),
@@ -47,13 +51,7 @@ def progress(
         rich.TextColumn("{task.fields[kept]}", markup=False),
         rich.TextColumn(getattr(workers, "dashboard", ""), markup=False),
     )
-    console = Console(stderr=True)
-    first = Ranks.current().rank == 0
-    if first and line_seconds is not None and not console.is_terminal:
-        yield _Lines(line_seconds)
-        return
-    hidden = not (first and console.is_terminal)
-    with rich.Progress(*columns, console=console, disable=hidden) as bar:
+    with rich.Progress(*columns, console=console) as bar:
         yield _Bar(bar, run)
 
 
@@ -76,7 +74,7 @@ class _Bar:
 
 
 class _Lines:
-    """How it goes, a line now and then."""
+    """How it goes, a line now and then; never, if the seconds between are infinite."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self._last = seconds, -math.inf

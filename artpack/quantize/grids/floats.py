@@ -61,10 +61,10 @@ class Narrow(CheckedGrid):
         largest = torch.finfo(self.torch_dtype).max
         fault = f"overflows {self.label}, largest {largest:g}: choose a wider type"
         for at, chunk in finite_chunks(weight, (weight.numel(), 1)):
-            # Rounded at half the size, where nothing overflows: what torch makes of an fp8
+            # Rounded at half the size, where a small excess shows: what torch makes of an fp8
             # overflow, NaN or the largest value, depends on its version.
             rounded = (chunk / 2).to(self.torch_dtype).float() * 2
-            reject(rounded.abs() > largest, weight, at.start, fault)
+            reject(~(rounded.abs() <= largest), weight, at.start, fault)
             narrow[at] = chunk.to(self.torch_dtype).flatten()
         return Quantized(tuple(weight.shape), self._split(narrow, tuple(weight.shape)))
 
