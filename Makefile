@@ -62,6 +62,7 @@ GOLDEN ?= ../shared/golden
 nightly: test pages
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 	$(BIN)/python tests/notebooks.py
+	$(BIN)/python -m tests.fuzz --seconds 600 --jobs 2
 	test ! -d $(GOLDEN) || $(BIN)/python tests/golden.py $(GOLDEN)
 
 # Damaged files for every reader; a minute of it is among the unit tests.

@@ -9,9 +9,10 @@ import torch
 
 from tests.golden.archive import SUFFIX, unpack
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # As in the background of a shell; commands would ignore it, too, and tests interrupt them.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# In the background of a shell or under nohup; commands would ignore them, too, and tests send them.
+for kind, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(kind) is signal.SIG_IGN:
+        signal.signal(kind, handler)
 
 # Matrices of tests are small, and pytest-xdist has a process for each core: threads only cost.
 torch.set_num_threads(1)

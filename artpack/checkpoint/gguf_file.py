@@ -168,6 +168,8 @@ def _dequantize(content: NDArray[np.uint8], kind: Any) -> NDArray[Any]:
     """Return the values of whole blocks, in a row."""
     if kind.name in _PLAIN:
         return content.view(np.dtype(_PLAIN[kind.name]))
+    if not content.size:  # the package cannot
+        return np.zeros(0, np.float32)
     with np.errstate(all="ignore"):  # of scales that are not finite: so are the weights then
         values: NDArray[np.float32] = import_gguf().dequantize(content, kind)
     return values.reshape(-1)

@@ -11,13 +11,12 @@ from __future__ import annotations
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from mmap import ACCESS_READ
-from mmap import mmap as mapped
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from artpack.checkpoint.calls import check_calls, read_keys
 from artpack.errors import CheckpointError
+from artpack.system.bounded import open_bounded
 from artpack.system.late import torch
 
 if TYPE_CHECKING:
@@ -68,13 +67,13 @@ def load_saved(path: Path, *, mmap: bool = False) -> object:
 
 def _check_unread(path: Path) -> int:
     """Return how many bytes the file holds, decompressed."""
-    with path.open("rb") as file:
+    size = path.stat().st_size
+    with open_bounded(path) as file:
         if file.read(len(ZIP_MAGIC)) == ZIP_MAGIC:
-            return _check_archive(path)
-        # Mapped, for an open file makes room for all the bytes it is asked for, few as it has.
-        with mapped(file.fileno(), 0, access=ACCESS_READ) as pickles:
-            _check_legacy(cast(BinaryIO, pickles))
-    return path.stat().st_size
+            return _check_archive(file, size)
+        file.seek(0)
+        _check_legacy(file)
+    return size
 
 
 def _check_legacy(file: BinaryIO) -> None:
@@ -86,9 +85,8 @@ def _check_legacy(file: BinaryIO) -> None:
         raise CheckpointError(f"it does not hold {len(missing)} of the storages it names")
 
 
-def _check_archive(path: Path) -> int:
-    size = path.stat().st_size
-    with zipfile.ZipFile(path) as archive:
+def _check_archive(file: BinaryIO, size: int) -> int:
+    with zipfile.ZipFile(file) as archive:
         records = archive.infolist()
         total = sum(record.file_size for record in records)
         if total > MAX_INFLATION * size + SPARE_BYTES:

@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from artpack.errors import CheckpointError
+from artpack.system.bounded import open_bounded
 
 HEAD_BYTES = 64
 MAX_INDEX_BYTES = 64 << 20
@@ -77,7 +78,7 @@ def sniff(path: Path) -> Kind | None:
 def _refuse_arrays(path: Path) -> None:
     """Tell an archive of numpy from one of torch; what is damaged is torch's to explain."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_bounded(path) as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()
     except Exception:  # noqa: BLE001 - whatever zipfile makes of damaged bytes
         return

@@ -9,6 +9,7 @@ from artpack.checkpoint.saved import ZIP_MAGIC, load_saved
 from artpack.checkpoint.source import Loaded, Source, reason
 from artpack.checkpoint.state_dict import find_state_dict
 from artpack.errors import CheckpointError
+from artpack.system.bounded import open_bounded
 
 _TAKEN = ".safetensors"
 """Files of this name torch reads as what they are not, unless they are opened for it."""
@@ -64,7 +65,7 @@ def _can_be_mapped(path: Path) -> bool:
 def _is_compressed(path: Path) -> bool:
     """Look for records that torch would map as if their compressed bytes were weights."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_bounded(path) as file, zipfile.ZipFile(file) as archive:
             records = archive.infolist()
     except Exception as error:
         raise CheckpointError(f"{path}: {_explain(error)}") from error

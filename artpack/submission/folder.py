@@ -14,7 +14,7 @@ REQUIREMENTS = "requirements.txt"
 UNCOUNTED = frozenset({README, RECORD, REQUIREMENTS})
 """All else in a folder counts, whatever it is called."""
 
-DECLARED = ("torch>=2.6", "numpy>=1.26", "sentencepiece>=0.2.3")
+DECLARED = ("torch>=2.8", "numpy>=1.26", "sentencepiece>=0.2.3")
 """What the script needs besides Python's standard library; the same as artpack does."""
 
 LIMIT_BYTES = 16_000_000

@@ -18,6 +18,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from artpack.errors import UsageError
+from artpack.system.bounded import open_bounded
 
 MAX_INFLATION = 1024
 """Deflate makes no more of a byte."""
@@ -59,7 +60,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         OSError: It cannot be read.
 
     """
-    with path.open("rb") as file:
+    with open_bounded(path) as file:
         try:
             return _read_archive(file, path)
         except UsageError:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sentencepiece import SentencePieceProcessor
 
 from artpack.errors import UsageError
 from artpack.evaluation.tokens.shards import Tokens, find_shards, read_shard
-from artpack.evaluation.tokens.stream import Stream, read_stream
+from artpack.evaluation.tokens.stream import Stream, read_stream, read_tokenizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +58,7 @@ def read_data(folder: Path, *, held_out_tokens: int | None = None) -> Data:
     models = sorted(folder.glob("*.model"))
     if len(models) != 1:
         raise UsageError(f"{folder}: {len(models)} files *.model; one tokenizer is needed")
-    tokenizer = SentencePieceProcessor(model_file=str(models[0]))
+    tokenizer = read_tokenizer(models[0])
     vocab_size = tokenizer.vocab_size()
     paths = find_shards(str(folder / "*_train_*.bin"))
     shards = tuple(read_shard(path, vocab_size=vocab_size) for path in paths)

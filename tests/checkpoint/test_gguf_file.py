@@ -1,6 +1,7 @@
 """GGUF files as checkpoints: values, names and shapes against the packages that know them."""
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,16 @@ def test_an_unknown_architecture_keeps_its_names(tmp_path: Path) -> None:
         expected = gguf.dequantize(quantized, KINDS.Q8_0)
         assert np.array_equal(checkpoint.read("a.weight").numpy(), expected)
     assert hugging_face_files(path) == ({}, ())
+
+
+def test_tensors_without_elements_are_read(tmp_path: Path) -> None:
+    tensors = {"a.weight": (drawn(4, 64), KINDS.Q8_0)}
+    path = write(tmp_path / "m.gguf", "unheard-of", tensors, {})
+    content = path.read_bytes()
+    assert content.count(struct.pack("<QQ", 64, 4)) == 1
+    path.write_bytes(content.replace(struct.pack("<QQ", 64, 4), struct.pack("<QQ", 64, 0)))
+    with open_checkpoint(path) as checkpoint:
+        assert checkpoint.read("a.weight").shape == (0, 64)
 
 
 def test_what_the_model_has_no_use_for_is_noted(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from random import SystemRandom
 
 import pytest
 
@@ -12,6 +11,8 @@ from tests.fuzz.pool import Worker
 from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.worker import Tally, feed
+
+SEED = 20261201
 
 
 def fed(read: Callable[[bytes], str], *, sealed: bool = False) -> Tally:
@@ -85,6 +86,6 @@ def test_a_kept_file_is_fed_again(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_a_minute_of_damaged_files_finds_no_fault() -> None:
-    seed = SystemRandom().randrange(1 << 32)
-    failures = fuzz(list(TARGETS), seconds=60, seed=seed, jobs=1, folder=Path("build/fuzz"))
+    """The same ones each time: only a change breaks it; ``make nightly`` draws others."""
+    failures = fuzz(list(TARGETS), seconds=60, seed=SEED, jobs=1, folder=Path("build/fuzz"))
     assert not failures, "\n\n".join(failures)

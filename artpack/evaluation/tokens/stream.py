@@ -178,5 +178,5 @@ def read_tokenizer(path: str | os.PathLike[str]) -> SentencePieceProcessor:
     """
     try:
         return SentencePieceProcessor(model_proto=Path(path).read_bytes())
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # whose own message may be no text
         raise UsageError(f"{path}: not a SentencePiece model") from error
