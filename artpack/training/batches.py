@@ -77,13 +77,33 @@ class Loader:
         """
         rows, window = self._batches.micro_rows, self._batches.window_tokens
         first = (step * self._batches.passes + number) * rows
-        starts = np.array([self._start(row) for row in range(first, first + rows)])
-        taken = self._ids[starts[:, None] + np.arange(window + 1)].astype(np.int64)
+        taken = self._rows(first, rows, window + 1).astype(np.int64)
         tokens = torch.from_numpy(taken).to(self._device)
         ids, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
         packed = self._batches.documents
         documents = Documents.from_starts(ids == self._bos_id) if packed else None
         return TrainingBatch(ids, targets, documents)
+
+    def tokens_from(self, step: int, least: int) -> Tokens:
+        """
+        Return what is read from a step on.
+
+        Args:
+            step: Step, from 0.
+            least: How many tokens; the last row is whole.
+
+        Returns:
+            The rows one after another, (tokens,).
+
+        """
+        window = self._batches.window_tokens
+        first = step * self._batches.tokens // window
+        return self._rows(first, -(-least // window), window).ravel()
+
+    def _rows(self, first: int, count: int, length: int) -> Tokens:
+        """Return rows with so many tokens each, (count, length)."""
+        starts = np.array([self._start(row) for row in range(first, first + count)])
+        return self._ids[starts[:, None] + np.arange(length)]
 
     def _start(self, row: int) -> int:
         epoch, place = divmod(row, self.rows)

@@ -91,14 +91,30 @@ def score_weights(run: Run, weights: Mapping[str, Tensor], held_out: Stream) -> 
 
     """
     model = packed_model(run, weights, run.spec)
-    window = run.training.batches.window_tokens
-    plan = place("sequential", held_out.ids, window, window, bos_id=held_out.bos_id)
+    return score_model(model, held_out, run.training.batches.window_tokens, run.machine.device)
+
+
+def score_model(model: GPT, held_out: Stream, window_tokens: int, device: str) -> Score:
+    """
+    Score a model on the held-out text in float32.
+
+    Args:
+        model: On the device.
+        held_out: Tokens to score.
+        window_tokens: Length of the windows, side by side.
+        device: As torch names it.
+
+    Returns:
+        Loss and bits per byte.
+
+    """
+    plan = place("sequential", held_out.ids, window_tokens, window_tokens, bos_id=held_out.bos_id)
     return score(
         model,
         held_out.ids,
         plan,
         held_out.byte_counts,
-        settings=Settings(run.machine.device),
+        settings=Settings(device),
         bos_id=held_out.bos_id,
     )
 

@@ -13,6 +13,7 @@ from artpack.checkpoint.repository import CONFIG_NAME
 from artpack.checkpoint.source import reason
 from artpack.errors import CheckpointError, UsageError
 from artpack.evaluation.scoring.summary import Score
+from artpack.evaluation.tokens.shards import write_shard
 from artpack.models.build import parameter_count
 from artpack.models.config import ModelConfig
 from artpack.stages import Config
@@ -36,6 +37,35 @@ from artpack.training.settings import Training
 from artpack.version import __version__
 
 LOG_NAME = "train.json"
+FURTHER_NAME = "further_tokens.bin"
+
+
+@dataclass(frozen=True)
+class PackedRun:
+    """
+    What the weights of a run were packed into.
+
+    Attributes:
+        artifact: The file.
+        size_bytes: Its size.
+        score: What it scores on held-out text, read back.
+        notes: What was decided on the way, one line each.
+    """
+
+    artifact: Path
+    size_bytes: int
+    score: Score
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as data that JSON can carry."""
+        return {
+            "artifact": str(self.artifact),
+            "bytes": self.size_bytes,
+            "loss_nats": self.score.loss_nats.value,
+            "bits_per_byte": self.score.bits_per_byte.value,
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -50,6 +80,7 @@ class TrainResult:
         scored: All candidates.
         log: One row a step.
         seconds: Of training, interruptions left out.
+        packed: What they were packed into, where that was part of the run.
     """
 
     folder: Path
@@ -58,6 +89,7 @@ class TrainResult:
     scored: tuple[Candidate, ...]
     log: tuple[Row, ...]
     seconds: float
+    packed: PackedRun | None = None
 
     @property
     def score(self) -> Score:
@@ -73,7 +105,8 @@ class TrainResult:
             }
             for one in self.scored
         }
-        return {"folder": str(self.folder), "kept": self.kept.name, "scores": scores}
+        found = {"folder": str(self.folder), "kept": self.kept.name, "scores": scores}
+        return found if self.packed is None else {**found, "packed": self.packed.to_json()}
 
     def __repr__(self) -> str:
         bits = self.score.bits_per_byte.value
@@ -92,6 +125,8 @@ def train(
     machine: Machine | None = None,
     resume: bool = False,
     save_seconds: float = 60.0,
+    stop_step: int | None = None,
+    further_tokens: int = 0,
     progress: Progress | None = None,
 ) -> TrainResult:
     """
@@ -108,6 +143,8 @@ def train(
         machine: What it computes with.
         resume: Go on from the folder's state.
         save_seconds: Write the state about so often.
+        stop_step: Take no more steps than so many, of a run that would be longer.
+        further_tokens: Write so many of the tokens that further steps would read, as a shard.
         progress: Told after every step, with loss and speed.
 
     Returns:
@@ -123,9 +160,12 @@ def train(
     run = Run(training, config, data, machine or Machine())
     fingerprint = _fingerprint(training, config, data)
     _begin(run, folder, fingerprint, resume=resume)
+    stop = training.schedule.steps if stop_step is None else stop_step
+    if run.step > stop:
+        raise UsageError(f"{folder}: the run is at step {run.step:,}, and was to stop at {stop:,}")
     saved, meter = time.monotonic(), Meter(data)
     with stop_flag() as stopped:
-        while (done := run.done) < 1:
+        while (done := run.done) < 1 and run.step < stop:
             row = run.advance(done)
             every = training.validate_steps
             if every and run.step % every == 0:
@@ -146,6 +186,8 @@ def train(
     )
     if Ranks.current().rank == 0:
         _write(result, run, data, folder)
+        if further_tokens:
+            write_shard(folder / FURTHER_NAME, run.loader.tokens_from(run.step, further_tokens))
     return result
 
 

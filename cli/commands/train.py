@@ -18,6 +18,7 @@ from ..options.shared import (
     precision_option,
     set_option,
 )
+from ..options.sizes import Size
 from ..render import train as render
 from ..render.progress import progress
 
@@ -47,6 +48,9 @@ LINE_SECONDS = 30
     type=POSITIVE,
     help="Scale the run to so many steps, with its warm-ups and averages.",
 )
+@click.option(
+    "--budget", type=Size(), help="Pack while the last tenth is trained: 300K, 16M, 15.5MiB."
+)
 @set_option("batches.tokens=8192, groups.1.lr=0.01")
 @click.option(
     "--held-out-tokens",
@@ -61,6 +65,7 @@ def train(*, data: Path, output: Path, device: str, as_json: bool, **settings: A
     """
     Train a model from scratch into ckpt.pt, config.json and train.json.
 
+    With a budget also into ckpt.artpack, which has no more bytes than that.
     Interrupted, it writes its state after the step at hand and goes on with --resume.
     Shared among processes with torchrun --nproc-per-node N -m artpack_cli train ...
     """

@@ -49,6 +49,11 @@ def _lines(result: "artpack.TrainResult") -> Iterator[str]:
             f" {one.score.loss_nats.value:.4f} nats per token{kept}"
         )
     score = result.score
+    if result.packed is not None:
+        yield (
+            f"{result.packed.artifact}: {result.packed.size_bytes:,} bytes,"
+            f" {result.packed.score.bits_per_byte.value:.4f} bits per byte"
+        )
     yield f"scored: {score.coverage.scored:,} tokens, {score.bytes:,} bytes of held-out text"
 
 

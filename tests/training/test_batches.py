@@ -52,6 +52,14 @@ def test_a_batch_does_not_depend_on_what_was_read_before() -> None:
     assert fresh.batch(9, 2).ids.equal(read.batch(9, 2).ids)
 
 
+def test_tokens_from_a_step_on_are_those_of_its_batches() -> None:
+    batches = Batches(tokens=64, window_tokens=16, micro_tokens=32, order="shuffled")
+    loader = Loader(IDS, batches, seed=5)
+    read = [loader.batch(step, number).ids for step in (13, 14) for number in (0, 1)]
+    found = Loader(IDS, batches, seed=5).tokens_from(13, 100)
+    assert found.tolist() == np.concatenate([ids.numpy().ravel() for ids in read])[:112].tolist()
+
+
 def test_documents_start_at_bos() -> None:
     ids = np.where(np.arange(200) % 10 == 3, 1, 7).astype(np.uint16)
     loader = Loader(ids, Batches(tokens=40, window_tokens=20, documents=True), seed=0)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from artpack.errors import CheckpointError, UsageError
+from artpack.evaluation.tokens.shards import read_shard
 from artpack.models import ModelConfig, read_config
 from artpack.recipes import load_recipe
 from artpack.training.candidates import packed_model
@@ -87,6 +88,24 @@ def test_a_signal_stops_after_the_step_and_the_run_goes_on(
     result = train(training, config, data, tmp_path / "b", machine=FP32, resume=True)
     assert losses(result.log) == losses(straight.log)
     assert (tmp_path / "a/ckpt.pt").read_bytes() == (tmp_path / "b/ckpt.pt").read_bytes()
+
+
+def test_a_run_may_stop_before_its_end_and_says_what_comes_next(
+    training: Training, config: ModelConfig, data: Data, tmp_path: Path
+) -> None:
+    straight = train(training, config, data, tmp_path / "a", machine=FP32)
+    first = train(
+        training, config, data, tmp_path / "b", machine=FP32, stop_step=4, further_tokens=500
+    )
+    assert losses(first.log) == losses(straight.log)[:4]
+    further = read_shard(tmp_path / "b" / "further_tokens.bin")
+    loader = Run(training, config, data, FP32).loader
+    assert further.size == 512
+    assert further[:64].tolist() == loader.batch(4, 0).ids.flatten().tolist()
+    with pytest.raises(UsageError, match="the run is at step 4, and was to stop at 2"):
+        train(training, config, data, tmp_path / "b", machine=FP32, stop_step=2, resume=True)
+    second = train(training, config, data, tmp_path / "b", machine=FP32, resume=True)
+    assert losses(second.log) == losses(straight.log)
 
 
 def test_a_state_that_is_none_is_refused(tmp_path: Path) -> None:
