@@ -49,7 +49,8 @@ def finetune(
         budget: Make the best file of no more bytes than this, ``code_bytes`` included.
         code_bytes: Bytes of code that count into the budget.
         steps: Batches of 4,096 tokens that are learned from.
-        loss: ``divergence`` from the checkpoint, or that of the ``next-token``.
+        loss: ``divergence`` from the checkpoint, or that of the ``next-token``; ``training``
+            is the latter at the rate of weights that are not trained to the end.
         model: The weights' model, a config, preset or file; None to find it.
         tokenizer: SentencePiece model of the tokens, where the model has none of its own.
         scoring: Score the file beside its checkpoint on these tokens.

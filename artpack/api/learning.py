@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from artpack.api.runnable import DataOptions, Runnable
 from artpack.api.running import Running
@@ -13,7 +13,7 @@ from artpack.runners.batches import LEARNED_TOKENS, Batches, TokenBatches
 from artpack.runners.distillation import Distillation, NextToken
 from artpack.runners.settings import Settings
 
-LearningLoss: TypeAlias = Literal["divergence", "next-token"]
+LearningLoss: TypeAlias = Literal["divergence", "next-token", "training"]
 
 MEASURED_TOKENS = 8192
 """Calibration tokens that a loss is measured on, and nothing learned from."""
@@ -29,7 +29,8 @@ class Learning:
 
     Attributes:
         steps: Batches of ``LEARNED_TOKENS`` that they learn from.
-        loss: ``divergence`` from the checkpoint, or that of the ``next-token``.
+        loss: ``divergence`` from the checkpoint, or that of the ``next-token``; ``training``
+            is the latter at the rate of weights that are not trained to the end.
     """
 
     steps: int
@@ -38,8 +39,10 @@ class Learning:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise UsageError(f"`steps` must be 1 or more, got {self.steps}")
-        if self.loss not in ("divergence", "next-token"):
-            raise UsageError(f"`loss` must be divergence or next-token, got {self.loss!r}")
+        if self.loss not in get_args(LearningLoss):
+            raise UsageError(
+                f"`loss` must be divergence, next-token or training, got {self.loss!r}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +79,7 @@ class Shares:
         """Return what makes the loss that is learned by, from a batch on."""
         # Few processors multiply in bf16; others take fifteen times as long as in fp32.
         settings = Settings(device=device, precision="fp32" if device == "cpu" else "bf16")
-        kind = NextToken if self.loss == "next-token" else Distillation
+        kind = Distillation if self.loss == "divergence" else NextToken
         return lambda first: kind(
             running.runner, self.learned, running.places, settings=settings, first=first
         )

@@ -80,7 +80,7 @@ def pack_run(
             result.folder / FURTHER_NAME,
             budget=budget,
             steps=division.batches,
-            loss="next-token",
+            loss="training",
             device=device,
             run_folder=run,
             progress=progress,

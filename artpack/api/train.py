@@ -38,8 +38,8 @@ def train(
     """
     Train a model from scratch into ``ckpt.pt``, ``config.json`` and ``train.json``.
 
-    With a budget also into ``ckpt.artpack``: the last tenth of the steps learns the next token
-    while weights are quantized, as :func:`artpack.finetune` does.
+    With a budget also into ``ckpt.artpack``: the last twentieth of the steps learns the next
+    token while weights are quantized, as :func:`artpack.finetune` does.
 
     In a torch process group the processes share each step. A signal to stop is heeded
     after the step at hand, with the state written.

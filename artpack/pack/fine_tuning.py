@@ -35,6 +35,30 @@ FREE_SHARES = (0.5, 0.25, 0.1, 0.03)
 LEARNING_RATE = 0.03
 """Change of a weight in one step, in steps of the lattice, at most."""
 
+TRAINING_LOG2_CHANGE = -12.5
+"""The same for weights that are still in training, as the logarithm of c to base 2."""
+
+
+def training_rate(log2_step: float) -> float:
+    """
+    Return the learning rate for weights that are not trained to the end.
+
+    They have further to go than to make up for errors: by changes that cost the same loss however
+    fine the lattice is. At a rate in steps of the lattice, as is right for trained weights, those
+    of large files would stand still.
+
+    Args:
+        log2_step: Logarithm of the frontier's constant to base 2.
+
+    Returns:
+        Change of a weight in one step, in steps of the lattice, at most.
+
+    >>> training_rate(-9.5), training_rate(-12.5)
+    (0.125, 1.0)
+
+    """
+    return float(2 ** (TRAINING_LOG2_CHANGE - log2_step))
+
 
 def fine_tune(
     found: RateDistortion,
@@ -42,6 +66,7 @@ def fine_tune(
     make_objective: Callable[[int], Objective],
     *,
     steps: int,
+    rate: float = LEARNING_RATE,
     device: str = "cpu",
     kept: LearningState | None = None,
     progress: Progress | None = None,
@@ -55,6 +80,7 @@ def fine_tune(
         make_objective: Makes what is made small, such as the divergence from the checkpoint,
             from a batch on.
         steps: How many batches are learned from.
+        rate: Change of a weight in one step, in steps of the lattice, at most.
         device: Where the objective computes.
         kept: Keeps what is learned on the way, and knows what an earlier run has learned.
         progress: Told after each step.
@@ -77,7 +103,7 @@ def fine_tune(
         if begun is None:
             found.quantize_columns(sweeps, free)
         _learn(
-            _Stage(sweeps, start, some, device),
+            _Stage(sweeps, start, some, rate, device),
             objective,
             begun,
             kept,
@@ -158,12 +184,14 @@ class _Stage:
         sweeps: The tensors.
         start: How many steps were made before.
         steps: How many are made now.
+        rate: Change of a weight in one of them, at most.
         device: Where they are made.
     """
 
     sweeps: Mapping[str, ColumnSweep]
     start: int
     steps: int
+    rate: float
     device: str
 
 
@@ -190,7 +218,7 @@ def _learn(
         first = begun.done - stage.start
         _go_on(free, optimizer, begun, first)
     for step in range(first, steps):
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * rate_share(step, steps)
+        optimizer.param_groups[0]["lr"] = stage.rate * rate_share(step, steps)
         optimizer.zero_grad()
         loss = objective({**fixed, **{name: one.weight() for name, one in free.items()}})
         torch.autograd.backward(loss)

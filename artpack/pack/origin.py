@@ -58,7 +58,7 @@ class Options(Record):
     portable: bool | None = later(None)
     deadline_s: float | None = later(None)
     tune_steps: int = later(0)
-    learning_loss: Literal["divergence", "next-token"] = later("divergence")
+    learning_loss: Literal["divergence", "next-token", "training"] = later("divergence")
     learned_sha256: str | None = later(None)
 
     def __post_init__(self) -> None:

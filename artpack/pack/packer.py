@@ -19,7 +19,7 @@ from artpack.coding.symbol_coders import ClassedRans
 from artpack.errors import BudgetError, UsageError
 from artpack.pack.budget import Fit, Trial, fit_bytes, fit_loss
 from artpack.pack.compress import Packed, compress, expected_size
-from artpack.pack.fine_tuning import fine_tune
+from artpack.pack.fine_tuning import LEARNING_RATE, fine_tune, training_rate
 from artpack.pack.identity import identity
 from artpack.pack.kept_as_is import find_exceptions
 from artpack.pack.learning import Objective
@@ -413,11 +413,13 @@ class Packer:
         """Quantize, and learn in between."""
         make_objective = self._inputs.objective
         assert make_objective is not None
+        in_training = self._options.learning_loss == "training"
         return fine_tune(
             found,
             log2_step,
             make_objective,
             steps=self._tune_steps,
+            rate=training_rate(log2_step) if in_training else LEARNING_RATE,
             device=self._inputs.device,
             kept=record.learning(log2_step),
             progress=self._progress,

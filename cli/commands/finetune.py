@@ -45,10 +45,10 @@ from ..run_folder import run_folder
 )
 @option_of(METHOD)(
     "--loss",
-    type=click.Choice(["divergence", "next-token"]),
+    type=click.Choice(["divergence", "next-token", "training"]),
     default="divergence",
     show_default=True,
-    help="From the checkpoint, or of the text.",
+    help="From the checkpoint; of the text; or that at a training run's rate.",
 )
 @model_options
 @device_option

@@ -49,7 +49,7 @@ LINE_SECONDS = 30
     help="Scale the run to so many steps, with its warm-ups and averages.",
 )
 @click.option(
-    "--budget", type=Size(), help="Pack while the last tenth is trained: 300K, 16M, 15.5MiB."
+    "--budget", type=Size(), help="Pack while the last 5% is trained: 300K, 16M, 15.5MiB."
 )
 @set_option("batches.tokens=8192, groups.1.lr=0.01")
 @click.option(

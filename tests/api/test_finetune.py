@@ -72,7 +72,10 @@ def test_the_next_token_is_what_cross_entropy_says_it_is() -> None:
     ("settings", "fault"),
     [
         ({"steps": 0}, "`steps` must be 1 or more, got 0"),
-        ({"loss": "perplexity"}, "`loss` must be divergence or next-token, got 'perplexity'"),
+        (
+            {"loss": "perplexity"},
+            "`loss` must be divergence, next-token or training, got 'perplexity'",
+        ),
         ({"code_bytes": 5}, "`code_bytes` counts into a budget: give `budget`"),
         ({"budget": 100}, "nothing fits into 100 bytes"),
     ],

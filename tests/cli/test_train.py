@@ -101,7 +101,7 @@ def test_a_stopped_run_goes_on(
         (("--recipe", "plane"), "unknown training recipe 'plane' (did you mean 'plain'?)"),
         (("--width", 15), "width 15 is not 2 heads of an even number of channels"),
         (("--set", "batches.tokens=50"), "50 tokens are not whole passes of 32 tokens"),
-        (("--budget", "300K"), "4 steps are too few, 2,560 are enough"),
+        (("--budget", "300K"), "4 steps are too few, 5,120 are enough"),
     ],
 )
 def test_what_is_wrong_is_one_line(

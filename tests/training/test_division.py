@@ -16,16 +16,20 @@ CONFIG = preset("lm6m")
 def test_both_parts_together_are_the_run() -> None:
     training = load_training("plain", steps=400)
     division = divide(training, CONFIG)
-    assert division.steps == 360
+    assert division.steps == 380
     learned = division.batches * LEARNED_TOKENS
-    assert 360 * training.batches.tokens + learned == 400 * training.batches.tokens
+    assert 380 * training.batches.tokens + learned == 400 * training.batches.tokens
 
 
 @pytest.mark.parametrize(
     ("recipe", "overrides", "fault"),
     [
-        ("plain", ("schedule.steps=14",), "2 steps of 8,192 tokens at least: 14 steps are too few"),
-        ("plain", ("schedule.steps=1", "batches.tokens=65536"), "1 steps are too few, 10 are"),
+        (
+            "plain",
+            ("schedule.steps=14",),
+            "2 steps of 8,192 tokens at least: 14 steps are too few, 40",
+        ),
+        ("plain", ("schedule.steps=1", "batches.tokens=65536"), "1 steps are too few, 20 are"),
         ("plain", ("schedule.seconds=60",), "leave the recipe's `schedule.seconds` out"),
         ("pr576", (), "trains on another grid"),
     ],
@@ -40,6 +44,6 @@ def test_a_run_that_cannot_be_divided(recipe: str, overrides: tuple[str, ...], f
 
 def test_what_is_said_to_be_enough_is_enough() -> None:
     training = load_training("plain", ("batches.tokens=512", "batches.micro_tokens=512"), steps=10)
-    with pytest.raises(UsageError, match="320 are enough"):
+    with pytest.raises(UsageError, match="640 are enough"):
         divide(training, CONFIG)
-    assert divide(training.scaled(320), CONFIG).batches == 4
+    assert divide(training.scaled(640), CONFIG).batches == 4
